@@ -1,0 +1,1 @@
+"""Pluggable evaluators: module ``short_qat`` is the evaluator ``short-qat``."""

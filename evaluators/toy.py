@@ -1,0 +1,189 @@
+"""``toy``: a closed-form network of 8 layers, for trying strategies in milliseconds.
+
+Accuracy falls with each layer's quantization error and with the errors of adjacent layers
+together; energy and storage are sums over layers. There is no noise, so the exact front of
+the 5^8 = 390,625 candidates is known by enumeration (:func:`true_front`). The numbers are
+made up; only their structure resembles a spiking transformer's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from hqsearch.candidate import Candidate
+from hqsearch.choice import parse_choice
+from hqsearch.definition import EvaluationOptions
+from hqsearch.evaluator import Evaluation, Evaluator
+from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.pareto import non_dominated
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ToyLayer:
+    path: str
+    weights: int
+    macs: int
+    """Synaptic operations per inference at the toy's fixed firing rate."""
+    sensitivity: float
+    real_input: bool = False
+
+
+LAYERS = (
+    ToyLayer("stem", 576, 9_400_000, 1.6, real_input=True),
+    ToyLayer("conv", 73_728, 7_500_000, 0.9),
+    ToyLayer("block.q", 65_536, 840_000, 0.35),
+    ToyLayer("block.k", 65_536, 840_000, 0.30),
+    ToyLayer("block.v", 65_536, 840_000, 0.55),
+    ToyLayer("block.fc1", 262_144, 3_300_000, 0.80),
+    ToyLayer("block.fc2", 262_144, 3_300_000, 1.10),
+    ToyLayer("head", 2_816, 2_816, 1.9, real_input=True),
+)
+#: Quantization error at sensitivity 1: halves about every 0.7 bit; power-of-two steps are
+#: coarse at the top of the range, so the scheme matters more the wider the codes are.
+_UNIFORM = {b: 0.040 * 2.0 ** (-1.4 * (b - 2)) for b in range(2, 9)}
+_POWER_OF_TWO = {2: 0.034, 3: 0.016, 4: 0.0095, 5: 0.0085}
+#: How much the errors of two adjacent layers add on top of their sum.
+_INTERACTION = 0.9
+_PEAK = 0.95
+_NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
+
+
+class ToyOptions(EvaluationOptions):
+    """``[evaluation]`` of the toy."""
+
+    seconds: Annotated[float, Field(ge=0.0, le=3600.0)] = 0.0
+    """Time that an evaluation pretends to need."""
+
+
+class Toy(Evaluator):
+    """The closed-form evaluator; see the module's docstring."""
+
+    objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
+    metrics: ClassVar[tuple[str, ...]] = ("energy", "storage", "average_bits")
+    costly: ClassVar[bool] = False
+    Options: ClassVar[type[EvaluationOptions]] = ToyOptions
+
+    def layers(self) -> Sequence[ToyLayer]:
+        return LAYERS
+
+    @cached_property
+    def _tables(self) -> list[tuple[Floats, Floats, Floats]]:
+        """Per dimension: cost [values, 3], and error per layer [values, layers in it]."""
+        tables = []
+        by_path = {layer.path: layer for layer in LAYERS}
+        for dimension in self.space.dimensions:
+            members = [by_path[p] for p in dimension.layers]
+            cost = np.array(
+                [np.sum([_costs(m, v) for m in members], axis=0) for v in dimension.values]
+            )
+            error = np.array([[_error(m, v) for m in members] for v in dimension.values])
+            columns = np.array([LAYERS.index(m) for m in members])
+            tables.append((cost, error, columns.astype(np.float64)))
+        return tables
+
+    def cheap(self, candidates: Sequence[Candidate]) -> Floats:
+        return self.cheap_codes(self.space.encode(candidates))
+
+    def cheap_codes(self, codes: npt.NDArray[np.int64]) -> Floats:
+        """Cheap metrics ``[n, 3]`` of value indices ``[n, n_dimensions]``."""
+        by_path = {layer.path: layer for layer in LAYERS}
+        total = np.zeros((len(codes), 3))
+        for path, choice in self.space.pinned:
+            total += _costs(by_path[path], choice)
+        for column, (cost, _, _) in enumerate(self._tables):
+            total += cost[codes[:, column]]
+        return total
+
+    def accuracy_codes(self, codes: npt.NDArray[np.int64]) -> Floats:
+        """Accuracy ``[n]`` (fraction) of value indices ``[n, n_dimensions]``."""
+        errors = np.zeros((len(codes), len(LAYERS)))
+        for index, layer in enumerate(LAYERS):
+            for path, choice in self.space.pinned:
+                if path == layer.path:
+                    errors[:, index] = _error(layer, choice)
+        for column, (_, error, members) in enumerate(self._tables):
+            errors[:, members.astype(int)] = error[codes[:, column]]
+        loss = errors.sum(axis=1)
+        for left, right in _NEIGHBOURS:
+            loss += _INTERACTION * np.sqrt(errors[:, left] * errors[:, right])
+        return np.asarray(_PEAK * np.exp(-loss))
+
+    def reference(self) -> Mapping[str, float]:
+        cost = np.sum([_costs(layer, "fp32") for layer in LAYERS], axis=0)
+        return dict(zip(self.metrics, cost.tolist(), strict=True))
+
+    def evaluate(
+        self,
+        candidate: Candidate,
+        seed: int,
+        budget: int | None = None,
+        resume_from: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Evaluation:
+        """Closed form: the seed and the budget change nothing, there is nothing to resume."""
+        time.sleep(self.options.seconds)
+        codes = self.space.encode([candidate])
+        energy, storage, bits = self.cheap_codes(codes)[0].tolist()
+        assignment = self.space.assignment(candidate)
+        rows: list[dict[str, Any]] = []
+        for layer in LAYERS:
+            cost = _costs(layer, assignment[layer.path])
+            rows.append(
+                {
+                    "layer": layer.path,
+                    "choice": assignment[layer.path],
+                    "weights": layer.weights,
+                    "bits": parse_choice(assignment[layer.path]).bits,
+                    "energy": float(cost[0]),
+                    "storage": float(cost[1]),
+                }
+            )
+        return Evaluation(
+            {"accuracy": float(self.accuracy_codes(codes)[0]), "energy": energy, "storage": storage},
+            {"average_bits": bits, "accuracy_se": 0.0, "layers": rows},
+        )
+
+
+def true_front(evaluator: Toy) -> Floats:
+    """Costs ``[n, 3]`` (accuracy negated) of the exact front, by enumeration."""
+    space = evaluator.space
+    grids = np.indices(tuple(space.cardinalities)).reshape(len(space.dimensions), -1).T
+    costs = np.column_stack(
+        [-evaluator.accuracy_codes(grids), evaluator.cheap_codes(grids)[:, :2]]
+    )
+    return np.asarray(costs[non_dominated(costs)])
+
+
+def _error(layer: ToyLayer, choice: str) -> float:
+    kind = parse_choice(choice)
+    if kind.scheme == "float":
+        return 0.0
+    table = _UNIFORM if kind.scheme == "uniform" else _POWER_OF_TWO
+    return layer.sensitivity * table[kind.bits]
+
+
+def _costs(layer: ToyLayer, choice: str) -> Floats:
+    """Energy (µJ), storage (KiB) and share of the average bits of one layer."""
+    kind = parse_choice(choice)
+    if kind.scheme == "float":
+        picojoule = 4.6 if layer.real_input else 0.9
+    elif kind.scheme == "uniform":
+        # An 8-bit multiply where inputs are real, an add of growing width where they spike.
+        picojoule = 0.02 * kind.bits + (0.05 * kind.bits if layer.real_input else 0.0)
+    else:
+        picojoule = 0.023 * kind.bits + 0.01
+    energy = layer.macs * picojoule * 1e-6
+    storage = layer.weights * kind.bits / 8 / 1024
+    share = layer.weights * kind.bits / sum(member.weights for member in LAYERS)
+    return np.array([energy, storage, share])

@@ -1,0 +1,263 @@
+"""The command line: parse, call, print; no logic.
+
+Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted (state saved).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from hqsearch import __version__
+from hqsearch.errors import HqsearchError, InputError, UnknownName
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Commands(click.Group):
+    """Unknown commands are answered with the closest known one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UnknownName("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+def main() -> NoReturn:
+    """Entry point of the ``hqsearch`` command."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except HqsearchError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted; everything finished is saved: the same command, or resume, goes on")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hqsearch")
+def cli() -> None:
+    """Find the quantizations of a spiking transformer that are worth having."""
+
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _options(*options: Decorator) -> Decorator:
+    def apply(function: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+_study = _options(
+    click.option("--study", required=True, metavar="NAME|FILE", help="Name or TOML file."),
+    click.option(
+        "--studies-dir",
+        type=click.Path(path_type=Path),
+        default=Path("studies"),
+        show_default=True,
+        help="Where studies keep their state.",
+    ),
+    click.option("--storage", metavar="URL", help="Log on a server instead of study.db."),
+)
+_work = _options(
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    click.option("--workers", type=int, metavar="N", help="Evaluations at a time."),
+    click.option(
+        "--executor", type=click.Choice(["auto", "in-process", "ray"]), default="auto"
+    ),
+    click.option("--ray-address", metavar="ADDR", help="Join this Ray cluster."),
+)
+_format = _options(
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
+    click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values."),
+)
+
+
+@cli.command()
+@_study
+@click.option("--strategy", required=True, metavar="NAME", help="nsga2, random, …")
+@click.option("--evaluations", type=click.IntRange(min=1), metavar="N", help="Of this run.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Of this run.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="The recordings.")
+@_work
+@click.option("--set", "settings", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key.")
+@click.option("--fresh", is_flag=True, help="Move the study's old state aside first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the front as JSON at the end.")
+def run(settings: tuple[str, ...], as_json: bool, **asked: Any) -> None:
+    """Search; or continue the run with this strategy, options and seed."""
+    from hqsearch.definition import parse_override
+    from hqsearch.launch import Request, start
+
+    overrides = dict(parse_override(text) for text in settings)
+    _search(start, Request(overrides=overrides, **asked), as_json)
+
+
+@cli.command()
+@_study
+@_work
+@click.option("--json", "as_json", is_flag=True, help="Print the front as JSON at the end.")
+def resume(as_json: bool, **asked: Any) -> None:
+    """Finish the last unfinished run with its stored options."""
+    from hqsearch.launch import Request
+    from hqsearch.launch import resume as resume_run
+
+    _search(resume_run, Request(strategy="", **asked), as_json)
+
+
+def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
+    from hqsearch.report.live import LiveProgress
+
+    with LiveProgress(err) as progress:
+        finished = action(request, progress)
+    if finished.mismatches:
+        err.print(
+            f"note: {finished.mismatches} recorded proposals differ from what these library "
+            "versions would propose; the recorded ones were kept"
+        )
+    if finished.exhausted:
+        err.print("note: every candidate of the space was proposed; the run ends early")
+    with _results(request.study, request.studies_dir, request.storage) as results:
+        _print_front(results, as_json, False)
+
+
+@cli.command()
+@click.option("--studies-dir", type=click.Path(path_type=Path), default=Path("studies"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def studies(studies_dir: Path, as_json: bool) -> None:
+    """Definitions and runs, with progress."""
+    from hqsearch.report.overview import studies_overview, studies_table
+
+    rows = studies_overview(studies_dir)
+    _emit(rows, as_json, lambda: studies_table(rows))
+
+
+@cli.command()
+@_study
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def status(study: str, studies_dir: Path, storage: str | None, as_json: bool) -> None:
+    """Progress, failures, time left."""
+    from hqsearch.report.overview import status_of, status_text
+
+    with _results(study, studies_dir, storage) as results:
+        facts = status_of(results)
+        _emit(facts, as_json, lambda: status_text(facts))
+
+
+@cli.command()
+@_study
+@_format
+def front(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
+    """The candidates worth having, and the verdict against uniform quantization."""
+    with _results(study, studies_dir, storage) as results:
+        _print_front(results, as_json, as_csv)
+
+
+@cli.command()
+@_study
+@_format
+def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
+    """Every evaluation."""
+    from hqsearch.report.tables import as_csv as csv_text
+    from hqsearch.report.tables import trials_table
+
+    with _results(study, studies_dir, storage) as results:
+        rows = results.trials()
+        if as_csv:
+            click.echo(csv_text(rows, results.objectives), nl=False)
+            return
+        _emit(
+            [r.as_json() for r in rows],
+            as_json,
+            lambda: trials_table(rows, results.objectives),
+        )
+
+
+@cli.command()
+@_study
+@click.option("--trial", type=int, required=True, metavar="N", help="Number of the trial.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def show(study: str, studies_dir: Path, storage: str | None, trial: int, as_json: bool) -> None:
+    """One trial, layer by layer: choice, bits, spikes, energy, storage."""
+    from hqsearch.report.overview import trial_text
+    from hqsearch.report.tables import layers_table
+
+    with _results(study, studies_dir, storage) as results:
+        found = next((t for t in results.trials() if t.number == trial), None)
+        if found is None:
+            raise InputError(f"study {study!r} has no trial {trial}")
+        layers = results.layers(trial)
+        if as_json:
+            _emit({**found.as_json(), "layers": layers}, True, lambda: "")
+            return
+        out.print(trial_text(found, results.objectives), highlight=False)
+        if layers:
+            out.print(layers_table(layers, f"Trial {trial}, layer by layer"))
+
+
+@contextmanager
+def _results(study: str, studies_dir: Path, storage: str | None) -> Iterator[Any]:
+    """The study's tables, caught up from the log."""
+    from hqsearch.report.overview import require_study
+    from hqsearch.store.log import LogReader, storage_url
+    from hqsearch.store.results import Results
+
+    name = Path(study).stem if study.endswith(".toml") else study
+    folder = require_study(name, studies_dir, storage)
+    reader = LogReader(storage_url(storage, folder), name)
+    results = Results(folder, reader)
+    reader.close()
+    try:
+        yield results
+    finally:
+        results.close()
+
+
+def _print_front(results: Any, as_json: bool, as_csv: bool) -> None:
+    from hqsearch.report.tables import as_csv as csv_text
+    from hqsearch.report.tables import front_table
+    from hqsearch.report.verdict import verdict_text
+
+    rows = results.trials()
+    found = results.front()
+    if as_csv:
+        click.echo(csv_text(found, results.objectives), nl=False)
+        return
+    if as_json:
+        _emit([r.as_json() for r in found], True, lambda: "")
+        return
+    for note in results.study.get("notes", []):
+        out.print(note, highlight=False)
+    title = f"Front of {results.study['name']}: {len(found)} of {len(rows)} trials"
+    out.print(front_table(found, results.objectives, title))
+    out.print(verdict_text(found, rows), highlight=False)
+
+
+def _emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
+    if as_json:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        out.print(table(), highlight=False)

@@ -1,0 +1,253 @@
+"""The search loop: one driver proposes, logs, submits, and tells the strategy.
+
+::
+
+    strategy.next ─▶ log RUNNING ─▶ executor ─▶ evaluator.evaluate (worker)
+         ▲                                            │ result file, then return
+         └──────── strategy.observe ◀─ log COMPLETE ◀─┘
+
+A run that was interrupted is replayed from the log: the recorded proposals and results are
+fed to a fresh strategy in their recorded order, then the loop goes on. Results that workers
+left in files are taken over, and only evaluations that are truly unfinished run again.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from hqsearch.budgets import Budgets
+from hqsearch.candidate import Candidate
+from hqsearch.errors import DiskFull
+from hqsearch.evaluator import Evaluator
+from hqsearch.executors.base import Executor
+from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.objective import Objective
+from hqsearch.store.log import StudyLog
+from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRecord
+from hqsearch.strategies import Result, Signal, Strategy
+
+
+class Observer(Protocol):
+    """Is told of every change, for progress displays and projections."""
+
+    def changed(self, search: Search) -> None: ...
+
+
+@dataclass
+class Plan:
+    """What a search needs to know besides its parts."""
+
+    run: RunRecord
+    evaluations: int
+    baselines: Mapping[str, Candidate]
+    objectives: tuple[Objective, ...]
+    seed: int
+    """Of every evaluation (common random numbers)."""
+    results_folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Recorded with every trial: library versions, fingerprints of data and parent."""
+
+
+class Search:
+    """Runs one run of a study up to its number of evaluations."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        log: StudyLog,
+        records: Sequence[TrialRecord],
+        evaluator: Evaluator,
+        strategy: Strategy,
+        budgets: Budgets,
+        executor: Executor,
+        observer: Observer,
+    ) -> None:
+        self.plan, self.log, self.executor, self.observer = plan, log, executor, observer
+        self._evaluator, self._strategy, self._budgets = evaluator, strategy, budgets
+        self.records = {r.number: r for r in records}
+        self.trials = sorted(
+            (r for r in records if r.proposal.run == plan.run.ordinal),
+            key=lambda r: r.proposal.slot,
+        )
+        self._held = {
+            r.proposal.key: r for r in reversed(records) if r.state == "COMPLETE"
+        }
+        self._in_flight: dict[int, TrialRecord] = {}
+        self._observed = 0
+        self.copies = sum(r.proposal.copy_of is not None for r in self.trials)
+        self.recovered = 0
+        self.mismatches = 0
+        self.exhausted = False
+
+    @property
+    def finished(self) -> int:
+        """Finished trials of this run."""
+        return sum(t.finished for t in self.trials)
+
+    def search(self) -> None:
+        """Replay what the log holds, then search until the number is reached.
+
+        Raises:
+            DiskFull: no space left; everything finished is saved, resume later.
+            KeyboardInterrupt: passed on; what is in flight stays RUNNING in the log.
+        """
+        try:
+            self._replay()
+            while True:
+                self._fill()
+                self.observer.changed(self)
+                if not self._in_flight:
+                    break
+                finished = self.executor.next_finished(0.25)
+                if finished is not None:
+                    task, outcome = finished
+                    self._finish(self._in_flight.pop(task.number), outcome)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise DiskFull(
+                "no space left on the device; free some and resume, nothing finished is lost"
+            ) from None
+
+    def _fill(self) -> None:
+        """Propose and submit while there is room."""
+        while len(self.trials) < self.plan.evaluations:
+            if len(self._in_flight) >= self.executor.capacity:
+                return
+            proposed = self._propose()
+            if isinstance(proposed, Signal):
+                if proposed is Signal.WAIT and not self._in_flight:
+                    raise RuntimeError(f"{self._strategy.name} waits, but nothing is in flight")
+                self.exhausted = proposed is Signal.DONE
+                return
+            candidate, kind, origin = proposed
+            held = self._held.get(candidate.key)
+            proposal = Proposal(
+                run=self.plan.run.ordinal,
+                slot=len(self.trials),
+                strategy=self.plan.run.strategy,
+                kind=kind,
+                key=candidate.key,
+                seed=self.plan.seed,
+                seen=self._observed,
+                copy_of=held.number if held else None,
+                origin=origin,
+            )
+            if held is not None and held.values is not None and held.outcome is not None:
+                outcome = Outcome(
+                    order=self._observed,
+                    violation=self._violation(held.values, held.outcome.details),
+                    details=held.outcome.details,
+                )
+                trial = self.log.create_copy(proposal, held.values, outcome)
+                self.trials.append(trial)
+                self.copies += 1
+                self._observe(trial)
+            else:
+                trial = self.log.create(proposal)
+                self.trials.append(trial)
+                self._submit(trial)
+
+    def _propose(self) -> tuple[Candidate, str, str] | Signal:
+        slot = len(self.trials)
+        if slot < len(self.plan.baselines):
+            choice, candidate = list(self.plan.baselines.items())[slot]
+            return candidate, "baseline", choice
+        proposed = self._strategy.next()
+        return proposed if isinstance(proposed, Signal) else (proposed, "search", "")
+
+    def _submit(self, trial: TrialRecord) -> None:
+        self._in_flight[trial.number] = trial
+        self.executor.submit(
+            Task(
+                number=trial.number,
+                kind="evaluate",
+                payload={"key": trial.proposal.key},
+                seed=trial.proposal.seed,
+                resources=self._evaluator.resources(),
+                result_file=self._result_file(trial) if self._evaluator.costly else None,
+            )
+        )
+
+    def _finish(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
+        """Log a result, then tell the strategy."""
+        values = None
+        violation = 0.0
+        if not outcome.failure:
+            values = tuple(outcome.values[o.name] for o in self.plan.objectives)
+            violation = self._violation(values, outcome.details)
+        logged = Outcome(
+            order=self._observed,
+            seconds=round(outcome.seconds, 3),
+            violation=violation,
+            failure=outcome.failure,
+            reason=outcome.reason,
+            attempts=outcome.attempts,
+            details={**outcome.details, **self.plan.facts},
+        )
+        state = "FAIL" if outcome.failure else "COMPLETE"
+        done = self.log.finish(trial, state, values, logged)
+        self.trials[trial.proposal.slot] = done
+        self._result_file(trial).unlink(missing_ok=True)
+        self._observe(done)
+
+    def _observe(self, trial: TrialRecord) -> None:
+        assert trial.outcome is not None
+        self.records[trial.number] = trial
+        if trial.state == "COMPLETE":
+            self._held.setdefault(trial.proposal.key, trial)
+        self._observed += 1
+        self._strategy.observe(
+            Result(
+                trial.proposal.slot,
+                trial.proposal.candidate,
+                trial.proposal.kind,
+                trial.values if trial.state == "COMPLETE" else None,
+                trial.outcome.violation,
+            )
+        )
+
+    def _replay(self) -> None:
+        """Feed a fresh strategy what the log holds of this run."""
+        recorded, self.trials = self.trials, []
+        results = sorted(
+            (t for t in recorded if t.finished and t.outcome is not None),
+            key=lambda t: t.outcome.order if t.outcome else -1,
+        )
+        delivered = 0
+        for trial in recorded:
+            while delivered < min(trial.proposal.seen, len(results)):
+                self._observe(results[delivered])
+                delivered += 1
+            proposed = self._propose()
+            if isinstance(proposed, Signal) or proposed[0].key != trial.proposal.key:
+                # Another library version, say: what the log holds wins.
+                self.mismatches += 1
+            self.trials.append(trial)
+        for trial in results[delivered:]:
+            self._observe(trial)
+        for trial in recorded:
+            if not trial.finished:
+                self._recover(trial)
+
+    def _recover(self, trial: TrialRecord) -> None:
+        """Take over a result that a worker or a dying driver left; else run it again."""
+        left = read_result(self._result_file(trial), {"key": trial.proposal.key})
+        if left is not None:
+            self.recovered += 1
+            self._finish(trial, left)
+        else:
+            self._submit(trial)
+
+    def _violation(self, values: Sequence[float], details: Mapping[str, Any]) -> float:
+        measured = dict(zip((o.name for o in self.plan.objectives), values, strict=True))
+        if "average_bits" in details:
+            measured["average_bits"] = float(details["average_bits"])
+        return self._budgets.measured_violation(measured)
+
+    def _result_file(self, trial: TrialRecord) -> Path:
+        return self.plan.results_folder / f"{trial.number}.json"

@@ -1,0 +1,196 @@
+"""The evaluator contract: what turns candidates into objective values.
+
+An evaluator has *cheap* metrics, computed for many candidates at once from a cost model,
+and *measured* values, which need a training run on a worker. Users plug in their own with
+``evaluator = "path/to/file.py:Class"``; :mod:`hqsearch.testing` checks the contract.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hqsearch.candidate import Candidate
+from hqsearch.definition import (
+    EvaluationOptions,
+    SpaceDefinition,
+    StudyDefinition,
+    load_space,
+    validate,
+)
+from hqsearch.objective import Objective
+from hqsearch.space import Space, WeightLayer, derive_space
+
+#: Reports progress of a preparation: what is being done, how much of it is done, of how much.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a task needs: CPUs (threads), GPUs (may be a fraction), memory in GiB."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_gib: float | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an evaluator is made from, on the driver and again on every worker.
+
+    Attributes:
+        definition: the validated study.
+        folder: where the study's artifacts are (data caches, parents, cost tables).
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    definition: StudyDefinition
+    folder: Path
+    device: str = "cpu"
+
+
+@dataclass
+class Evaluation:
+    """What one evaluation measured.
+
+    Attributes:
+        values: objective name → value, in the objective's unit. NaN means failure.
+        details: JSON-able facts: standard error, sample counts, rates, per-layer rows …
+            ``accuracy_se`` (fraction) and ``correct`` (base64 of packed per-sample bits)
+            are used for paired comparisons where they are present; ``layers`` (rows of
+            layer, choice, weights, bits, energy, storage, rate) by ``show``.
+        checkpoint: folder from which a larger budget can go on, if one was asked for.
+    """
+
+    values: dict[str, float]
+    details: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class PrepareContext:
+    """What :meth:`Evaluator.prepare` may use: progress, cores, and tasks on a worker."""
+
+    progress: Progress
+    workers: int
+    run_task: Callable[[dict[str, Any], Resources], dict[str, Any]]
+
+
+class Evaluator(ABC):
+    """Turns candidates into objective values.
+
+    Guarantees that an implementation gives:
+
+    * construction is cheap and touches nothing on disk;
+    * ``check`` finds bad input before anything is created;
+    * ``prepare`` is idempotent, cached under ``setup.folder`` and resumable;
+    * ``evaluate`` is deterministic for its arguments on one machine with one thread count;
+      the schedule is that of the full budget, so stopping at budget r and going on from its
+      checkpoint gives, bit for bit, what the uninterrupted run has;
+    * a failure is an exception or a NaN, never a made-up number.
+    """
+
+    #: Objectives on offer; a study selects at least two of them.
+    objectives: ClassVar[tuple[Objective, ...]]
+    #: Columns of :meth:`cheap`; holds every cheap objective, and ``average_bits`` if there is one.
+    metrics: ClassVar[tuple[str, ...]]
+    #: Whether an evaluation is worth a worker process.
+    costly: ClassVar[bool] = True
+    #: The ``[evaluation]`` table.
+    Options: ClassVar[type[EvaluationOptions]] = EvaluationOptions
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        where = f"study {setup.definition.name!r} [evaluation]"
+        self.options: Any = validate(self.Options, setup.definition.evaluation, where)
+
+    @abstractmethod
+    def layers(self) -> Sequence[WeightLayer]:
+        """Every weight layer of the network, in order."""
+
+    @cached_property
+    def space(self) -> Space:
+        """The study's space, derived from :meth:`layers`."""
+        return derive_space(self.space_definition, self.layers())
+
+    @cached_property
+    def space_definition(self) -> SpaceDefinition:
+        return load_space(self.setup.definition.space, self.setup.definition)
+
+    @property
+    def full_budget(self) -> int:
+        """The budget (epochs, say) of a whole evaluation; 1 where there is nothing to divide."""
+        return 1
+
+    def check(self) -> None:  # noqa: B027 - a hook, empty where there is nothing to check
+        """Find bad input (data, devices, plugins) before anything is created."""
+
+    def notes(self) -> list[str]:
+        """Lines that every run says first and every report repeats."""
+        return []
+
+    def prepare(self, context: PrepareContext) -> dict[str, str]:
+        """Make data, parent and cost tables; returns fingerprints of what was made."""
+        del context
+        return {}
+
+    def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """One dear step of :meth:`prepare`, run on a worker by ``context.run_task``."""
+        raise ValueError(f"{type(self).__name__} has no preparation task {payload!r}")
+
+    @abstractmethod
+    def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+        """Cheap metrics ``[n_candidates, len(metrics)]``, before any training."""
+
+    @abstractmethod
+    def reference(self) -> Mapping[str, float]:
+        """The cheap metrics of the network with every layer in fp32."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        candidate: Candidate,
+        seed: int,
+        budget: int | None = None,
+        resume_from: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Evaluation:
+        """Measure a candidate, on a worker.
+
+        Args:
+            candidate: of this evaluator's space.
+            seed: of everything random in it.
+            budget: how much of :attr:`full_budget` to spend; all of it by default.
+            resume_from: a checkpoint that an evaluation with a smaller budget left.
+            checkpoint: folder to leave a checkpoint in.
+        """
+
+    def resources(self) -> Resources:
+        """What one evaluation needs."""
+        options = self.options
+        return Resources(float(options.threads), options.gpus, options.memory_gib)
+
+    def preparation_resources(self) -> list[Resources]:
+        """What the tasks of :meth:`prepare` need."""
+        return []
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must not differ between runs of one study, as JSON-able tables."""
+        definition = self.setup.definition
+        settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
+        return {
+            "evaluator": definition.evaluator,
+            "space": {
+                **{d.name: [d.kind, list(d.values), list(d.layers)] for d in self.space.dimensions},
+                **{path: ["pinned", choice] for path, choice in self.space.pinned},
+            },
+            "evaluation": settings,
+            "device": self.setup.device,
+        }

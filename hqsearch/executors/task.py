@@ -1,0 +1,135 @@
+"""Tasks, and how a worker performs one.
+
+A worker catches what goes wrong in an evaluation and returns it as an outcome; before it
+returns, it writes the outcome to a file, atomically, so that a driver that died meanwhile
+finds it on resume and nothing finished is computed twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hqsearch.candidate import Candidate
+from hqsearch.definition import StudyDefinition
+from hqsearch.evaluator import Evaluator, Resources, Setup
+from hqsearch.registry import make_evaluator
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work for an executor.
+
+    Attributes:
+        number: the trial it belongs to; negative for preparations.
+        kind: what the worker does with the payload.
+        payload: JSON-able; for ``evaluate`` the candidate's ``key``, and ``budget``.
+        seed: of everything random in it; retries use the same.
+        resources: what it needs.
+        result_file: where the worker leaves the outcome before returning it.
+    """
+
+    number: int
+    kind: Literal["prepare", "evaluate"]
+    payload: dict[str, Any]
+    seed: int = 0
+    resources: Resources = field(default_factory=Resources)
+    result_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What became of a task. ``failure`` is empty where it succeeded."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    failure: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+    attempts: int = 1
+
+
+def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
+    """Run a task here; an exception or a NaN becomes a failed outcome with its reason."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    values: dict[str, float] = {}
+    details: dict[str, Any] = {}
+    failure = reason = ""
+    try:
+        if task.kind == "prepare":
+            details = evaluator.prepare_task(task.payload)
+        else:
+            evaluation = evaluator.evaluate(
+                Candidate.from_key(task.payload["key"]), task.seed, task.payload.get("budget")
+            )
+            values, details = dict(evaluation.values), dict(evaluation.details)
+            missing = [o.name for o in evaluator.objectives if o.name not in values]
+            broken = [name for name, value in values.items() if not math.isfinite(value)]
+            if missing:
+                failure, reason = "exception", f"the evaluator returned no {', '.join(missing)}"
+            elif broken:
+                failure = "nan"
+                reason = "not a finite number: " + ", ".join(f"{n}={values[n]}" for n in broken)
+    except Exception as error:
+        # A preparation has no trial that could fail, and a full disk is nobody's result.
+        if task.kind == "prepare" or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+            raise
+        failure, reason = "exception", f"{type(error).__name__}: {error}"
+    seconds = time.perf_counter() - wall
+    details.setdefault("cpu_seconds", round(time.process_time() - cpu, 3))
+    outcome = TaskOutcome({} if failure else values, details, failure, reason, seconds)
+    if task.result_file is not None:
+        write_atomically(task.result_file, json.dumps({"key": task.payload, **vars(outcome)}))
+    return outcome
+
+
+def read_result(path: Path, payload: dict[str, Any]) -> TaskOutcome | None:
+    """The outcome that a worker left for this payload, if it did."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    if data.pop("key", None) != payload:
+        return None
+    return TaskOutcome(**data)
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Write a file so that, after a crash at any instruction, it is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def setup_as_json(setup: Setup) -> str:
+    """A setup as text that a worker can make an evaluator from."""
+    return json.dumps(
+        {
+            "definition": setup.definition.model_dump(mode="json"),
+            "folder": str(setup.folder),
+            "device": setup.device,
+        }
+    )
+
+
+_made: dict[str, Evaluator] = {}
+
+
+def evaluator_for(setup_text: str) -> Evaluator:
+    """The evaluator of a setup, made once per worker process."""
+    if setup_text not in _made:
+        data = json.loads(setup_text)
+        definition = StudyDefinition.model_validate(data["definition"])
+        _made.clear()  # a worker of a new study lets the old one's data go
+        _made[setup_text] = make_evaluator(Setup(definition, Path(data["folder"]), data["device"]))
+    return _made[setup_text]

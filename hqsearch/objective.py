@@ -1,0 +1,36 @@
+"""Objectives: what a study optimizes, with units and directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Direction = Literal["max", "min"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One thing to optimize.
+
+    ``cheap`` objectives are computed from the cost model for many candidates at once;
+    the others need a training run.
+    """
+
+    name: str
+    unit: str
+    direction: Direction
+    cheap: bool = False
+
+
+ACCURACY = Objective("accuracy", "fraction", "max")
+ENERGY = Objective("energy", "µJ", "min", cheap=True)
+STORAGE = Objective("storage", "KiB", "min", cheap=True)
+
+
+def minimized(values: npt.ArrayLike, objectives: tuple[Objective, ...]) -> npt.NDArray[np.float64]:
+    """Values ``[n, m]`` as costs: maximized columns negated."""
+    signs = np.array([-1.0 if o.direction == "max" else 1.0 for o in objectives])
+    return np.asarray(values, dtype=np.float64).reshape(-1, len(objectives)) * signs

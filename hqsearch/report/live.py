@@ -1,0 +1,106 @@
+"""Progress of a run on standard error: evaluations, failures, time left, the front so far."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from hqsearch.engine import Search
+from hqsearch.report.tables import front_table
+from hqsearch.store.records import TrialRow, front_of
+
+#: Rows of the front that the live display shows.
+SHOWN = 10
+#: Seconds between lines where standard error is no terminal.
+QUIET = 20.0
+
+
+class LiveProgress:
+    """Follows preparations and a search; draws on a terminal, else prints a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._live: Live | None = None
+        self._front_at = -1
+        self._told: dict[str, float] = {}
+        self._started = time.monotonic()
+        self._finished_at_start: int | None = None
+
+    def __enter__(self) -> LiveProgress:
+        if self.console.is_terminal:
+            self._live = Live(self._progress, console=self.console, refresh_per_second=4)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, traceback)
+            self._live = None
+
+    def prepared(self, label: str, done: int, total: int) -> None:
+        """Progress of a preparation: data, parent, cost tables."""
+        self._advance(label, done, total, "")
+
+    def changed(self, search: Search) -> None:
+        """Progress of a search."""
+        finished = search.finished
+        if self._finished_at_start is None:
+            self._finished_at_start, self._started = finished, time.monotonic()
+        failures = sum(t.state == "FAIL" for t in search.trials)
+        left = self._time_left(search, finished)
+        notes = [f"{failures} failed" if failures else "", f"{search.copies} copies"]
+        notes = [n for n in notes if n and not n.startswith("0 ")]
+        note = ", ".join([*notes, *([f"about {left} left"] if left else [])])
+        if self._live is not None and finished != self._front_at:
+            self._front_at = finished
+            rows = [TrialRow.of(t, search.plan.objectives) for t in search.records.values()]
+            front = front_of(rows, search.plan.objectives, search.plan.run.budgets)
+            title = f"Front so far: {len(front)} candidates"
+            table = front_table(front[:SHOWN], search.plan.objectives, title)
+            self._live.update(Group(table, self._progress))
+        self._advance("evaluations", finished, search.plan.evaluations, note)
+
+    def _time_left(self, search: Search, finished: int) -> str:
+        done = finished - (self._finished_at_start or 0)
+        remaining = search.plan.evaluations - finished
+        if done < 1 or remaining < 1:
+            return ""
+        seconds = (time.monotonic() - self._started) / done * remaining
+        return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+    def _advance(self, label: str, done: int, total: int, note: str) -> None:
+        if self._live is not None:
+            if label not in self._tasks:
+                self._tasks[label] = self._progress.add_task(label, total=total, note=note)
+            self._progress.update(
+                self._tasks[label],
+                completed=done,
+                total=total,
+                note=note,
+            )
+            return
+        now = time.monotonic()
+        last = self._told.get(label)
+        if last is None or done >= total or now - last >= QUIET:
+            if done >= total and last is not None and last < 0:
+                return
+            self._told[label] = -1.0 if done >= total else now
+            self.console.print(f"{label}: {done}/{total} {note}".rstrip(), highlight=False)

@@ -1,0 +1,61 @@
+"""Differences between two candidates, paired over the samples both were measured on."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def pack_correct(correct: npt.NDArray[np.bool_]) -> str:
+    """Per-sample correctness ``[n]`` as text, 8 samples a byte."""
+    return base64.b64encode(np.packbits(correct).tobytes()).decode()
+
+
+def unpack_correct(packed: str, n: int) -> npt.NDArray[np.bool_]:
+    """The reverse of :func:`pack_correct`."""
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(packed), dtype=np.uint8))
+    return bits[:n].astype(np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Accuracy of one candidate minus another's (fraction) with its standard error."""
+
+    mean: float
+    standard_error: float
+    paired: bool
+
+    @property
+    def better(self) -> bool:
+        """Larger beyond the standard error; an exact measure (error 0) needs only be equal."""
+        return self.mean >= 0 if self.standard_error == 0 else self.mean > self.standard_error
+
+    @property
+    def worse(self) -> bool:
+        return self.mean < 0 and -self.mean > self.standard_error
+
+
+def accuracy_difference(
+    accuracy: float, details: Mapping[str, Any], other: float, other_details: Mapping[str, Any]
+) -> Difference:
+    """How much more accurate the first candidate is.
+
+    Paired (as McNemar's test: the variance of per-sample differences) where both recorded
+    which samples they got right; from two binomial standard errors where not.
+    """
+    n, m = details.get("validation_samples"), other_details.get("validation_samples")
+    if n and n == m and details.get("correct") and other_details.get("correct"):
+        mine = unpack_correct(details["correct"], n).astype(np.float64)
+        theirs = unpack_correct(other_details["correct"], n).astype(np.float64)
+        gap = mine - theirs
+        error = float(gap.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+        # Two candidates right on exactly the same samples still are two finite samples.
+        return Difference(float(gap.mean()), max(error, 1.0 / n), paired=True)
+    errors = (float(d.get("accuracy_se", 0.0)) for d in (details, other_details))
+    return Difference(accuracy - other, math.hypot(*errors), paired=False)

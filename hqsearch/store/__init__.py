@@ -1,0 +1,1 @@
+"""The study's log on Optuna's storage, and its projection for browsing."""

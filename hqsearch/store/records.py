@@ -1,0 +1,205 @@
+"""What the log holds of a trial and of a run, as plain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hqsearch.budgets import Budget
+from hqsearch.candidate import Candidate
+from hqsearch.objective import Objective, minimized
+from hqsearch.pareto import non_dominated
+
+#: States of a trial in which nothing changes any more.
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of a strategy on a study.
+
+    ``options`` holds the strategy's validated options and the constraints; together with
+    strategy and seed they identify a run. ``start`` is the number of the trial it starts from.
+    """
+
+    ordinal: int
+    strategy: str
+    seed: int
+    options: dict[str, Any]
+    evaluations: int
+    start: int
+    budgets: tuple[Budget, ...]
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunRecord:
+        budgets = tuple(Budget(**b) for b in data["budgets"])
+        return cls(**{**data, "budgets": budgets, "notes": tuple(data["notes"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the log holds of a trial from the moment it exists.
+
+    ``slot`` counts the run's proposals; ``seen`` is the number of results that the strategy
+    had observed when it made this one, which is what replay needs.
+    """
+
+    run: int
+    slot: int
+    strategy: str
+    kind: str
+    key: str
+    seed: int
+    seen: int
+    copy_of: int | None = None
+    origin: str = ""
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate.from_key(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the log holds of a finished trial; ``order`` is its place in the run's results."""
+
+    order: int
+    seconds: float = 0.0
+    violation: float = 0.0
+    failure: str = ""
+    """Kind of failure: exception, nan, died, time-limit; empty where there was none."""
+    reason: str = ""
+    attempts: int = 1
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One trial as the log has it."""
+
+    number: int
+    trial_id: int
+    state: str
+    proposal: Proposal
+    values: tuple[float, ...] | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A trial as it is shown to people: everything by name."""
+
+    number: int
+    state: str
+    run: int
+    strategy: str
+    kind: str
+    copy_of: int | None
+    choices: dict[str, str]
+    values: dict[str, float] | None
+    average_bits: float | None
+    seed: int
+    seconds: float | None
+    violation: float
+    failure: str
+    reason: str
+    attempts: int
+    origin: str
+    details_json: str
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return dict(json.loads(self.details_json))
+
+    @property
+    def key(self) -> str:
+        return Candidate.of(self.choices).key
+
+    @classmethod
+    def of(cls, trial: TrialRecord, objectives: tuple[Objective, ...]) -> TrialRow:
+        proposal, outcome = trial.proposal, trial.outcome or Outcome(order=-1)
+        values = None
+        if trial.values is not None:
+            values = dict(zip((o.name for o in objectives), trial.values, strict=True))
+        return cls(
+            number=trial.number,
+            state=trial.state,
+            run=proposal.run,
+            strategy=proposal.strategy,
+            kind=proposal.kind,
+            copy_of=proposal.copy_of,
+            choices=proposal.candidate.choices,
+            values=values,
+            average_bits=outcome.details.get("average_bits"),
+            seed=proposal.seed,
+            seconds=outcome.seconds if trial.outcome else None,
+            violation=outcome.violation,
+            failure=outcome.failure,
+            reason=outcome.reason,
+            attempts=outcome.attempts,
+            origin=proposal.origin,
+            details_json=json.dumps(outcome.details),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "run": self.run,
+            "strategy": self.strategy,
+            "kind": self.kind,
+            "copy_of": self.copy_of,
+            "choices": self.choices,
+            "values": self.values,
+            "average_bits": self.average_bits,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "details": {
+                **self.details,
+                "origin": self.origin,
+                "violation": self.violation,
+                "failure": self.failure,
+                "reason": self.reason,
+                "attempts": self.attempts,
+            },
+        }
+
+
+def front_of(
+    trials: Sequence[TrialRow],
+    objectives: tuple[Objective, ...],
+    budgets: Sequence[Budget] = (),
+) -> list[TrialRow]:
+    """The non-dominated, feasible, completed candidates, each once, by their first trial.
+
+    Sorted by the first minimized objective, cheapest first.
+    """
+    first: dict[str, TrialRow] = {}
+    for trial in trials:
+        if trial.state == "COMPLETE" and trial.kind != "replicate" and trial.values:
+            first.setdefault(trial.key, trial)
+    feasible = [t for t in first.values() if _within(t, budgets)]
+    if not feasible:
+        return []
+    names = [o.name for o in objectives]
+    costs = minimized([[(t.values or {})[n] for n in names] for t in feasible], objectives)
+    chosen = [t for t, keep in zip(feasible, non_dominated(costs), strict=True) if keep]
+    by = next((o.name for o in objectives if o.direction == "min"), names[0])
+    return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
+
+
+def _within(trial: TrialRow, budgets: Sequence[Budget]) -> bool:
+    measured = {**(trial.values or {}), "average_bits": trial.average_bits or 0.0}
+    return all(measured.get(b.metric, 0.0) <= b.limit for b in budgets)

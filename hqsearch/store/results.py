@@ -1,0 +1,184 @@
+"""``results.db``: the log as tables that are made to be browsed.
+
+A projection: it is caught up from the log before every use and may be deleted at any time.
+``trials`` has one column per dimension and per objective; ``layers`` the per-layer costs;
+``fronts`` the front after every catch-up that changed it; ``runs`` and ``study`` the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from hqsearch.budgets import Budget
+from hqsearch.objective import Objective
+from hqsearch.store.log import LogReader
+from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
+
+SCHEMA = 1
+_FIXED = (
+    "number", "state", "run", "strategy", "kind", "copy_of", "average_bits", "seed", "seconds",
+    "violation", "failure", "reason", "attempts", "origin", "details",
+)  # fmt: skip
+
+
+class Results:
+    """The tables of one study, caught up from its log."""
+
+    def __init__(self, folder: Path, reader: LogReader) -> None:
+        self.path = folder / "results.db"
+        attributes = reader.attributes()
+        self.study: dict[str, Any] = attributes.get("study", {})
+        self.prepared: dict[str, str] = attributes.get("prepared", {})
+        self.runs: list[RunRecord] = reader.runs()
+        self.objectives = tuple(Objective(**o) for o in self.study.get("objectives", []))
+        self.dimensions: list[str] = list(self.study.get("dimensions", []))
+        self._columns = _column_names(self.dimensions, [o.name for o in self.objectives])
+        self._db = self._open()
+        try:
+            self._catch_up(reader)
+        except sqlite3.DatabaseError:
+            self._discard()
+            self._catch_up(reader)
+
+    def _open(self) -> Database:
+        try:
+            db = self._connect()
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError:
+            version = -1
+        if version in (0, SCHEMA):
+            return db
+        self._discard()
+        return self._db
+
+    def _connect(self) -> Database:
+        connection = sqlite3.connect(self.path, timeout=60)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return Database(connection)
+
+    def _discard(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._db = self._connect()
+
+    def _catch_up(self, reader: LogReader) -> None:
+        db = self._db
+        known = db["trials"].exists()
+        start = 0
+        if known:
+            waiting = db.execute(
+                "SELECT min(number) FROM trials WHERE state NOT IN (?, ?, ?)", FINISHED
+            ).fetchone()[0]
+            last = db.execute("SELECT max(number) FROM trials").fetchone()[0]
+            start = waiting if waiting is not None else (-1 if last is None else last) + 1
+        fresh = reader.trials(start)
+        with db.conn:
+            db.execute(f"PRAGMA user_version = {SCHEMA}")
+            if not known:
+                self._create_tables()
+            db["trials"].upsert_all((self._row(t) for t in fresh), pk="number")
+            db["layers"].upsert_all(_layer_rows(fresh), pk=("trial", "layer"), alter=True)
+            db["runs"].upsert_all(
+                (
+                    {**r.as_json(), "options": json.dumps(r.options), "ordinal": r.ordinal}
+                    for r in self.runs
+                ),
+                pk="ordinal",
+            )
+            db["study"].upsert_all(
+                ({"key": k, "value": json.dumps(v)} for k, v in self.study.items()), pk="key"
+            )
+            if any(t.state == "COMPLETE" for t in fresh):
+                self._snapshot()
+
+    def _create_tables(self) -> None:
+        columns: dict[str, Any] = dict.fromkeys(_FIXED, str)
+        columns.update(dict.fromkeys(("number", "run", "copy_of", "seed", "attempts"), int))
+        columns.update(dict.fromkeys(("average_bits", "seconds", "violation"), float))
+        columns.update({self._columns[d]: str for d in self.dimensions})
+        columns.update({self._columns[o.name]: float for o in self.objectives})
+        self._db["trials"].create(columns, pk="number")
+        self._db["fronts"].create({"finished": int, "trial": int}, pk=("finished", "trial"))
+        self._db["layers"].create({"trial": int, "position": int, "layer": str}, pk=("trial", "layer"))
+
+    def _row(self, trial: TrialRecord) -> dict[str, Any]:
+        row = TrialRow.of(trial, self.objectives)
+        columns = {name: getattr(row, name) for name in _FIXED if name != "details"}
+        columns |= {self._columns[d]: v for d, v in row.choices.items()}
+        columns |= {self._columns[o]: v for o, v in (row.values or {}).items()}
+        return {**columns, "details": row.details_json}
+
+    def _snapshot(self) -> None:
+        trials = self.trials()
+        front = front_of(trials, self.objectives, self.budgets)
+        last = self._db.execute(
+            "SELECT trial FROM fronts WHERE finished = (SELECT max(finished) FROM fronts)"
+        ).fetchall()
+        if {t.number for t in front} != {number for (number,) in last}:
+            finished = sum(t.state in FINISHED for t in trials)
+            self._db["fronts"].upsert_all(
+                ({"finished": finished, "trial": t.number} for t in front),
+                pk=("finished", "trial"),
+            )
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """Those of the latest run: the front is filtered by them."""
+        return self.runs[-1].budgets if self.runs else ()
+
+    def trials(self) -> list[TrialRow]:
+        """Every trial, in order."""
+        rows = []
+        for row in self._db["trials"].rows_where(order_by="number"):
+            own = {name: row[name] for name in _FIXED if name != "details"}
+            values = {o.name: row[self._columns[o.name]] for o in self.objectives}
+            rows.append(
+                TrialRow(
+                    **own,
+                    choices={d: row[self._columns[d]] for d in self.dimensions},
+                    values=None if None in values.values() else values,
+                    details_json=row["details"],
+                )
+            )
+        return rows
+
+    def front(self) -> list[TrialRow]:
+        """The front under the latest run's budgets."""
+        return front_of(self.trials(), self.objectives, self.budgets)
+
+    def layers(self, number: int) -> list[dict[str, Any]]:
+        """The per-layer rows of a trial."""
+        rows = list(self._db["layers"].rows_where("trial = ?", [number], order_by="position"))
+        return [{k: v for k, v in r.items() if k not in ("trial", "position")} for r in rows]
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _layer_rows(trials: Iterable[TrialRecord]) -> list[dict[str, Any]]:
+    return [
+        {"trial": t.number, "position": position, **row}
+        for t in trials
+        if t.outcome is not None
+        for position, row in enumerate(t.outcome.details.get("layers", []))
+    ]
+
+
+def _column_names(dimensions: Sequence[str], objectives: Sequence[str]) -> dict[str, str]:
+    """Column of each dimension and objective; prefixed where SQL would see the same name."""
+    columns: dict[str, str] = {}
+    taken = {name.lower() for name in _FIXED}
+    for name in (*objectives, *dimensions):
+        column = name
+        while column.lower() in taken:
+            column = f"layer:{column}"
+        taken.add(column.lower())
+        columns[name] = column
+    return columns

@@ -1,0 +1,48 @@
+"""Strategies by name. Third parties register under the entry points ``hqsearch.strategies``."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+
+from hqsearch.errors import UnknownName
+from hqsearch.strategies.base import (
+    Problem,
+    Result,
+    Signal,
+    Strategy,
+    StrategyOptions,
+)
+
+__all__ = [
+    "Problem",
+    "Result",
+    "Signal",
+    "Strategy",
+    "StrategyOptions",
+    "strategy_class",
+    "strategy_names",
+]
+
+_BUILT_IN = {
+    "nsga2": "hqsearch.strategies.nsga2:Nsga2",
+    "random": "hqsearch.strategies.random:RandomSearch",
+}
+
+
+def strategy_names() -> list[str]:
+    """Every strategy that can be named."""
+    return sorted({*_BUILT_IN, *entry_points(group="hqsearch.strategies").names})
+
+
+def strategy_class(name: str) -> type[Strategy]:
+    """The strategy behind a name; imported only now, for some bring heavy libraries."""
+    if name in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+    elif name in entry_points(group="hqsearch.strategies").names:
+        found = entry_points(group="hqsearch.strategies")[name].load()
+    else:
+        raise UnknownName("strategy", name, strategy_names())
+    assert issubclass(found, Strategy)
+    return found

@@ -1,0 +1,111 @@
+"""The strategy contract: propose candidates, be told results.
+
+A strategy is replayable: its state is a function of the problem, its options and seed, and
+the sequence of calls. On resume the engine makes a fresh one and repeats the calls from the
+log, so nothing is pickled. All randomness comes from generators seeded by (seed, index).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hqsearch.budgets import Budgets
+from hqsearch.candidate import Candidate
+from hqsearch.definition import Strict
+from hqsearch.objective import Objective, minimized
+from hqsearch.space import Space
+
+Floats = npt.NDArray[np.float64]
+
+
+class StrategyOptions(Strict):
+    """``[strategy.<name>]``; each strategy extends it."""
+
+
+class Signal(Enum):
+    """What :meth:`Strategy.next` says when it has no proposal."""
+
+    WAIT = "nothing to propose until more results are in"
+    DONE = "nothing left to propose"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one proposal. ``values`` is None where it failed.
+
+    ``slot`` is its place in the run's order of proposals, baselines included.
+    """
+
+    slot: int
+    candidate: Candidate
+    kind: str
+    values: tuple[float, ...] | None
+    violation: float = 0.0
+    """Sum of relative excesses over the budgets, on measured values; 0 is feasible."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a strategy works on.
+
+    Attributes:
+        space: what may be chosen.
+        objectives: the study's, in its order.
+        cheap: candidates → cheap metrics ``[n, n_metrics]``.
+        metrics: the columns of ``cheap``.
+        budgets: hard limits, with repair.
+        baselines: the candidates that the engine evaluates first, outside the strategy.
+        history: results of the study's earlier runs, oldest first.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    cheap: Callable[[Sequence[Candidate]], Floats]
+    metrics: tuple[str, ...]
+    budgets: Budgets
+    baselines: tuple[Candidate, ...] = ()
+    history: tuple[Result, ...] = ()
+
+    def costs(self, results: Sequence[Result]) -> Floats:
+        """Results as costs ``[n, m]``, every column minimized; NaN where one failed."""
+        width = len(self.objectives)
+        rows = [r.values if r.values is not None else (np.nan,) * width for r in results]
+        return minimized(rows, self.objectives) if rows else np.empty((0, width))
+
+
+class Strategy(ABC):
+    """Proposes candidates and is told results.
+
+    The engine calls :meth:`next` whenever a worker is free, and :meth:`observe` once for
+    every baseline and every proposal of this run, in the order in which results reached
+    the log. A baseline is observed with ``kind == "baseline"`` and was not proposed.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[StrategyOptions]] = StrategyOptions
+
+    def __init__(self, problem: Problem, options: Any, seed: int) -> None:
+        self.problem, self.options, self.seed = problem, options, seed
+
+    @abstractmethod
+    def next(self) -> Candidate | Signal:
+        """The next candidate to evaluate, or why there is none."""
+
+    @abstractmethod
+    def observe(self, result: Result) -> None:
+        """Learn what became of a candidate."""
+
+    def notes(self) -> list[str]:
+        """What the user should know before a run of this strategy."""
+        return []
+
+    def generator(self, *index: int) -> np.random.Generator:
+        """The seeded generator of event ``index`` of this run."""
+        return np.random.default_rng([self.seed, *index])
