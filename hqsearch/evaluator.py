@@ -76,11 +76,20 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """What :meth:`Evaluator.prepare` may use: progress, cores, and tasks on a worker."""
+    """What :meth:`Evaluator.prepare` may use.
+
+    Attributes:
+        progress: shows how far a step is.
+        tell: says a line to the user.
+        workers: cores of this machine.
+        run_task: runs :meth:`Evaluator.prepare_task` with a payload on a worker that has the
+            resources, and calls the last argument every second meanwhile.
+    """
 
     progress: Progress
+    tell: Callable[[str], None]
     workers: int
-    run_task: Callable[[dict[str, Any], Resources], dict[str, Any]]
+    run_task: Callable[[dict[str, Any], Resources, Callable[[], None]], dict[str, Any]]
 
 
 class Evaluator(ABC):
@@ -138,7 +147,6 @@ class Evaluator(ABC):
 
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Make data, parent and cost tables; returns fingerprints of what was made."""
-        del context
         return {}
 
     def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import importlib.metadata
 import math
 import os
 import platform
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -266,10 +267,29 @@ def _executor(kind: str, request: Request, evaluator: Evaluator, workers: int) -
 
 
 def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -> dict[str, str]:
-    def run_task(payload: dict[str, Any], resources: Resources) -> dict[str, Any]:
-        return executor.run(Task(-1, "prepare", payload, 0, resources)).details
+    def run_task(
+        payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
+    ) -> dict[str, Any]:
+        done = threading.Event()
 
-    return evaluator.prepare(PrepareContext(progress.prepared, os.cpu_count() or 1, run_task))
+        def watch() -> None:
+            while not done.wait(1.0):
+                poll()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            return executor.run(Task(-1, "prepare", payload, 0, resources)).details
+        finally:
+            done.set()
+            watcher.join()
+
+    def tell(line: str) -> None:
+        progress.console.print(line, highlight=False)
+
+    return evaluator.prepare(
+        PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task)
+    )
 
 
 def _recorded(url: str, name: str, folder: Path) -> dict[str, Any]:

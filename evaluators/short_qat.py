@@ -1,0 +1,423 @@
+"""``short-qat``: short quantization-aware training from a trained parent.
+
+The parent is trained once in fp32. A candidate is the parent with fake quantizers, trained a
+few epochs more; its accuracy is measured on the validation split, and the firing rates of the
+*quantized* network feed its recorded energy, for quantization shifts rates even at equal
+accuracy (arXiv 2604.14487). Works on the built-in networks and on a user's own
+(``[model] path = "file.py:build"``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from hqsearch.candidate import Candidate
+from hqsearch.choice import FP32, parse_choice
+from hqsearch.data import DataSpec, FrameData, check_data, data_classes, open_frames, prepare_data
+from hqsearch.definition import EvaluationOptions
+from hqsearch.errors import DefinitionError
+from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext, Resources, Setup
+from hqsearch.executors.task import write_atomically
+from hqsearch.hardware import CostModel, LayerRate, Profile, RateMeter, Workload, load_profile
+from hqsearch.models import WeightLayer, build_model, weight_layers
+from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.report.paired import pack_correct
+from hqsearch.training.state import CHECKPOINT_INDEX, load_state, save_state
+
+#: Validation samples that the parent's workload is traced on, and that rates are measured on.
+RATE_SAMPLES = 256
+SIMULATED_NOTE = (
+    "Simulated gestures: rendered, not recorded. Accuracies say nothing about a real sensor; "
+    "for the recorded set use --study dvs-gesture."
+)
+
+
+class ShortQatOptions(EvaluationOptions):
+    """``[evaluation]`` of ``short-qat``."""
+
+    parent_epochs: Annotated[int, Field(ge=1, le=10_000)] = 25
+    parent_learning_rate: Annotated[float, Field(gt=0.0)] = 3e-3
+    parent_threads: Annotated[int, Field(ge=1, le=256)] = 2
+    """CPU threads of the parent's training; more change its last digits."""
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 2
+    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-4
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    shift: Annotated[int, Field(ge=0, le=64)] = 2
+    """Augmentation by shifts of up to this many pixels. Never mirrored: left is not right."""
+
+
+class ShortQat(Evaluator):
+    """Parent + fake quantizers + a few epochs; see the module's docstring."""
+
+    objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
+    metrics: ClassVar[tuple[str, ...]] = ("energy", "storage", "average_bits")
+    costly: ClassVar[bool] = True
+    Options: ClassVar[type[EvaluationOptions]] = ShortQatOptions
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        definition = setup.definition
+        if definition.data is None or definition.model is None:
+            raise DefinitionError(
+                f"study {definition.name!r}: evaluator short-qat needs [data] and [model]"
+            )
+        data, model = definition.data, definition.model
+        self._spec = DataSpec(
+            dataset=data.dataset,
+            timesteps=model.timesteps,
+            size=data.size,
+            encoding=data.encoding,
+            path=definition.located(str(data.path)) if data.path else None,
+            sensor=data.sensor,
+            train=data.train,
+            validation=data.validation,
+            test=data.test,
+            seed=data.seed,
+            download=data.download,
+        )
+        self._costs: dict[str, CostModel] = {}
+
+    def check(self) -> None:
+        check_data(self._spec)
+        _ = self._profile
+        structure = [d.name for d in self.space.dimensions if d.kind == "structure"]
+        if structure:
+            raise DefinitionError(
+                f"short-qat searches weight layers only; the space's [[structure]] "
+                f"{structure[0]!r} cannot be used with it"
+            )
+
+    def notes(self) -> list[str]:
+        return [SIMULATED_NOTE] if self._spec.dataset == "simulated-gestures" else []
+
+    @cached_property
+    def _profile(self) -> Profile:
+        name = self.setup.definition.hardware.profile
+        located = self.setup.definition.located(name) if name.endswith(".toml") else name
+        return load_profile(located)
+
+    @cached_property
+    def _classes(self) -> int:
+        return len(data_classes(self._spec))
+
+    @cached_property
+    def _model_name(self) -> str:
+        model = self.setup.definition.model
+        assert model is not None
+        if model.path is None:
+            assert model.name is not None
+            return model.name
+        place, _, function = model.path.rpartition(":")
+        return f"{self.setup.definition.located(place)}:{function}"
+
+    def _build(self) -> Any:
+        """The untrained network, the same every time."""
+        model = self.setup.definition.model
+        assert model is not None
+        return build_model(
+            self._model_name,
+            model.options,
+            timesteps=self._spec.timesteps,
+            size=self._spec.size,
+            classes=self._prepared["classes"] if self._prepared else self._classes,
+            seed=self.options.seed,
+        )
+
+    @cached_property
+    def _layers(self) -> list[WeightLayer]:
+        return list(weight_layers(self._build()))
+
+    def layers(self) -> Sequence[WeightLayer]:
+        return self._layers
+
+    def fingerprint(self) -> dict[str, Any]:
+        definition = self.setup.definition
+        assert definition.data is not None
+        assert definition.model is not None
+        model = definition.model.model_dump(mode="json", exclude_none=True)
+        if definition.model.path is not None:
+            source = Path(self._model_name.rpartition(":")[0])
+            model["path"] = source.name + ":" + self._model_name.rpartition(":")[2]
+            model["source"] = hashlib.sha256(source.read_bytes()).hexdigest()
+        return {
+            **super().fingerprint(),
+            "data": definition.data.model_dump(mode="json", exclude={"path", "download"}),
+            "model": model,
+            "hardware": self._profile.contents(),
+        }
+
+    # Preparation: data, parent, workload. One structural part for now, the empty one.
+
+    @cached_property
+    def _prepared_file(self) -> Path:
+        return self.setup.folder / "prepared.json"
+
+    @property
+    def _prepared(self) -> dict[str, Any]:
+        """What :meth:`prepare` left for workers: classes, frames, parents; empty before it."""
+        if "_known" not in self.__dict__ and self._prepared_file.exists():
+            self.__dict__["_known"] = json.loads(self._prepared_file.read_text())
+        return dict(self.__dict__.get("_known", {}))
+
+    def prepare(self, context: PrepareContext) -> dict[str, str]:
+        """Frames, then the parent (resumed from its last epoch), then its workload."""
+        data = prepare_data(
+            self._spec, self.setup.folder / "data", context.progress, context.workers
+        )
+        for warning in data.warnings:
+            context.tell(f"note: {warning}")
+        identity = {**self.fingerprint(), "frames": data.fingerprint}
+        for table in ("space", "hardware", "evaluator"):
+            del identity[table]
+        for key in ("epochs", "learning_rate", "threads"):
+            del identity["evaluation"][key]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        prepared = {
+            "classes": len(data.classes),
+            "frames": str(data.folder.relative_to(self.setup.folder)),
+            "parents": {"": f"parents/{digest[:16]}"},
+        }
+        if prepared != self._prepared:
+            write_atomically(self._prepared_file, json.dumps(prepared))
+            self.__dict__["_known"] = prepared
+        folder = self._parent_folder("")
+        epochs = self.options.parent_epochs
+        if not (folder / "parent.json").exists():
+            context.run_task(
+                {"parent": ""},
+                self.preparation_resources()[0],
+                lambda: context.progress("training the parent", _epochs_done(folder), epochs),
+            )
+        context.progress("training the parent", epochs, epochs)
+        about = json.loads((folder / "parent.json").read_text())
+        context.tell(
+            f"parent: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
+            f"{about['validation_samples']} validation samples, fp32, {epochs} epochs"
+        )
+        return {"data_fingerprint": data.fingerprint, "parent": about["weights"]}
+
+    def preparation_resources(self) -> list[Resources]:
+        return [
+            Resources(
+                float(self.options.parent_threads), self.options.gpus, self.options.memory_gib
+            )
+        ]
+
+    def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Train the parent of a structural part, and trace what it does."""
+        import torch
+
+        from hqsearch.training.loop import Schedule, evaluate, train
+
+        options, data = self.options, self._data
+        torch.set_num_threads(options.parent_threads)
+        folder = self._parent_folder(payload["parent"])
+        schedule = Schedule(
+            epochs=options.parent_epochs,
+            learning_rate=options.parent_learning_rate,
+            batch_size=options.batch_size,
+            shift=options.shift,
+            seed=options.seed,
+        )
+        model = self._build()
+        checkpoint = folder / "checkpoint"
+        train(
+            model,
+            data.train.frames,
+            data.train.labels,
+            data.encoding.to_float,
+            schedule,
+            device=self.setup.device,
+            checkpoint=checkpoint,
+            resume_from=checkpoint,
+        )
+        result = evaluate(
+            model,
+            data.validation.frames,
+            data.validation.labels,
+            data.encoding.to_float,
+            device=self.setup.device,
+        )
+        model.cpu()
+        workload = Workload.trace(model.eval(), self._sample_batch(), data.encoding.bits)
+        weights = folder / "parent.safetensors"
+        save_state(model, weights)
+        write_atomically(folder / "workload.json", json.dumps(workload.to_json()))
+        about = {
+            "accuracy": result.accuracy,
+            "accuracy_se": result.standard_error,
+            "validation_samples": len(result.correct),
+            "correct": pack_correct(result.correct),
+            "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        }
+        write_atomically(folder / "parent.json", json.dumps(about))
+        return {}
+
+    def _parent_folder(self, structure: str) -> Path:
+        return self.setup.folder / str(self._prepared["parents"][structure])
+
+    @cached_property
+    def _data(self) -> FrameData:
+        return open_frames(self.setup.folder / self._prepared["frames"])
+
+    def _sample_batch(self) -> Any:
+        """The first validation frames as the network sees them, ``[T, N, 2, H, W]``."""
+        import torch
+
+        frames = np.array(self._data.validation.frames[:RATE_SAMPLES]).swapaxes(0, 1)
+        return self._data.encoding.to_float(torch.from_numpy(np.ascontiguousarray(frames)))
+
+    # Cheap metrics
+
+    def _cost_model(self, structure: str) -> CostModel:
+        """Cost tables of a structural part, from its parent's workload."""
+        if structure not in self._costs:
+            text = (self._parent_folder(structure) / "workload.json").read_text()
+            allowed = {path: (choice,) for path, choice in self.space.pinned}
+            for dimension in self.space.dimensions:
+                if dimension.kind == "weights":
+                    allowed.update(dict.fromkeys(dimension.layers, dimension.values))
+            self._costs[structure] = CostModel(
+                Workload.from_json(json.loads(text)), self._profile, allowed
+            )
+        return self._costs[structure]
+
+    def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+        out = np.empty((len(candidates), len(self.metrics)))
+        keys = [self.space.structural_key(c) for c in candidates]
+        for structure in set(keys):
+            rows = [i for i, key in enumerate(keys) if key == structure]
+            model = self._cost_model(structure)
+            codes = model.codes(self.space.assignment(candidates[i]) for i in rows)
+            estimate = model.estimate(codes)
+            out[rows] = np.column_stack(
+                [estimate.energy, estimate.storage, estimate.average_bits]
+            )
+        return out
+
+    def reference(self) -> Mapping[str, float]:
+        model = self._cost_model("")
+        choices = model.uniform(FP32)
+        return {
+            "energy": model.energy(choices).total,
+            "storage": model.storage(choices).kib,
+            "average_bits": 32.0,
+        }
+
+    # Measured values
+
+    @property
+    def full_budget(self) -> int:
+        return max(int(self.options.epochs), 1)
+
+    def evaluate(
+        self,
+        candidate: Candidate,
+        seed: int,
+        budget: int | None = None,
+        resume_from: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Evaluation:
+        """Parent + quantizers + ``budget`` of the schedule's epochs, measured on validation.
+
+        Deterministic for its arguments on one machine with one thread count.
+        """
+        import torch
+
+        from hqsearch.quant import quantize_model
+        from hqsearch.training.loop import Schedule, evaluate, train
+
+        options, data = self.options, self._data
+        torch.set_num_threads(options.threads)
+        structure = self.space.structural_key(candidate)
+        model = self._build()
+        load_state(model, self._parent_folder(structure) / "parent.safetensors")
+        choices = self.space.assignment(candidate)
+        quantize_model(model, choices)
+        trained = train(
+            model,
+            data.train.frames,
+            data.train.labels,
+            data.encoding.to_float,
+            Schedule(
+                epochs=options.epochs,
+                learning_rate=options.learning_rate,
+                batch_size=options.batch_size,
+                shift=options.shift,
+                seed=seed,
+            ),
+            device=self.setup.device,
+            until_epoch=budget,
+            resume_from=resume_from,
+            checkpoint=checkpoint,
+        )
+        result = evaluate(
+            model,
+            data.validation.frames,
+            data.validation.labels,
+            data.encoding.to_float,
+            device=self.setup.device,
+        )
+        model.cpu().eval()
+        with RateMeter(model) as meter, torch.no_grad():
+            model(self._sample_batch())
+        rates = meter.rates()
+        costs = self._cost_model(structure)
+        energy, storage = costs.energy(choices, rates), costs.storage(choices)
+        details = {
+            "average_bits": storage.average_bits,
+            "accuracy_se": result.standard_error,
+            "validation_samples": len(result.correct),
+            "correct": pack_correct(result.correct),
+            "validation_loss": result.loss,
+            "training_loss": [round(e.loss, 5) for e in trained.history],
+            "rate_samples": min(RATE_SAMPLES, len(data.validation)),
+            "energy_estimate": float(self.cheap([candidate])[0, 0]),
+            "layers": self._layer_rows(costs, choices, rates),
+        }
+        values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
+        return Evaluation(values, details, checkpoint)
+
+    def _layer_rows(
+        self, costs: CostModel, choices: Mapping[str, str], rates: Mapping[str, LayerRate]
+    ) -> list[dict[str, Any]]:
+        energy = {row.path: row for row in costs.energy(choices, rates).rows}
+        storage = {row.path: row for row in costs.storage(choices).layers}
+        rows = []
+        for layer in self._layers:
+            rate = rates.get(layer.path)
+            rows.append(
+                {
+                    "layer": layer.path,
+                    "choice": choices[layer.path],
+                    "weights": layer.weights,
+                    "bits": parse_choice(choices[layer.path]).bits,
+                    "input": energy[layer.path].input_kind,
+                    "rate": _finite(rate.rate) if rate else None,
+                    "activity": _finite(rate.activity) if rate else None,
+                    "macs": energy[layer.path].macs,
+                    "energy": energy[layer.path].total,
+                    "storage": storage[layer.path].total / 8192,
+                }
+            )
+        return rows
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _epochs_done(folder: Path) -> int:
+    """Epochs in the parent's checkpoint so far; its index is replaced whole after each one."""
+    index = folder / "checkpoint" / CHECKPOINT_INDEX
+    return int(json.loads(index.read_text())["epoch"]) if index.exists() else 0
