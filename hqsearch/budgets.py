@@ -108,7 +108,9 @@ class Budgets:
                     f"no candidate needs more than {most:.4g} {unit}"
                 )
         if len(self.budgets) > 1:
-            self.repair(self.space.decode(self.space.cardinalities * 0)[0], np.random.default_rng(0))
+            self.repair(
+                self.space.decode(self.space.cardinalities * 0)[0], np.random.default_rng(0)
+            )
         return told
 
     def repair(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:

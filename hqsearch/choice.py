@@ -18,7 +18,7 @@ Scheme = Literal["uniform", "power-of-two", "float"]
 #: Bit widths that exist, per scheme.
 WIDTHS: dict[Scheme, range] = {"uniform": range(2, 9), "power-of-two": range(2, 6)}
 FP32 = "fp32"
-_PATTERN = re.compile(r"(\d+)([ul])")
+_PATTERN = re.compile(r"([1-9]\d*)([ul])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,7 @@ _study = _options(
 _work = _options(
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
     click.option("--workers", type=int, metavar="N", help="Evaluations at a time."),
-    click.option(
-        "--executor", type=click.Choice(["auto", "in-process", "ray"]), default="auto"
-    ),
+    click.option("--executor", type=click.Choice(["auto", "in-process", "ray"]), default="auto"),
     click.option("--ray-address", metavar="ADDR", help="Join this Ray cluster."),
 )
 _format = _options(

@@ -73,9 +73,7 @@ class Search:
             (r for r in records if r.proposal.run == plan.run.ordinal),
             key=lambda r: r.proposal.slot,
         )
-        self._held = {
-            r.proposal.key: r for r in reversed(records) if r.state == "COMPLETE"
-        }
+        self._held = {r.proposal.key: r for r in reversed(records) if r.state == "COMPLETE"}
         self._in_flight: dict[int, TrialRecord] = {}
         self._observed = 0
         self.copies = sum(r.proposal.copy_of is not None for r in self.trials)

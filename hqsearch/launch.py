@@ -150,7 +150,9 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         executor = stack.enter_context(_executor(executor_kind, request, evaluator, workers))
         prepared = _prepare(evaluator, executor, progress)
         if recorded:
-            require_same({"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name)
+            require_same(
+                {"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name
+            )
         budgets = Budgets(
             parse_budgets(definition.constraints, evaluator.metrics, evaluator.reference()),
             evaluator.space,
@@ -179,9 +181,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             results_folder=folder / "results",
             facts={"versions": _versions(), **prepared},
         )
-        search = Search(
-            plan, log, records, evaluator, strategy, budgets, executor, progress
-        )
+        search = Search(plan, log, records, evaluator, strategy, budgets, executor, progress)
         search.search()
         return Finished(
             definition.name,
@@ -287,9 +287,7 @@ def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -
     def tell(line: str) -> None:
         progress.console.print(line, highlight=False)
 
-    return evaluator.prepare(
-        PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task)
-    )
+    return evaluator.prepare(PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task))
 
 
 def _recorded(url: str, name: str, folder: Path) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def load_from_file(reference: str, folder: Path) -> Any:
             del sys.modules[module_name]
             if isinstance(error, InputError):
                 raise
-            raise PluginError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+            raise PluginError(
+                f"{path} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
     if not hasattr(module, name):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         near = closest(name, known)

@@ -114,9 +114,7 @@ class RayExecutor(Executor):
                 self._start(task, attempt + 1)
                 return None
             failure = "time-limit" if late else "died"
-            reason = (
-                f"took longer than {self._time_limit:g} s" if late else _first_line(error)
-            )
+            reason = f"took longer than {self._time_limit:g} s" if late else _first_line(error)
             return task, TaskOutcome(failure=failure, reason=reason, attempts=attempt)
 
     def _cancel_late(self) -> None:
@@ -152,7 +150,11 @@ def _check_fits(need: Resources) -> None:
     nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
     for node in nodes:
         enough_memory = node.get("memory", 0.0) >= (need.memory_gib or 0.0) * GIB
-        if node.get("CPU", 0.0) >= need.cpus and node.get("GPU", 0.0) >= need.gpus and enough_memory:
+        if (
+            node.get("CPU", 0.0) >= need.cpus
+            and node.get("GPU", 0.0) >= need.gpus
+            and enough_memory
+        ):
             return
     wanted = f"{need.cpus:g} CPUs, {need.gpus:g} GPUs"
     if need.memory_gib:

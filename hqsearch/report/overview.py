@@ -140,7 +140,9 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
     for objective in objectives:
         value = (trial.values or {}).get(objective.name)
         unit = "" if objective.unit == "fraction" else f" {objective.unit}"
-        text = f"{objective.name}: {value_text(objective, value)}{unit if value is not None else ''}"
+        text = (
+            f"{objective.name}: {value_text(objective, value)}{unit if value is not None else ''}"
+        )
         error = trial.details.get("accuracy_se")
         if objective.name == "accuracy" and error:
             samples = trial.details.get("validation_samples")

@@ -88,7 +88,9 @@ def trials_table(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> T
 
 def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     """One trial, layer by layer."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, show_footer=True)
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, show_footer=True
+    )
     names = list(rows[0]) if rows else []
     units = {"energy": "energy µJ", "storage": "storage KiB"}
     for name in names:

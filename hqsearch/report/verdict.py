@@ -46,7 +46,9 @@ class Verdict:
         error = 100 * (self.standard_error or 0.0)
         points = f"{gap:+.1f} ± {error:.1f} points, trial {self.member}"
         if self.outcome == "saves":
-            return f"against uniform {self.baseline}: saves {parts} and is no less accurate ({points})"
+            return (
+                f"against uniform {self.baseline}: saves {parts} and is no less accurate ({points})"
+            )
         return (
             f"against uniform {self.baseline}: saves {parts} at an accuracy that is not "
             f"distinguishable ({points})"

@@ -45,9 +45,7 @@ def check_database(url: str) -> None:
     with path.open("rb") as file:
         header = file.read(len(_SQLITE_HEADER))
     if header != _SQLITE_HEADER:
-        raise StorageError(
-            f"{path} is not a database; move it away, or name another --studies-dir"
-        )
+        raise StorageError(f"{path} is not a database; move it away, or name another --studies-dir")
 
 
 def connect(url: str) -> sqlalchemy.Engine:
@@ -136,7 +134,10 @@ class LogReader:
             ):
                 values.setdefault(trial, []).append(float("inf") if value is None else value)
             rows = connection.execute(
-                text("SELECT t.trial_id, t.number, t.state " + where.format(join="", order="t.number")),
+                text(
+                    "SELECT t.trial_id, t.number, t.state "
+                    + where.format(join="", order="t.number")
+                ),
                 bound,
             ).all()
         records = []
@@ -163,7 +164,9 @@ class LogReader:
 class StudyLog(LogReader):
     """Reads and writes a study's log; one driver at a time (see :mod:`hqsearch.store.lock`)."""
 
-    def __init__(self, url: str, name: str, space: Space, objectives: tuple[Objective, ...]) -> None:
+    def __init__(
+        self, url: str, name: str, space: Space, objectives: tuple[Objective, ...]
+    ) -> None:
         """Open the study ``name``, creating it where it does not exist."""
         import optuna
 
@@ -176,7 +179,7 @@ class StudyLog(LogReader):
             else optuna.study.StudyDirection.MINIMIZE
             for o in objectives
         ]
-        with _translated(url):
+        with _Translated(url):
             try:
                 self._storage.create_new_study(directions, name)
             except optuna.exceptions.DuplicatedStudyError:
@@ -190,13 +193,12 @@ class StudyLog(LogReader):
         super().__init__(url, name)
         self._space, self._objectives = space, objectives
         self._distributions = {
-            d.name: optuna.distributions.CategoricalDistribution(d.values)
-            for d in space.dimensions
+            d.name: optuna.distributions.CategoricalDistribution(d.values) for d in space.dimensions
         }
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Write a user attribute of the study."""
-        with _translated(self.url):
+        with _Translated(self.url):
             self._storage.set_study_user_attr(self.study_id, key, value)
 
     def add_run(self, run: RunRecord) -> None:
@@ -235,7 +237,7 @@ class StudyLog(LogReader):
             system_attrs=system,
         )
         trial.datetime_start = datetime.now()
-        with _translated(self.url):
+        with _Translated(self.url):
             created = self._storage._create_new_trial(self.study_id, trial)
         return TrialRecord(created.number, created._trial_id, state, proposal, values, outcome)
 
@@ -245,7 +247,7 @@ class StudyLog(LogReader):
         """End a RUNNING trial; attributes first, for a finished trial is immutable."""
         import optuna
 
-        with _translated(self.url):
+        with _Translated(self.url):
             self._storage.set_trial_user_attr(trial.trial_id, "result", asdict(outcome))
             for key, value in _constraints(outcome).items():
                 self._storage.set_trial_system_attr(trial.trial_id, key, value)
@@ -270,7 +272,7 @@ def _optuna_storage(url: str) -> RDBStorage:
     from optuna.storages import RDBStorage
 
     arguments: dict[str, Any] = {"connect_args": {"timeout": 60}} if "sqlite" in url else {}
-    with _translated(url):
+    with _Translated(url):
         if _sqlite_path(url) is not None:
             connect(url).connect().close()  # turns WAL on, which then stays
         storage = RDBStorage(url, engine_kwargs=arguments)
@@ -281,7 +283,7 @@ def _optuna_storage(url: str) -> RDBStorage:
     return storage
 
 
-class _translated:
+class _Translated:
     """Turns database errors into ones a person can act on."""
 
     def __init__(self, url: str) -> None:
@@ -295,7 +297,9 @@ class _translated:
             return
         import optuna
 
-        if isinstance(error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.StorageInternalError):
+        if isinstance(
+            error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.StorageInternalError
+        ):
             message = _short(error)
             if "disk is full" in message or "disk I/O error" in message:
                 raise DiskFull(

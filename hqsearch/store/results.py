@@ -106,7 +106,9 @@ class Results:
         columns.update({self._columns[o.name]: float for o in self.objectives})
         self._db["trials"].create(columns, pk="number")
         self._db["fronts"].create({"finished": int, "trial": int}, pk=("finished", "trial"))
-        self._db["layers"].create({"trial": int, "position": int, "layer": str}, pk=("trial", "layer"))
+        self._db["layers"].create(
+            {"trial": int, "position": int, "layer": str}, pk=("trial", "layer")
+        )
 
     def _row(self, trial: TrialRecord) -> dict[str, Any]:
         row = TrialRow.of(trial, self.objectives)

@@ -130,9 +130,7 @@ class Nsga2(Strategy):
             results = [r for r in results if r.kind != "baseline" or r.violation <= 0]
         codes = self.problem.space.encode(r.candidate for r in results)
         violation = np.array([r.violation for r in results])
-        self._algorithm.tell(
-            infills=population_of(codes, self.problem.costs(results), violation)
-        )
+        self._algorithm.tell(infills=population_of(codes, self.problem.costs(results), violation))
         self._results = []
         self._generation += 1
         self._algorithm.random_state = self.generator(self._generation, 0)

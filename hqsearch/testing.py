@@ -1,0 +1,251 @@
+"""Contract tests that every evaluator, strategy and executor must pass; users' plugins too.
+
+Subclass one in a pytest file and say how to make the thing::
+
+    class TestMine(EvaluatorContract):
+        def make(self, folder):
+            return make_evaluator(Setup(load_study(Path("mine.toml")), folder))
+
+Evaluators are prepared in this process; keep theirs small.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqsearch.budgets import Budget, Budgets
+from hqsearch.candidate import Candidate
+from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext
+from hqsearch.executors.base import Executor
+from hqsearch.executors.task import Task, TaskOutcome, perform
+from hqsearch.objective import ACCURACY, ENERGY
+from hqsearch.space import Dimension, Space
+from hqsearch.strategies import Problem, Result, Signal, Strategy
+
+
+def prepare_here(evaluator: Evaluator) -> dict[str, str]:
+    """Prepare an evaluator in this process, silently."""
+
+    def run_task(payload: dict[str, Any], resources: Any, poll: Any) -> dict[str, Any]:
+        return perform(evaluator, Task(-1, "prepare", payload, 0, resources)).details
+
+    return evaluator.prepare(PrepareContext(lambda *_: None, lambda _: None, 2, run_task))
+
+
+class EvaluatorContract:
+    """What every evaluator promises; see :class:`hqsearch.evaluator.Evaluator`."""
+
+    @abstractmethod
+    def make(self, folder: Path) -> Evaluator:
+        """A new evaluator whose artifacts go to ``folder``; called twice with the same one."""
+
+    def prepared(self, tmp_path: Path) -> Evaluator:
+        evaluator = self.make(tmp_path)
+        evaluator.check()
+        prepare_here(evaluator)
+        return evaluator
+
+    def candidates(self, evaluator: Evaluator) -> list[Candidate]:
+        generator = np.random.default_rng(0)
+        return [*evaluator.space.baselines().values(), evaluator.space.random(generator)]
+
+    def test_declares_objectives_and_metrics(self, tmp_path: Path) -> None:
+        evaluator = self.make(tmp_path)
+        names = [o.name for o in evaluator.objectives]
+        assert len(set(names)) == len(names) >= 2
+        assert {o.name for o in evaluator.objectives if o.cheap} <= set(evaluator.metrics)
+
+    def test_construction_and_check_write_nothing(self, tmp_path: Path) -> None:
+        folder = tmp_path / "absent"
+        evaluator = self.make(folder)
+        evaluator.check()
+        assert evaluator.space.dimensions
+        assert not folder.exists()
+
+    def test_cheap_is_finite_and_rowwise(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        candidates = self.candidates(evaluator)
+        together = evaluator.cheap(candidates)
+        assert together.shape == (len(candidates), len(evaluator.metrics))
+        assert np.isfinite(together).all()
+        alone = np.vstack([evaluator.cheap([c]) for c in candidates])
+        np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+    def test_reference_is_dearest(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        reference = np.array([evaluator.reference()[m] for m in evaluator.metrics])
+        assert (evaluator.cheap(self.candidates(evaluator)) <= reference * (1 + 1e-9)).all()
+
+    def test_preparing_again_changes_nothing(self, tmp_path: Path) -> None:
+        first = self.make(tmp_path)
+        before = prepare_here(first)
+        second = self.make(tmp_path)
+        assert prepare_here(second) == before
+        candidates = self.candidates(first)
+        np.testing.assert_array_equal(first.cheap(candidates), second.cheap(candidates))
+
+    def test_evaluation_is_complete_and_deterministic(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        candidate = self.candidates(evaluator)[-1]
+        first = evaluator.evaluate(candidate, seed=3)
+        again = self.make(tmp_path).evaluate(candidate, seed=3)
+        assert set(first.values) >= {o.name for o in evaluator.objectives}
+        assert all(math.isfinite(v) for v in first.values.values())
+        assert first.values == again.values
+        assert first.details == again.details
+
+    def test_stopping_and_going_on_is_bit_for_bit_the_same(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        if evaluator.full_budget < 2:
+            return
+        candidate = self.candidates(evaluator)[-1]
+        whole = evaluator.evaluate(candidate, seed=5)
+        at = tmp_path / "rung"
+        stopped: Evaluation = evaluator.evaluate(candidate, seed=5, budget=1, checkpoint=at)
+        assert stopped.checkpoint == at
+        resumed = evaluator.evaluate(candidate, seed=5, resume_from=at)
+        assert resumed.values == whole.values
+
+
+class StrategyContract:
+    """What every strategy promises; see :class:`hqsearch.strategies.base.Strategy`."""
+
+    @abstractmethod
+    def make(self, problem: Problem, seed: int) -> Strategy:
+        """A new strategy with default options."""
+
+    def problem(self, layers: int = 6, budget: float | None = None) -> Problem:
+        """Separable accuracy and energy over ``layers`` dimensions of three values."""
+        values = ("2u", "4u", "fp32")
+        space = Space(
+            tuple(Dimension(f"l{i}", "weights", values, (f"l{i}",)) for i in range(layers))
+        )
+
+        def cheap(candidates: Sequence[Candidate]) -> Any:
+            return (space.encode(candidates) + 1.0).sum(axis=1, keepdims=True)
+
+        limits = (Budget("energy", budget, f"<= {budget} uJ"),) if budget else ()
+        return Problem(
+            space,
+            (ACCURACY, ENERGY),
+            cheap,
+            ("energy",),
+            Budgets(limits, space, ("energy",), cheap),
+            tuple(space.baselines().values()),
+        )
+
+    def measure(self, problem: Problem, candidate: Candidate) -> tuple[float, ...]:
+        codes = problem.space.encode([candidate])[0]
+        weights = np.linspace(1.0, 2.0, len(codes))
+        return float(1.0 - 0.05 * ((2 - codes) * weights).sum()), float(codes.sum() + len(codes))
+
+    def drive(
+        self, problem: Problem, seed: int, count: int, fail: int | None = None
+    ) -> list[Candidate]:
+        """Run a strategy for ``count`` proposals, one at a time."""
+        strategy = self.make(problem, seed)
+        slots = itertools.count()
+        for candidate in problem.baselines:
+            values = self.measure(problem, candidate)
+            strategy.observe(Result(next(slots), candidate, "baseline", values))
+        proposed: list[Candidate] = []
+        for index in range(count):
+            candidate_or_signal = strategy.next()
+            if isinstance(candidate_or_signal, Signal):
+                assert candidate_or_signal is Signal.DONE
+                break
+            proposed.append(candidate_or_signal)
+            values = self.measure(problem, candidate_or_signal)
+            strategy.observe(
+                Result(
+                    next(slots), candidate_or_signal, "search", None if index == fail else values
+                )
+            )
+        return proposed
+
+    def test_same_seed_same_proposals(self) -> None:
+        problem = self.problem()
+        assert self.drive(problem, 1, 40) == self.drive(problem, 1, 40)
+
+    def test_other_seed_other_proposals(self) -> None:
+        problem = self.problem()
+        assert self.drive(problem, 1, 40) != self.drive(problem, 2, 40)
+
+    def test_never_proposes_twice(self) -> None:
+        problem = self.problem()
+        proposed = self.drive(problem, 0, 100)
+        assert len({*proposed, *problem.baselines}) == len(proposed) + len(problem.baselines)
+
+    def test_ends_when_the_space_is_exhausted(self) -> None:
+        problem = self.problem(layers=2)
+        proposed = self.drive(problem, 0, 50)
+        assert len(proposed) + len(problem.baselines) <= problem.space.size
+
+    def test_survives_failures(self) -> None:
+        proposed = self.drive(self.problem(), 0, 60, fail=5)
+        assert len(proposed) == 60
+
+    def test_proposals_respect_budgets(self) -> None:
+        problem = self.problem(budget=10.0)
+        proposed = self.drive(problem, 0, 40)
+        assert len(proposed) == 40
+        assert (problem.cheap(proposed) <= 10.0).all()
+
+
+class ExecutorContract:
+    """What every executor promises; see :class:`hqsearch.executors.base.Executor`."""
+
+    @abstractmethod
+    def make(self, folder: Path) -> tuple[Executor, Evaluator]:
+        """A new executor, and an evaluator as its workers make it."""
+
+    def test_every_task_comes_back_once(self, tmp_path: Path) -> None:
+        executor, evaluator = self.make(tmp_path)
+        candidates = list(evaluator.space.baselines().values())
+        with executor:
+            for number, candidate in enumerate(candidates):
+                executor.submit(Task(number, "evaluate", {"key": candidate.key}, 1))
+            returned: dict[int, TaskOutcome] = {}
+            while len(returned) < len(candidates):
+                finished = executor.next_finished(5.0)
+                if finished is not None:
+                    assert finished[0].number not in returned
+                    returned[finished[0].number] = finished[1]
+            assert executor.next_finished(0.0) is None
+        for number, candidate in enumerate(candidates):
+            expected = evaluator.evaluate(candidate, 1).values
+            assert returned[number].values == expected
+            assert returned[number].failure == ""
+
+    def test_an_exception_fails_its_task_alone(self, tmp_path: Path) -> None:
+        executor, evaluator = self.make(tmp_path)
+        good = next(iter(evaluator.space.baselines().values()))
+        with executor:
+            executor.submit(Task(0, "evaluate", {"key": "no-such-layer=4u"}, 1))
+            executor.submit(Task(1, "evaluate", {"key": good.key}, 1))
+            returned = {}
+            while len(returned) < 2:
+                finished = executor.next_finished(5.0)
+                if finished is not None:
+                    returned[finished[0].number] = finished[1]
+        assert returned[0].failure == "exception"
+        assert returned[0].reason
+        assert returned[0].attempts == 1
+        assert returned[1].failure == ""
+
+    def test_a_result_file_is_left_before_returning(self, tmp_path: Path) -> None:
+        executor, evaluator = self.make(tmp_path)
+        candidate = next(iter(evaluator.space.baselines().values()))
+        path = tmp_path / "results" / "0.json"
+        with executor:
+            executor.submit(Task(0, "evaluate", {"key": candidate.key}, 1, result_file=path))
+            while executor.next_finished(5.0) is None:
+                pass
+        assert path.is_file()

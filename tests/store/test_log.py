@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hqsearch.errors import StorageError
+from hqsearch.objective import ACCURACY, ENERGY
+from hqsearch.space import Dimension, Space
+from hqsearch.store.lock import DriverLock
+from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRow, front_of
+from hqsearch.store.results import Results
+
+SPACE = Space(tuple(Dimension(n, "weights", ("2u", "4u"), (n,)) for n in ("a", "state")))
+OBJECTIVES = (ACCURACY, ENERGY)
+
+
+def open_log(folder: Path) -> StudyLog:
+    log = StudyLog(storage_url(None, folder), "s", SPACE, OBJECTIVES)
+    log.set_attribute(
+        "study",
+        {
+            "name": "s",
+            "objectives": [
+                {"name": o.name, "unit": o.unit, "direction": o.direction, "cheap": o.cheap}
+                for o in OBJECTIVES
+            ],
+            "dimensions": list(SPACE.names),
+        },
+    )
+    return log
+
+
+def proposal(slot: int, key: str = "a=2u;state=4u") -> Proposal:
+    return Proposal(0, slot, "random", "search", key, 7, slot)
+
+
+def test_a_trial_goes_through_the_log(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    created = log.create(proposal(0))
+    assert (created.number, created.state) == (0, "RUNNING")
+    assert log.trials()[0].outcome is None
+    outcome = Outcome(0, 1.5, details={"average_bits": 3.0})
+    log.finish(created, "COMPLETE", (0.9, 2.0), outcome)
+    (read,) = LogReader(log.url, "s").trials()
+    assert read.values == (0.9, 2.0)
+    assert read.outcome == outcome
+    assert read.proposal == proposal(0)
+
+
+def test_optuna_reads_the_same(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.finish(log.create(proposal(0)), "COMPLETE", (0.9, 2.0), Outcome(0))
+    log.finish(log.create(proposal(1)), "COMPLETE", (0.99, 1.0), Outcome(1, violation=0.5))
+    log.finish(log.create(proposal(2)), "FAIL", None, Outcome(2, failure="nan", reason="x"))
+    study = optuna.load_study(study_name="s", storage=log.url)
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert study.trials[0].params == {"a": "2u", "state": "4u"}
+    assert study.metric_names == ["accuracy", "energy"]
+    # The violator dominates, but Optuna (and its dashboard) must see that it is infeasible.
+    assert [t.number for t in study.best_trials] == [0]
+
+
+def test_a_copy_is_complete_at_once(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    copy = Proposal(0, 0, "random", "search", "a=2u;state=4u", 7, 0, copy_of=5)
+    log.create_copy(copy, (0.5, 1.0), Outcome(0))
+    (read,) = log.trials()
+    assert (read.state, read.values, read.proposal.copy_of) == ("COMPLETE", (0.5, 1.0), 5)
+
+
+def test_runs_are_kept(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    run = RunRecord(0, "nsga2", 3, {"strategy": {}}, 10, 0, (), {"python": "3"}, ("note",))
+    log.add_run(run)
+    assert LogReader(log.url, "s").runs() == [run]
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("these are my notes, not a database")
+    with pytest.raises(StorageError, match="is not a database"):
+        open_log(tmp_path)
+    assert (tmp_path / "study.db").read_text().startswith("these are my notes")
+
+
+def test_an_absent_study_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no study"):
+        LogReader(storage_url(None, tmp_path), "s")
+    open_log(tmp_path).close()
+    with pytest.raises(StorageError, match="there is no study 'other'"):
+        LogReader(storage_url(None, tmp_path), "other")
+
+
+def test_results_follow_the_log_and_can_be_rebuilt(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    first, second = log.create(proposal(0)), log.create(proposal(1, "a=4u;state=4u"))
+    log.finish(
+        second,
+        "COMPLETE",
+        (0.8, 3.0),
+        Outcome(0, details={"layers": [{"layer": "a", "choice": "4u", "energy": 1.0}]}),
+    )
+    results = Results(tmp_path, log)
+    assert [t.state for t in results.trials()] == ["RUNNING", "COMPLETE"]
+    log.finish(first, "COMPLETE", (0.9, 2.0), Outcome(1))
+    results = Results(tmp_path, log)
+    before = [json.dumps(t.as_json()) for t in results.trials()]
+    assert [t.state for t in results.trials()] == ["COMPLETE", "COMPLETE"]
+    assert results.trials()[0].choices == {"a": "2u", "state": "4u"}
+    assert results.layers(1) == [{"layer": "a", "choice": "4u", "energy": 1.0}]
+    assert [t.number for t in results.front()] == [0]
+    results.close()
+    (tmp_path / "results.db").write_bytes(b"damaged, but it is only a projection" * 100)
+    assert [json.dumps(t.as_json()) for t in Results(tmp_path, log).trials()] == before
+
+
+def test_front_takes_each_candidate_once_and_only_complete_ones() -> None:
+    def row(number: int, key: str, state: str, values: dict[str, float] | None) -> TrialRow:
+        choices = dict(part.split("=") for part in key.split(";"))
+        return TrialRow(
+            number, state, 0, "random", "search", None, choices, values, 2.0, 0, 1.0, 0.0,
+            "", "", 1, "", "{}",
+        )  # fmt: skip
+
+    rows = [
+        row(0, "a=2u", "COMPLETE", {"accuracy": 0.9, "energy": 2.0}),
+        row(1, "a=2u", "COMPLETE", {"accuracy": 0.9, "energy": 2.0}),
+        row(2, "a=4u", "COMPLETE", {"accuracy": 0.8, "energy": 3.0}),
+        row(3, "a=8u", "COMPLETE", {"accuracy": 0.95, "energy": 5.0}),
+        row(4, "a=6u", "FAIL", None),
+    ]
+    assert [t.number for t in front_of(rows, OBJECTIVES)] == [0, 3]
+    from hqsearch.budgets import Budget
+
+    assert [t.number for t in front_of(rows, OBJECTIVES, [Budget("energy", 4.0, "")])] == [0]
+
+
+def test_one_driver_at_a_time(tmp_path: Path) -> None:
+    with DriverLock(tmp_path):
+        assert "process" in DriverLock.holder(tmp_path)
+        with pytest.raises(StorageError, match="is being run by process"), DriverLock(tmp_path):
+            pass
+    assert DriverLock.holder(tmp_path) == ""
