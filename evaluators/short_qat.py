@@ -300,9 +300,7 @@ class ShortQat(Evaluator):
             model = self._cost_model(structure)
             codes = model.codes(self.space.assignment(candidates[i]) for i in rows)
             estimate = model.estimate(codes)
-            out[rows] = np.column_stack(
-                [estimate.energy, estimate.storage, estimate.average_bits]
-            )
+            out[rows] = np.column_stack([estimate.energy, estimate.storage, estimate.average_bits])
         return out
 
     def reference(self) -> Mapping[str, float]:
@@ -369,10 +367,10 @@ class ShortQat(Evaluator):
             device=self.setup.device,
         )
         model.cpu().eval()
-        with RateMeter(model) as meter, torch.no_grad():
+        costs = self._cost_model(structure)
+        with RateMeter(model, costs.workload) as meter, torch.no_grad():
             model(self._sample_batch())
         rates = meter.rates()
-        costs = self._cost_model(structure)
         energy, storage = costs.energy(choices, rates), costs.storage(choices)
         details = {
             "average_bits": storage.average_bits,

@@ -150,7 +150,11 @@ class Toy(Evaluator):
                 }
             )
         return Evaluation(
-            {"accuracy": float(self.accuracy_codes(codes)[0]), "energy": energy, "storage": storage},
+            {
+                "accuracy": float(self.accuracy_codes(codes)[0]),
+                "energy": energy,
+                "storage": storage,
+            },
             {"average_bits": bits, "accuracy_se": 0.0, "layers": rows},
         )
 
@@ -159,9 +163,7 @@ def true_front(evaluator: Toy) -> Floats:
     """Costs ``[n, 3]`` (accuracy negated) of the exact front, by enumeration."""
     space = evaluator.space
     grids = np.indices(tuple(space.cardinalities)).reshape(len(space.dimensions), -1).T
-    costs = np.column_stack(
-        [-evaluator.accuracy_codes(grids), evaluator.cheap_codes(grids)[:, :2]]
-    )
+    costs = np.column_stack([-evaluator.accuracy_codes(grids), evaluator.cheap_codes(grids)[:, :2]])
     return np.asarray(costs[non_dominated(costs)])
 
 

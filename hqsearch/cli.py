@@ -35,7 +35,8 @@ def main() -> NoReturn:
     """Entry point of the ``hqsearch`` command."""
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        err.print("interrupted; everything finished is saved: the same command, or resume, goes on")
         sys.exit(130)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
@@ -45,9 +46,6 @@ def main() -> NoReturn:
     except HqsearchError as error:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("interrupted; everything finished is saved: the same command, or resume, goes on")
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

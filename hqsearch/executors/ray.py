@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from dataclasses import replace
 from typing import Any
@@ -59,7 +60,9 @@ class RayExecutor(Executor):
         most = max([n.cpus for n in needs] + [1.0])
         cpus = max(os.cpu_count() or 1, round(workers * needs[0].cpus), round(most))
         options: dict[str, Any] = {"address": address}
-        if address is None:
+        if address is not None:
+            _check_reachable(address)
+        else:
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             if not any(n.gpus for n in needs):
                 options["num_gpus"] = 0
@@ -143,6 +146,19 @@ class RayExecutor(Executor):
 @ray.remote
 def _perform(setup_text: str, task: Task) -> TaskOutcome:
     return perform(evaluator_for(setup_text), task)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself keeps trying an address that nobody answers for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return  # "auto" and the like: Ray says at once whether it finds a cluster
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise DeviceError(
+            f"the Ray cluster at {address} cannot be used: {error.strerror or error}"
+        ) from None
 
 
 def _check_fits(need: Resources) -> None:

@@ -1,0 +1,212 @@
+"""Energy of one operation, in pJ per inference, as separate columns.
+
+Pure arithmetic on the constants of a profile; every constant may be a number or an array of
+draws, and the result has that shape. For a weight layer with weights of b bits, M multiply-
+accumulates, firing rate r and activity a (mean unit spikes of an input):
+
+compute
+    binary inputs: r·M accumulates. Integer inputs: a·M accumulates (rule ``unit-spikes``) or
+    r·M multiply-accumulates (rule ``multiply``). Frames and real inputs: M
+    multiply-accumulates. An accumulate is an addition; a power-of-two weight adds a decode,
+    and a shift in place of a multiplication, and widens the sum by the span of its exponents.
+weights
+    b bits for each fetch. One fetch serves R = positions × timesteps uses and is skipped if all
+    of them are zero: fetches = uses / R · (1 − (1 − r)^R), zeros being independent.
+membrane
+    neuron updates, and a read and a write of every membrane potential in every step.
+traffic
+    reading inputs and writing spikes.
+rest
+    biases, and normalisation or scales that no neuron absorbs.
+
+Constants after Horowitz (ISSCC 2014); weight fetches, membranes and zero spikes are counted
+because counting additions alone misleads (arXiv 2409.08290, arXiv 2309.03388).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from hqsearch.choice import Choice
+from hqsearch.errors import DefinitionError
+from hqsearch.hardware.workload import Operation
+
+Number = Any  # a float, or an array [draws]
+Values = Mapping[str, Number]
+Rules = Mapping[str, str]
+
+COLUMNS: Final = ("compute", "weights", "membrane", "traffic", "rest")
+BITS_PER_KIB: Final = 8192
+
+
+def addition(c: Values, bits: Number) -> Number:
+    """One integer addition, pJ."""
+    return c["add_base"] + c["add_per_bit"] * bits
+
+
+def exponent_span(choice: Choice) -> int:
+    """Difference between a power-of-two choice's largest and smallest exponent.
+
+    >>> from hqsearch.choice import parse_choice
+    >>> [exponent_span(parse_choice(c)) for c in ("2l", "3l", "4l", "5l")]
+    [0, 2, 6, 14]
+    """
+    return (1 << (choice.bits - 1)) - 2
+
+
+def exponent_bits(choice: Choice) -> int:
+    """Bits of a power-of-two code that name its exponent (ternary: none)."""
+    return exponent_span(choice).bit_length()
+
+
+def _accumulate(choice: Choice, c: Values, rules: Rules) -> Number:
+    """Adding one weight to a sum, pJ."""
+    wide = c["accumulator_bits"] if rules["adder"] == "accumulator" else None
+    if choice.scheme == "float":
+        return c["float_add"]
+    if choice.scheme == "uniform":
+        return addition(c, choice.bits if wide is None else wide)
+    span = exponent_span(choice)
+    decode = c["decode_per_stage"] * exponent_bits(choice)
+    return decode + addition(c, (2 if wide is None else wide) + span)
+
+
+def _multiply_accumulate(choice: Choice, op: Operation, c: Values, rules: Rules) -> Number:
+    """Multiplying one input with one weight and adding the product to a sum, pJ."""
+    real = op.input_kind == "real"
+    if choice.scheme == "float":
+        return c["float_multiply"] + c["float_add"]
+    if choice.scheme == "uniform":
+        if real:
+            return c["float_multiply"] + c["float_add"]
+        width = choice.bits + op.input_bits
+        total = width if rules["adder"] == "weight" else c["accumulator_bits"]
+        return c["multiply_per_bit2"] * choice.bits * op.input_bits + addition(c, total)
+    stages, span = exponent_bits(choice), exponent_span(choice)
+    decode = c["decode_per_stage"] * stages
+    if real:
+        return decode + c["exponent_add"] + c["float_add"]
+    width = op.input_bits + span
+    shift = c["shift_per_bit"] * width * stages
+    total = width + 1 if rules["adder"] == "weight" else c["accumulator_bits"] + span
+    return decode + shift + addition(c, total)
+
+
+def _needs(value: float | None, op: Operation) -> float:
+    if value is None:
+        raise DefinitionError(
+            f"the firing rate at {op.path!r} is not known: measure it, or state one (--rate R)."
+        )
+    return value
+
+
+def _compute(op: Operation, choice: Choice, c: Values, rules: Rules) -> Number:
+    if op.input_source == "frames" and op.input_kind != "real":
+        if rules["frame_inputs"] == "multiply":
+            return op.macs * _multiply_accumulate(choice, op, c, rules)
+        return _needs(op.activity, op) * op.macs * _accumulate(choice, c, rules)
+    if op.input_source != "spikes":
+        share = op.rate if op.input_source == "activations" and op.rate is not None else 1.0
+        return share * op.macs * _multiply_accumulate(choice, op, c, rules)
+    if op.input_kind == "binary":
+        return _needs(op.rate, op) * op.macs * _accumulate(choice, c, rules)
+    if rules["integer_inputs"] == "unit-spikes":
+        return _needs(op.activity, op) * op.macs * _accumulate(choice, c, rules)
+    return _needs(op.rate, op) * op.macs * _multiply_accumulate(choice, op, c, rules)
+
+
+def _fetches(op: Operation, choice: Choice, c: Values) -> Number:
+    bits = op.weights * choice.bits
+    positions, steps = max(op.positions, 1), max(op.timesteps, 1)
+    groups = np.ceil(positions / np.clip(c["reuse_positions"], 1, positions)) * np.ceil(
+        steps / np.clip(c["reuse_timesteps"], 1, steps)
+    )
+    share: Number = 1.0
+    if op.spike_driven:
+        uses = positions * steps / groups
+        share = 1.0 - (1.0 - min(_needs(op.rate, op), 1.0)) ** uses
+    fetched = bits * groups * share
+    loads = bits * c["weight_loads"]
+    # Without room in the buffer a weight comes from off-chip whenever it is used, and at least
+    # as often as a buffered one would be loaded.
+    fits = bits <= c["weight_buffer"] * BITS_PER_KIB
+    streamed = np.where(fits, loads, np.maximum(fetched, loads))
+    return fetched * c["weight_memory"] + streamed * c["offchip"]
+
+
+def _reading(op: Operation, c: Values) -> Number:
+    """Moving an operation's inputs to it, pJ."""
+    bits = op.inputs * op.timesteps * op.input_bits * c["traffic_per_bit"]
+    if op.activity is None:
+        if op.spike_driven and np.any(c["traffic_per_spike"]):
+            _needs(None, op)
+        return bits
+    if op.input_kind == "real":
+        return bits
+    return bits + op.inputs * op.timesteps * op.activity * c["traffic_per_spike"]
+
+
+def _norm(count: int, c: Values) -> Number:
+    return count * (c["float_multiply"] + c["float_add"])
+
+
+def weight_layer(op: Operation, choice: Choice, c: Values, rules: Rules) -> dict[str, Number]:
+    """Columns of one weight layer under ``choice``, pJ per inference.
+
+    Raises:
+        DefinitionError: its firing rate is needed and not known.
+    """
+    outputs = op.outputs * op.timesteps
+    rest: Number = 0.0
+    if rules["rest"] == "counted" and op.neuron is None:
+        if op.norm is not None or choice.scheme != "float":
+            rest = _norm(outputs, c)
+        elif op.bias:
+            rest = outputs * c["float_add"]
+    return {
+        "compute": _compute(op, choice, c, rules),
+        "weights": _fetches(op, choice, c),
+        "membrane": 0.0,
+        "traffic": _reading(op, c),
+        "rest": rest,
+    }
+
+
+def other(op: Operation, c: Values, rules: Rules) -> dict[str, Number]:
+    """Columns of an operation without weights, pJ per inference."""
+    columns: dict[str, Number] = dict.fromkeys(COLUMNS, 0.0)
+    outputs = op.outputs * op.timesteps
+    counted = rules["rest"] == "counted"
+    if op.kind == "neuron":
+        update = c["neuron_base"] + c["neuron_per_bit"] * c["membrane_bits"]
+        columns["membrane"] = outputs * (update + 2 * c["membrane_bits"] * c["membrane_memory"])
+        columns["traffic"] = outputs * op.input_bits * c["traffic_per_bit"]
+    elif op.kind == "activation":
+        requantize = c["multiply_per_bit2"] * c["accumulator_bits"] * op.input_bits
+        columns["compute"] = outputs * (requantize + addition(c, c["accumulator_bits"]))
+        columns["traffic"] = outputs * op.input_bits * c["traffic_per_bit"]
+    elif op.kind == "attention":
+        columns["compute"] = _attention(op, c, rules)
+        columns["traffic"] = _reading(op, c)
+    elif op.kind == "unknown":
+        columns["compute"] = op.macs * (c["float_multiply"] + c["float_add"])
+    elif counted and op.kind == "norm":
+        columns["rest"] = _norm(outputs, c)
+    elif counted:  # additions of residuals, comparisons or additions of pooling
+        real = op.input_kind == "real"
+        columns["rest"] = op.macs * (c["float_add"] if real else addition(c, op.input_bits))
+    return columns
+
+
+def _attention(op: Operation, c: Values, rules: Rules) -> Number:
+    if op.input_source != "spikes":
+        if op.input_kind == "real":
+            return op.macs * (c["float_multiply"] + c["float_add"])
+        product = c["multiply_per_bit2"] * op.input_bits * op.operand_bits
+        share = 1.0 if op.rate is None else op.rate
+        return share * op.macs * (product + addition(c, op.output_bits))
+    each = c["float_add"] if rules["attention"] == "float" else addition(c, op.output_bits)
+    return _needs(op.activity, op) * op.macs * each

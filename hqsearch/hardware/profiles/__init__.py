@@ -1,0 +1,1 @@
+"""Hardware constants, one TOML file for each profile; read by ``hqsearch.hardware.profile``."""

@@ -1,0 +1,283 @@
+"""What a network does for one inference of one sample: the input of the cost model.
+
+A :class:`Workload` lists every operation that costs: weight layers, attention products,
+neuron updates, residual adds, pooling. :meth:`Workload.trace` reads it from any torch module;
+afterwards it is plain data, kept as JSON, and needs no torch.
+
+Firing rates follow Zhou et al. 2023 (Spikformer, arXiv 2209.15425): the share of nonzero
+inputs of a layer. ``activity`` is the mean number of unit spikes per input, which differs from
+the rate where residual sums make the inputs integers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from hqsearch.errors import DefinitionError, UnknownName
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["weight", "attention", "neuron", "activation", "add", "pool", "norm", "unknown"]
+InputKind = Literal["binary", "integer", "real"]
+#: ``frames``: the network's input; ``spikes``: made of unit spikes, so event-driven hardware
+#: may skip zeros; ``activations``: multi-bit activations of a non-spiking network;
+#: ``other``: real values made by the network, such as averages.
+InputSource = Literal["frames", "spikes", "activations", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRate:
+    """How busy the inputs of a layer (or the outputs of a neuron) are.
+
+    rate: share of nonzero values. activity: mean magnitude in unit spikes.
+    se: standard error of the rate over samples (NaN for a single sample).
+    """
+
+    rate: float
+    activity: float
+    se: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the network, for one sample.
+
+    Shapes and counts are for one timestep; it runs ``timesteps`` times per inference.
+    ``weights``, ``bias`` and ``channels`` are counts; ``positions`` is the number of outputs
+    that share one weight in a step; ``unit`` is the size of one unit spike. ``norm`` and
+    ``neuron`` name what follows a weight layer, and ``neuron`` is set only where nothing but
+    that neuron reads the layer's (normalised) output, so that both can be absorbed into the
+    neuron's threshold.
+    """
+
+    kind: Kind
+    path: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    timesteps: int
+    macs_per_step: int
+    inputs: int
+    outputs: int
+    input_kind: InputKind
+    input_bits: int
+    input_levels: int
+    input_source: InputSource
+    output_bits: int = 0
+    rate: float | None = None
+    rate_se: float | None = None
+    activity: float | None = None
+    rate_path: str = ""
+    weights: int = 0
+    bias: int = 0
+    channels: int = 0
+    positions: int = 1
+    operand_bits: int = 0
+    unit: float = 1.0
+    norm: str | None = None
+    neuron: str | None = None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per inference of one sample."""
+        return self.macs_per_step * self.timesteps
+
+    @property
+    def fan_out(self) -> float:
+        """Accumulates that one input value takes part in."""
+        return self.macs_per_step / self.inputs if self.inputs else 0.0
+
+    @property
+    def reuse(self) -> int:
+        """Uses of one weight per inference: output positions times timesteps."""
+        return self.positions * self.timesteps
+
+    @property
+    def spike_driven(self) -> bool:
+        """Whether the inputs are unit spikes, so that the cost follows the firing rate."""
+        return self.input_source == "spikes"
+
+    def at_rate(self, measured: LayerRate) -> Operation:
+        """The same operation with another measured rate."""
+        return replace(self, rate=measured.rate, activity=measured.activity, rate_se=measured.se)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Every operation of a network, per inference of one sample.
+
+    unquantized: parameters outside the weight layers that a deployed file must hold,
+    as (path, number of values).
+    """
+
+    operations: tuple[Operation, ...]
+    timesteps: int
+    unquantized: tuple[tuple[str, int], ...] = field(default=())
+
+    @classmethod
+    def trace(
+        cls,
+        model: torch.nn.Module,
+        batch: torch.Tensor,
+        input_bits: int | None,
+        *,
+        unknown: Literal["refuse", "real"] = "refuse",
+        neurons: tuple[type[torch.nn.Module], ...] = (),
+    ) -> Workload:
+        """Run ``model`` once on ``batch`` and list what it did.
+
+        Args:
+            model: any torch module with Conv1d/Conv2d/Linear layers and recognised neurons.
+            batch: frames [T, N, C, H, W] (any trailing shape); on the meta device the
+                workload carries no firing rates.
+            input_bits: width of integer frames; None for real-valued ones.
+            unknown: ``real`` counts operations that the trace does not know as one
+                real-valued MAC per output; ``refuse`` raises and names them.
+            neurons: further module classes that are neurons.
+
+        Raises:
+            DefinitionError: an unknown operation, or frames that do not fit ``input_bits``.
+        """
+        from hqsearch.hardware.trace import trace_model
+
+        return trace_model(model, batch, input_bits, unknown=unknown, neurons=neurons)
+
+    @cached_property
+    def layers(self) -> dict[str, Operation]:
+        """The weight layers, by module path, in the order of execution."""
+        return {op.path: op for op in self.operations if op.kind == "weight"}
+
+    @property
+    def weights(self) -> int:
+        """Weights of all weight layers."""
+        return sum(op.weights for op in self.layers.values())
+
+    @cached_property
+    def rate_paths(self) -> dict[str, tuple[float, bool]]:
+        """What a ``RateMeter`` must measure: path -> (unit spike, whether values are binary).
+
+        Inputs of weight layers that read spikes or integer frames, and outputs of the neurons
+        that gate attention products.
+        """
+        gates = {op.rate_path for op in self.operations if op.kind == "attention"}
+        return {
+            op.path: (op.unit, op.input_kind == "binary")
+            for op in self.operations
+            if (op.kind == "weight" and op.input_kind != "real")
+            or (op.kind == "neuron" and op.path in gates)
+        }
+
+    def layer(self, path: str) -> Operation:
+        """The weight layer at ``path``.
+
+        Raises:
+            UnknownName: no such layer.
+        """
+        if path not in self.layers:
+            raise UnknownName("layer", path, self.layers, "the network")
+        return self.layers[path]
+
+    def with_rates(self, rates: Mapping[str, LayerRate]) -> Workload:
+        """The same network with rates measured elsewhere, by layer or neuron path."""
+        changed = tuple(
+            op.at_rate(rates[op.rate_path]) if op.rate_path in rates else op
+            for op in self.operations
+        )
+        return replace(self, operations=changed)
+
+    def with_rate(self, rate: float) -> Workload:
+        """Every neuron fires with probability ``rate`` per step, independently.
+
+        A sum of k unit-spike inputs then has activity k·rate and is nonzero with
+        probability 1 − (1 − rate)^k. Integer frames that were not measured are taken as
+        nonzero with that probability and then at their largest value, an upper bound.
+
+        Raises:
+            DefinitionError: ``rate`` is not within 0 … 1.
+        """
+        if not 0.0 <= rate <= 1.0:
+            raise DefinitionError(f"a firing rate lies within 0 and 1; {rate} was given.")
+        changed = []
+        for op in self.operations:
+            levels = max(op.input_levels, 1)
+            spikes = op.spike_driven or op.kind == "neuron"
+            frames = op.input_source == "frames" and op.activity is None
+            summed = op.spike_driven and op.input_kind == "integer"
+            nonzero = 1.0 - (1.0 - rate) ** levels if summed else rate
+            given = LayerRate(nonzero, rate * levels, 0.0)
+            changed.append(op.at_rate(given) if spikes or frames else op)
+        return replace(self, operations=tuple(changed))
+
+    def at_timesteps(self, timesteps: int) -> Workload:
+        """The same network run for another number of steps at the same rates."""
+        if timesteps < 1:
+            raise DefinitionError(f"a network runs at least 1 timestep; {timesteps} was given.")
+        changed = tuple(
+            replace(op, timesteps=op.timesteps * timesteps // self.timesteps)
+            if op.timesteps % self.timesteps == 0
+            else op
+            for op in self.operations
+        )
+        return replace(self, operations=changed, timesteps=timesteps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``json.dumps``."""
+        return {
+            "timesteps": self.timesteps,
+            "operations": [asdict(op) for op in self.operations],
+            "unquantized": [list(item) for item in self.unquantized],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | str) -> Workload:
+        """Read what :meth:`to_json` gave (or its text).
+
+        Raises:
+            DefinitionError: the data is no workload.
+        """
+        try:
+            loaded = json.loads(data) if isinstance(data, str) else data
+            operations = tuple(
+                Operation(
+                    **{
+                        **item,
+                        "input_shape": tuple(item["input_shape"]),
+                        "output_shape": tuple(item["output_shape"]),
+                    }
+                )
+                for item in loaded["operations"]
+            )
+            rest = tuple((str(path), int(count)) for path, count in loaded["unquantized"])
+            return cls(operations, int(loaded["timesteps"]), rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DefinitionError(
+                f"this is no workload of hqsearch ({error}); prepare the study again."
+            ) from error
+
+
+def rates_to_json(rates: Mapping[str, LayerRate]) -> dict[str, dict[str, float | None]]:
+    """Plain data; an unknown standard error becomes null."""
+    return {
+        path: {
+            "rate": r.rate,
+            "activity": r.activity,
+            "se": None if math.isnan(r.se) else r.se,
+        }
+        for path, r in rates.items()
+    }
+
+
+def rates_from_json(data: Mapping[str, Mapping[str, float | None]]) -> dict[str, LayerRate]:
+    """The inverse of :func:`rates_to_json`."""
+    rates = {}
+    for path, item in data.items():
+        rate, activity, se = item["rate"], item["activity"], item["se"]
+        if rate is None or activity is None:
+            raise DefinitionError(f"the firing rate of {path!r} is missing.")
+        rates[path] = LayerRate(rate, activity, math.nan if se is None else se)
+    return rates

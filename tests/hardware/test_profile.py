@@ -1,0 +1,99 @@
+"""Profiles: what they must say, and how they are refused."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.hardware import load_profile, profile_names
+from hqsearch.hardware.profile import CONSTANTS, RULES
+
+NAMES = ("horowitz-45nm", "horowitz-45nm-memory", "loihi-14nm", "sop-45nm")
+
+
+def text() -> str:
+    return (resources.files("hqsearch.hardware.profiles") / "horowitz-45nm-memory.toml").read_text()
+
+
+def load(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content)
+    load_profile(path)
+
+
+def test_the_profiles_that_come_along() -> None:
+    assert tuple(profile_names()) == NAMES
+    for name in NAMES:
+        profile = load_profile(name)
+        assert list(profile.constants) == list(CONSTANTS)
+        assert list(profile.rules) == list(RULES)
+        assert all(c.source for c in profile.constants.values())
+        # Two and four bits are published nowhere.
+        assert profile.constants["add_per_bit"].origin != "published"
+
+
+def test_the_fields_convention_and_the_published_additions() -> None:
+    values = load_profile("sop-45nm").values()
+    assert values["float_multiply"] + values["float_add"] == pytest.approx(4.6)
+    assert values["float_add"] == 0.9
+    for bits, published in ((8, 0.03), (32, 0.1)):
+        line = values["add_base"] + values["add_per_bit"] * bits
+        assert line == pytest.approx(published, rel=1e-3)
+
+
+def test_a_users_file_and_its_contents(tmp_path: Path) -> None:
+    path = tmp_path / "chip.toml"
+    path.write_text(text().replace("value = 0.9\n", "value = 0.5\n"))
+    mine, builtin = load_profile(path), load_profile("horowitz-45nm-memory")
+    assert mine.name == "chip"
+    assert mine.values()["float_add"] == 0.5
+    changed = mine.contents()["constants"], builtin.contents()["constants"]
+    assert {n for n in CONSTANTS if changed[0][n] != changed[1][n]} == {"float_add"}
+    assert len(mine.table()) == len(CONSTANTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("value = 0.9\n", "value = -0.9\n", DefinitionError, "'float_add': -0.9 is less than 0"),
+        ("value = 0.9\n", "value = nan\n", DefinitionError, "no finite number"),
+        ("value = 0.9\n", 'value = "0.9"\n', DefinitionError, "no finite number"),
+        ("value = 0.9\n", "", DefinitionError, "'value' is missing"),
+        ('unit = "pJ"\n', "", DefinitionError, "'unit' is missing"),
+        ('unit = "pJ"\n', 'unit = "nJ"\n', DefinitionError, "give it in 'pJ'"),
+        ('origin = "published"\n', "", DefinitionError, "'origin' is missing"),
+        ('origin = "published"\n', 'origin = "publishd"\n', UnknownName, "mean 'published'"),
+        ("[constants.float_add]", "[constants.flot_add]", UnknownName, "mean 'float_add'"),
+        ("[constants.float_add]", "[other]", UnknownName, "unknown key 'other'"),
+        ('adder = "accumulator"\n', "", DefinitionError, "rule 'adder' is missing"),
+        ('adder = "accumulator"\n', 'adder = "weights"\n', UnknownName, "mean 'weight'"),
+        ('adder = "accumulator"\n', "adder =\n", DefinitionError, "malformed TOML"),
+        ("value = 16\n", "value = 0\n", DefinitionError, "less than 1"),
+        ("title = ", "tilte = ", UnknownName, "mean 'title'"),
+    ],
+)
+def test_bad_profiles(
+    tmp_path: Path, old: str, new: str, error: type[Exception], message: str
+) -> None:
+    content = text()
+    assert old in content
+    with pytest.raises(error, match=message):
+        load(tmp_path, content.replace(old, new, 1))
+
+
+def test_a_missing_constant_is_named_with_its_unit(tmp_path: Path) -> None:
+    content = text()
+    start = content.index("[constants.offchip]")
+    end = content.index("[constants.weight_buffer]")
+    with pytest.raises(DefinitionError, match=r"'offchip' is missing \(.*pJ/bit\)"):
+        load(tmp_path, content[:start] + content[end:])
+
+
+def test_missing_files_and_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="mean 'sop-45nm'"):
+        load_profile("sop-45")
+    with pytest.raises(DefinitionError, match="cannot be read"):
+        load_profile(tmp_path / "none.toml")

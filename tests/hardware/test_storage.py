@@ -1,0 +1,55 @@
+"""Storage in bits, counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hqsearch.choice import parse_choice
+from hqsearch.hardware import Operation, Workload
+from hqsearch.hardware.storage import layer_storage, storage_report
+
+BASE = Operation(
+    kind="weight", path="a", input_shape=(6,), output_shape=(3,), timesteps=2, macs_per_step=18,
+    inputs=6, outputs=3, input_kind="binary", input_bits=1, input_levels=1,
+    input_source="spikes", weights=18, bias=3, channels=3,
+)  # fmt: skip
+HEAD = BASE
+ABSORBED = replace(BASE, norm="n", neuron="s")
+DIRECT = replace(BASE, neuron="s")
+LOOSE = replace(BASE, norm="n")
+
+
+@pytest.mark.parametrize(
+    ("op", "choice", "expected"),
+    [
+        # codes, scales, bias, thresholds or multipliers with their biases
+        (HEAD, "4u", (72, 3 * 32, 3 * 32, 0)),
+        (HEAD, "4l", (72, 3 * 8, 3 * 32, 0)),
+        (HEAD, "fp32", (576, 0, 3 * 32, 0)),
+        (ABSORBED, "4u", (72, 0, 0, 3 * 64)),
+        (ABSORBED, "4l", (72, 0, 0, 3 * 64)),
+        (ABSORBED, "fp32", (576, 0, 0, 3 * 64)),
+        (DIRECT, "2u", (36, 0, 0, 3 * 64)),
+        (replace(DIRECT, bias=0), "2u", (36, 0, 0, 3 * 32)),
+        (DIRECT, "fp32", (576, 0, 3 * 32, 0)),
+        (LOOSE, "2u", (36, 3 * 32, 0, 3 * 64)),
+        (LOOSE, "2l", (36, 3 * 8, 0, 3 * 64)),
+    ],
+)
+def test_bits_of_a_layer(op: Operation, choice: str, expected: tuple[int, ...]) -> None:
+    found = layer_storage(op, parse_choice(choice))
+    assert (found.codes, found.scales, found.bias, found.norm) == expected
+    assert found.total == sum(expected)
+
+
+def test_both_compressions() -> None:
+    other = replace(HEAD, path="b", weights=6)
+    workload = Workload((ABSORBED, other), 2, (("position", 5),))
+    choices = {"a": parse_choice("4u"), "b": parse_choice("fp32")}
+    report = storage_report(workload, choices)
+    assert report.bits == (72 + 192) + (192 + 96) + 5 * 32
+    assert report.kib == report.bits / 8192
+    assert report.average_bits == (18 * 4 + 6 * 32) / 24
+    assert report.compression_of_codes == 32 / report.average_bits
