@@ -1,0 +1,110 @@
+"""Build a network by its name or from ``path/to/file.py:function``, from an explicit seed.
+
+A built-in network is a configuration class, whose fields are the options that a definition may
+set, and a module class that is made from it. A user's function gets what the data decide and
+the user's own options::
+
+    def build(*, timesteps, size, classes, in_channels, **options) -> torch.nn.Module
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hqsearch.errors import DefinitionError, PluginError, UnknownName
+from hqsearch.models.spikformer import Spikformer, SpikformerConfig
+from hqsearch.plugins import load_from_file
+
+#: Set by the study's data, never by ``[model]``.
+FROM_DATA = ("timesteps", "size", "classes", "in_channels")
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """A network of this package: its configuration (a dataclass) and its module."""
+
+    config: Callable[..., Any]
+    module: Callable[[Any], nn.Module]
+
+
+MODELS: dict[str, Builtin] = {"spikformer": Builtin(SpikformerConfig, Spikformer)}
+
+
+def build_model(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    timesteps: int,
+    size: int,
+    classes: int,
+    in_channels: int = 2,
+    seed: int = 0,
+) -> nn.Module:
+    """A freshly initialised network, the same for the same arguments.
+
+    Args:
+        name: a key of :data:`MODELS`, or ``path/to/file.py:function``.
+        options: settings of this network.
+        timesteps: T of the frames ``[T, N, C, H, W]``.
+        size: height and width of the frames.
+        classes: number of logits.
+        in_channels: C of the frames.
+        seed: seed of the initial weights; the global generator stays untouched.
+
+    Raises:
+        UnknownName: no such network or option.
+        DefinitionError: an option with a value that cannot be built, or a missing one.
+        PluginError: the user's file or function is missing, broken, or returns no module.
+    """
+    given = {"timesteps": timesteps, "size": size, "classes": classes, "in_channels": in_channels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if ".py:" in name:
+            return _build_user(name, {**given, **options})
+        if name not in MODELS:
+            raise UnknownName("model", name, MODELS, "[model]")
+        builtin = MODELS[name]
+        _check_options(name, builtin.config, options)
+        return builtin.module(builtin.config(**given, **options))
+
+
+def _check_options(name: str, config: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    known = {field.name: field for field in fields(config) if field.name not in FROM_DATA}  # type: ignore[arg-type]
+    for key in options:
+        if key not in known:
+            raise UnknownName("key", key, known, f"[model] of {name!r}")
+    missing = [
+        key
+        for key, field in known.items()
+        if field.default is MISSING and field.default_factory is MISSING and key not in options
+    ]
+    if missing:
+        raise DefinitionError(f"[model] of {name!r} lacks {', '.join(missing)}; add them.")
+
+
+def _build_user(target: str, arguments: dict[str, Any]) -> nn.Module:
+    build = load_from_file(target, Path())
+    if not callable(build):
+        raise PluginError(
+            f"{target} is no function; write `def build(*, timesteps, size, classes, in_channels, "
+            f"**options)` there, returning a torch.nn.Module."
+        )
+    try:
+        inspect.signature(build).bind(**arguments)
+    except TypeError as error:
+        raise PluginError(
+            f"{target} cannot be called with the keywords {', '.join(arguments)}: {error}."
+        ) from error
+    model = build(**arguments)
+    if not isinstance(model, nn.Module):
+        raise PluginError(
+            f"{target} returned a {type(model).__name__}; it must return a torch.nn.Module."
+        )
+    return model

@@ -1,0 +1,30 @@
+"""Training: the loop for parents and quantization-aware fine-tuning, and its state on disk."""
+
+from __future__ import annotations
+
+from hqsearch.training.loop import (
+    EpochRecord,
+    EvalResult,
+    Schedule,
+    TrainResult,
+    evaluate,
+    make_optimizer,
+    train,
+)
+from hqsearch.training.memory import keep_freed_memory
+from hqsearch.training.state import load_state, load_tensors, save_state, save_tensors
+
+__all__ = [
+    "EpochRecord",
+    "EvalResult",
+    "Schedule",
+    "TrainResult",
+    "evaluate",
+    "keep_freed_memory",
+    "load_state",
+    "load_tensors",
+    "make_optimizer",
+    "save_state",
+    "save_tensors",
+    "train",
+]

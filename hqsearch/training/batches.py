@@ -1,0 +1,61 @@
+"""Batches of event frames ``[T, N, …]``; order and augmentation come from (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: Stored uint8 frames to the network's float input, any shape.
+ToFloat = Callable[[Tensor], Tensor]
+_ORDER, _SHIFT = 0, 1
+
+
+def training_batches(
+    frames: NDArray[np.uint8],
+    labels: NDArray[Any],
+    batch_size: int,
+    shift: int,
+    key: tuple[int, int],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All samples once, shuffled, each shifted by up to ``shift`` pixels in x and y.
+
+    Shifts are the only augmentation: mirroring would turn left gestures into right ones.
+
+    Args:
+        frames: ``[n, T, C, H, W]``, may be memory-mapped.
+        labels: ``[n]``.
+        batch_size: N; the last batch may be smaller.
+        shift: largest shift in pixels; what moves in is 0.
+        key: (seed, epoch), which decides everything.
+
+    Yields:
+        Frames uint8 ``[T, N, C, H, W]`` and labels int64 ``[N]``.
+    """
+    order = np.random.default_rng([*key, _ORDER]).permutation(len(labels))
+    shifts = np.random.default_rng([*key, _SHIFT]).integers(-shift, shift + 1, (len(labels), 2))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = np.zeros((frames.shape[1], len(chosen), *frames.shape[2:]), np.uint8)
+        for place, index in enumerate(chosen):
+            (to_y, from_y), (to_x, from_x) = map(_overlap, shifts[index])
+            batch[:, place, :, to_y, to_x] = frames[index][:, :, from_y, from_x]
+        yield torch.from_numpy(batch), torch.from_numpy(np.asarray(labels[chosen], np.int64))
+
+
+def plain_batches(frames: NDArray[np.uint8], batch_size: int) -> Iterator[Tensor]:
+    """All samples in order: uint8 ``[T, N, C, H, W]``."""
+    for start in range(0, len(frames), batch_size):
+        batch = np.asarray(frames[start : start + batch_size])
+        yield torch.from_numpy(np.ascontiguousarray(batch.swapaxes(0, 1)))
+
+
+def _overlap(shift: int) -> tuple[slice, slice]:
+    """Target and source of a shift along one axis."""
+    ahead = slice(shift, None) if shift > 0 else slice(None, shift or None)
+    behind = slice(None, -shift or None) if shift > 0 else slice(-shift or None, None)
+    return ahead, behind

@@ -1,0 +1,291 @@
+"""Train and evaluate a network on event frames, deterministically and resumably.
+
+AdamW with a one-cycle learning rate (linear warm-up, cosine to zero) over the *full* schedule:
+a run that stops at epoch r and is resumed later is bit for bit the uninterrupted one, on one
+machine with one number of threads. Everything random comes from (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hqsearch.errors import DefinitionError, RunFailed
+from hqsearch.training.batches import ToFloat, plain_batches, training_batches
+from hqsearch.training.memory import keep_freed_memory
+from hqsearch.training.state import (
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained.
+
+    Attributes:
+        epochs: length of the whole schedule.
+        learning_rate: its peak.
+        batch_size: N of a step.
+        weight_decay: of tensors with two or more axes; norms, biases and scales have none.
+        warmup: part of all steps over which the learning rate rises, 0 to 1.
+        shift: augmentation by shifts of up to this many pixels.
+        label_smoothing: of the cross-entropy, 0 to 1.
+        seed: of order and augmentation.
+
+    Raises:
+        DefinitionError: a value out of its range.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    warmup: float = 0.2
+    shift: int = 2
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least = {"epochs": 0, "batch_size": 1, "weight_decay": 0, "shift": 0, "seed": 0}
+        for name, low in at_least.items():
+            if getattr(self, name) < low:
+                raise DefinitionError(f"{name} must be at least {low}, not {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise DefinitionError(f"learning_rate must be positive, not {self.learning_rate}.")
+        for name in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DefinitionError(f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: its number from 1, mean training loss and training accuracy."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run did.
+
+    Attributes:
+        epoch: the last epoch that is done.
+        history: one record per epoch, those before a resumption included.
+        resumed_from: epoch that a checkpoint gave, 0 where it started afresh.
+    """
+
+    epoch: int
+    history: tuple[EpochRecord, ...]
+    resumed_from: int
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What an evaluation found.
+
+    Attributes:
+        accuracy: fraction of samples that are right.
+        correct: bool ``[n]``, sample by sample, so that two networks can be compared in pairs.
+        loss: mean cross-entropy.
+    """
+
+    accuracy: float
+    correct: NDArray[np.bool_]
+    loss: float
+
+    @property
+    def standard_error(self) -> float:
+        """Of ``accuracy`` as a binomial fraction."""
+        return math.sqrt(self.accuracy * (1.0 - self.accuracy) / len(self.correct))
+
+
+def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
+    """Learning rate of ``step`` (from 0) of ``steps``: linear rise, then cosine to zero."""
+    rise = schedule.warmup * steps
+    if step + 1 < rise:
+        return schedule.learning_rate * (step + 1) / rise
+    progress = (step + 1 - rise) / max(1.0, steps + 1 - rise)
+    return schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def train(
+    model: nn.Module,
+    frames: NDArray[np.uint8],
+    labels: NDArray[Any],
+    to_float: ToFloat,
+    schedule: Schedule,
+    *,
+    device: str | torch.device = "cpu",
+    until_epoch: int | None = None,
+    checkpoint: Path | None = None,
+    resume_from: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> TrainResult:
+    """Train ``model`` in place.
+
+    Args:
+        model: ``[T, N, C, H, W]`` to logits ``[N, classes]``.
+        frames: uint8 ``[n, T, C, H, W]``, may be memory-mapped.
+        labels: ``[n]``.
+        to_float: stored frames to the network's input.
+        schedule: always the full one, also where ``until_epoch`` stops early.
+        device: where to compute.
+        until_epoch: stop after this epoch; the end of the schedule if None.
+        checkpoint: folder that gets a checkpoint after each epoch.
+        resume_from: folder of a checkpoint to go on from; one without a finished checkpoint
+            means starting at epoch 0.
+        on_epoch: called after each epoch, its checkpoint already written.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite.
+        RunFailed: the checkpoint is damaged, or of another network or schedule.
+        DiskFull: a checkpoint cannot be written.
+    """
+    keep_freed_memory()
+    model.to(device)
+    optimizer = make_optimizer(model, schedule)
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+    history: list[EpochRecord] = []
+    if resume_from is not None:
+        history = _resume(model, optimizer, names, schedule, resume_from)
+    done = len(history)
+    last = schedule.epochs if until_epoch is None else min(until_epoch, schedule.epochs)
+    for epoch in range(done, last):
+        record = _train_epoch(model, optimizer, frames, labels, to_float, schedule, epoch, device)
+        history.append(record)
+        if checkpoint is not None:
+            tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+            about = {
+                "epoch": epoch + 1,
+                "schedule": asdict(schedule),
+                "history": [asdict(record) for record in history],
+            }
+            save_checkpoint(checkpoint, tensors | optimizer_tensors(optimizer, names), about)
+        if on_epoch is not None:
+            on_epoch(record)
+    return TrainResult(len(history), tuple(history), done)
+
+
+def evaluate(
+    model: nn.Module,
+    frames: NDArray[np.uint8],
+    labels: NDArray[Any],
+    to_float: ToFloat,
+    *,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+) -> EvalResult:
+    """Accuracy of ``model`` in evaluation mode; its mode is put back afterwards.
+
+    Raises:
+        FloatingPointError: a logit is NaN or infinite.
+        ValueError: no samples.
+    """
+    if not len(labels):
+        raise ValueError("there are no samples to evaluate on.")
+    keep_freed_memory()
+    training = model.training
+    model.to(device).eval()
+    try:
+        with torch.no_grad():
+            parts = [
+                model(to_float(batch.to(device))).cpu()
+                for batch in plain_batches(frames, batch_size)
+            ]
+    finally:
+        model.train(training)
+    logits = torch.cat(parts).double()
+    if not bool(torch.isfinite(logits).all()):
+        raise FloatingPointError("the network's output is not finite.")
+    target = torch.from_numpy(np.asarray(labels, np.int64))
+    correct = (logits.argmax(1) == target).numpy()
+    return EvalResult(float(correct.mean()), correct, float(F.cross_entropy(logits, target)))
+
+
+def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+    """AdamW; weight decay on tensors with two or more axes only."""
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups[parameter.ndim > 1].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": schedule.weight_decay if decayed else 0.0}
+            for decayed, parameters in groups.items()
+            if parameters
+        ],
+        lr=schedule.learning_rate,
+        fused=True,
+    )
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    frames: NDArray[np.uint8],
+    labels: NDArray[Any],
+    to_float: ToFloat,
+    schedule: Schedule,
+    epoch: int,
+    device: str | torch.device,
+) -> EpochRecord:
+    model.train()
+    per_epoch = math.ceil(len(labels) / schedule.batch_size)
+    total, right = 0.0, 0
+    key = (schedule.seed, epoch)
+    batches = training_batches(frames, labels, schedule.batch_size, schedule.shift, key)
+    for index, (stored, target) in enumerate(batches):
+        step = epoch * per_epoch + index
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, schedule.epochs * per_epoch, schedule)
+        wanted = target.to(device)
+        logits = model(to_float(stored.to(device)))
+        loss = F.cross_entropy(logits, wanted, label_smoothing=schedule.label_smoothing)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the training loss is {value} in epoch {epoch + 1}, step {index + 1}; "
+                f"a lower learning_rate may help."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += value * len(target)
+        right += int((logits.detach().argmax(1) == wanted).sum())
+    return EpochRecord(epoch + 1, total / len(labels), right / len(labels))
+
+
+def _resume(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    names: dict[Tensor, str],
+    schedule: Schedule,
+    folder: Path,
+) -> list[EpochRecord]:
+    found = load_checkpoint(folder)
+    if found is None:
+        return []
+    tensors, about = found
+    try:
+        if about["schedule"] != asdict(schedule):
+            raise RunFailed(f"the checkpoint in {folder} belongs to another training schedule.")
+        weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}
+        model.load_state_dict(weights)
+        restore_optimizer(optimizer, names, tensors)
+        return [EpochRecord(**record) for record in about["history"]]
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise RunFailed(f"the checkpoint in {folder} is of another network: {error}") from error

@@ -1,0 +1,148 @@
+"""Fake quantizers: values, gradients, initial scales."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hqsearch.choice import all_choices, parse_choice
+from hqsearch.quant import PowerOfTwoQuantizer, UniformQuantizer, code_range, decode, make_quantizer
+from hqsearch.quant.fake import best_step, lsq_step
+
+QUANTIZED = [choice for choice in all_choices() if choice != "fp32"]
+
+
+def weight_of(seed: int, shape=(6, 5, 3, 3)) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(QUANTIZED), st.integers(0, 10_000))
+def test_forward_is_encode_then_decode_and_idempotent(choice, seed):
+    weight = weight_of(seed)
+    quantizer = make_quantizer(choice, weight)
+    quantized = quantizer(weight)
+    assert torch.equal(quantized, decode(quantizer.codes(weight), quantizer.scale(), choice))
+    assert torch.equal(quantizer(quantized), quantized)
+    assert all(len(row.unique()) <= 2 ** parse_choice(choice).bits for row in quantized.flatten(1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([c for c in QUANTIZED if c.endswith("l")]), st.integers(0, 10_000))
+def test_power_of_two_is_odd_and_its_scale_a_power_of_two(choice, seed):
+    weight = weight_of(seed)
+    quantizer = make_quantizer(choice, weight)
+    assert isinstance(quantizer, PowerOfTwoQuantizer)
+    assert torch.equal(quantizer(-weight), -quantizer(weight))
+    with torch.no_grad():
+        quantizer.log2_scale.add_(torch.linspace(-0.4, 0.4, 6))
+    mantissa, _ = torch.frexp(quantizer.scale())
+    assert bool((mantissa == 0.5).all())
+
+
+def test_the_scale_of_every_exponent_is_exact():
+    quantizer = PowerOfTwoQuantizer("4l", 121)
+    with torch.no_grad():
+        quantizer.log2_scale.copy_(torch.arange(-60.0, 61.0))
+    assert quantizer.scale().tolist() == [2.0**e for e in range(-60, 61)]
+
+
+@pytest.mark.parametrize("choice", QUANTIZED)
+def test_gradients_follow_lsq(choice):
+    weight = weight_of(7).double()
+    weight[0, 0, 0, 0], weight[1, 0, 0, 0] = 9.0, -9.0
+    quantizer = make_quantizer(choice, weight_of(7).double())
+    weight.requires_grad_()
+    upstream = torch.randn(weight.shape, dtype=torch.double)
+    quantizer(weight).backward(upstream)
+
+    low, high = code_range(choice)
+    limits = (low, high) if choice.endswith("u") else (-1.0, 1.0)
+    scale = quantizer.scale().detach().view(-1, 1, 1, 1)
+    ratio = weight.detach() / scale
+    inside = (ratio >= limits[0]) & (ratio <= limits[1])
+    assert torch.equal(weight.grad, torch.where(inside, upstream, 0.0))
+    level = quantizer(weight).detach() / scale
+    slope = torch.where(inside, level - ratio, level)
+    wanted = (upstream * slope).flatten(1).sum(1) / math.sqrt(45 * limits[1])
+    if choice.endswith("u"):
+        found = quantizer.step.grad
+    else:
+        found = quantizer.log2_scale.grad
+        wanted = wanted * scale.flatten() * math.log(2)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_step_that_training_pushed_below_zero_stays_a_positive_scale():
+    quantizer = UniformQuantizer("4u", 2)
+    with torch.no_grad():
+        quantizer.step.copy_(torch.tensor([-0.5, 0.0]))
+    assert bool((quantizer.scale() > 0).all())
+    assert torch.isfinite(quantizer(torch.randn(2, 4))).all()
+
+
+@pytest.mark.parametrize("choice", ["2u", "3u", "4u", "8u"])
+def test_initial_step_has_less_error_than_lsq(choice):
+    weight, parsed = weight_of(3, (8, 64)), parse_choice(choice)
+
+    def error(step):
+        quantizer = UniformQuantizer(choice, 8)
+        with torch.no_grad():
+            quantizer.step.copy_(step)
+            error = quantizer(weight) - weight
+            return error.square().sum(1) + 0.3 * error.sum(1).square()
+
+    assert bool((error(best_step(weight, parsed)) <= error(lsq_step(weight, parsed)) + 1e-9).all())
+    mean = weight.abs().mean(1)
+    torch.testing.assert_close(
+        lsq_step(weight, parsed), 2 * mean / math.sqrt(2 ** (parsed.bits - 1) - 1)
+    )
+
+
+def relative_error(choice: str) -> float:
+    weight = weight_of(11, (16, 128))
+    error = make_quantizer(choice, weight)(weight) - weight
+    return float((error.square().mean() / weight.square().mean()).detach())
+
+
+def test_more_bits_err_less():
+    uniform = [relative_error(f"{bits}u") for bits in range(2, 9)]
+    assert uniform == sorted(uniform, reverse=True)
+    assert uniform[0] < 0.2
+    assert uniform[-1] < 1e-4
+    power = [relative_error(f"{bits}l") for bits in range(2, 6)]
+    assert power == sorted(power, reverse=True)
+    assert power[0] < 0.3
+    # Beyond 4 bits only levels next to zero are added: the large weights stay as coarse.
+    assert 0.01 < power[-1] < 0.05
+
+
+def test_a_channel_of_zeros_stays_zero():
+    weight = weight_of(1)
+    weight[2] = 0.0
+    for choice in ("2u", "4u", "2l", "4l"):
+        quantizer = make_quantizer(choice, weight)
+        assert bool((quantizer(weight)[2] == 0).all())
+        assert torch.isfinite(quantizer(weight)).all()
+
+
+def test_scales_learn():
+    weight = weight_of(2)
+    for choice in ("4u", "4l"):
+        quantizer = make_quantizer(choice, weight)
+        before = quantizer.scale().detach().clone()
+        optimizer = torch.optim.SGD(quantizer.parameters(), lr=30.0)
+        for _ in range(20):
+            optimizer.zero_grad()
+            (quantizer(weight) - 3 * weight).square().sum().backward()
+            optimizer.step()
+        assert bool((quantizer.scale() > before).float().mean() > 0.8)
+
+
+def test_fp32_has_no_quantizer():
+    with pytest.raises(ValueError, match="no codes"):
+        make_quantizer("fp32", weight_of(0))
