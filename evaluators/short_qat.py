@@ -50,7 +50,7 @@ class ShortQatOptions(EvaluationOptions):
     parent_threads: Annotated[int, Field(ge=1, le=256)] = 2
     """CPU threads of the parent's training; more change its last digits."""
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 2
-    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     shift: Annotated[int, Field(ge=0, le=64)] = 2
     """Augmentation by shifts of up to this many pixels. Never mirrored: left is not right."""
@@ -283,7 +283,7 @@ class ShortQat(Evaluator):
         """Cost tables of a structural part, from its parent's workload."""
         if structure not in self._costs:
             text = (self._parent_folder(structure) / "workload.json").read_text()
-            allowed = {path: (choice,) for path, choice in self.space.pinned}
+            allowed: dict[str, tuple[str, ...]] = {p: (c,) for p, c in self.space.pinned}
             for dimension in self.space.dimensions:
                 if dimension.kind == "weights":
                     allowed.update(dict.fromkeys(dimension.layers, dimension.values))

@@ -33,4 +33,5 @@ STORAGE = Objective("storage", "KiB", "min", cheap=True)
 def minimized(values: npt.ArrayLike, objectives: tuple[Objective, ...]) -> npt.NDArray[np.float64]:
     """Values ``[n, m]`` as costs: maximized columns negated."""
     signs = np.array([-1.0 if o.direction == "max" else 1.0 for o in objectives])
-    return np.asarray(values, dtype=np.float64).reshape(-1, len(objectives)) * signs
+    costs: npt.NDArray[np.float64] = np.asarray(values, dtype=np.float64)
+    return np.asarray(costs.reshape(-1, len(objectives)) * signs, dtype=np.float64)

@@ -230,7 +230,7 @@ class ExecutorContract:
         with executor:
             executor.submit(Task(0, "evaluate", {"key": "no-such-layer=4u"}, 1))
             executor.submit(Task(1, "evaluate", {"key": good.key}, 1))
-            returned = {}
+            returned: dict[int, TaskOutcome] = {}
             while len(returned) < 2:
                 finished = executor.next_finished(5.0)
                 if finished is not None:

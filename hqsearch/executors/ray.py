@@ -175,7 +175,7 @@ def _check_fits(need: Resources) -> None:
     wanted = f"{need.cpus:g} CPUs, {need.gpus:g} GPUs"
     if need.memory_gib:
         wanted += f", {need.memory_gib:g} GiB memory"
-    largest = max(nodes, key=lambda n: n.get("CPU", 0.0), default={})
+    largest: dict[str, float] = max(nodes, key=lambda n: n.get("CPU", 0.0), default={})
     has = f"{largest.get('CPU', 0):g} CPUs, {largest.get('GPU', 0):g} GPUs"
     raise DeviceError(f"a task needs {wanted}, and no node has that (the largest has {has})")
 

@@ -42,7 +42,7 @@ def studies_overview(studies_dir: Path) -> list[dict[str, Any]]:
     """Every definition that can be named, and what was run of it."""
     definitions = embedded("studies")
     definitions.update({p.stem: p for p in sorted(studies_dir.glob("*.toml"))})
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, path in definitions.items():
         try:
             title = str(tomllib.loads(path.read_text()).get("title", ""))

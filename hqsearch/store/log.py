@@ -25,6 +25,7 @@ from hqsearch.space import Space
 from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRecord
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
 
 _SQLITE_HEADER = b"SQLite format 3\0"
@@ -192,7 +193,7 @@ class StudyLog(LogReader):
                     study.set_metric_names([o.name for o in objectives])
         super().__init__(url, name)
         self._space, self._objectives = space, objectives
-        self._distributions = {
+        self._distributions: dict[str, BaseDistribution] = {
             d.name: optuna.distributions.CategoricalDistribution(d.values) for d in space.dimensions
         }
 
@@ -227,7 +228,7 @@ class StudyLog(LogReader):
         system: dict[str, Any] = {}
         if outcome is not None:
             attributes["result"] = asdict(outcome)
-            system = _constraints(outcome)
+            system = dict(_constraints(outcome))
         trial = optuna.trial.create_trial(
             state=optuna.trial.TrialState[state],
             values=values,

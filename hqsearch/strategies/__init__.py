@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import entry_points
+from typing import cast
 
 from hqsearch.errors import UnknownName
 from hqsearch.strategies.base import (
@@ -45,4 +46,4 @@ def strategy_class(name: str) -> type[Strategy]:
     else:
         raise UnknownName("strategy", name, strategy_names())
     assert issubclass(found, Strategy)
-    return found
+    return cast(type[Strategy], found)

@@ -98,7 +98,7 @@ def make_nsga2(
 
 def population_of(codes: Codes, costs: Floats, violation: Floats) -> Population:
     """Evaluated individuals; failures (NaN costs) are told as infeasible: pymoo ranks NaN first."""
-    failed = np.isnan(costs).any(axis=1)
+    failed = np.asarray(np.isnan(costs).any(axis=1), dtype=np.bool_)
     worst = np.nanmax(costs, axis=0) if (~failed).any() else np.zeros(costs.shape[1])
     filled = np.where(failed[:, None], worst, costs)
     constraint = np.where(failed, FAILED, violation)
