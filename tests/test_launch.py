@@ -14,6 +14,7 @@ from hqsearch.errors import (
     BudgetError,
     DefinitionError,
     DeviceError,
+    DiskFull,
     InputError,
     StorageError,
     StudyMismatch,
@@ -251,9 +252,7 @@ def test_a_foreign_file_in_place_of_the_log_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "toy" / "study.db").read_text() == "not a database at all"
 
 
-def test_a_small_space_ends_when_exhausted(
-    tmp_path: Path, study_file: Callable[..., Path]
-) -> None:
+def test_a_small_space_ends_when_exhausted(tmp_path: Path, study_file: Callable[..., Path]) -> None:
     (tmp_path / "tiny.toml").write_text(
         'choices = ["2u", "4u"]\n[[layers]]\nmatch = "*"\npin = "4u"\n'
         '[[layers]]\nmatch = "block.*"\nchoices = ["2u", "4u"]\n'
@@ -264,3 +263,26 @@ def test_a_small_space_ends_when_exhausted(
         assert finished.exhausted
         assert finished.finished <= 32
         assert json.dumps(table(tmp_path / strategy, "mine")).count("block.q=2u") <= 16
+
+
+def test_a_full_disk_stops_cleanly_and_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself reports a full disk, by a limit on the database's pages."""
+    run(tmp_path / "whole", evaluations=60)
+    from hqsearch.store import database, log
+
+    original = database.tune_sqlite
+
+    def limited(connection: Any, record: Any) -> None:
+        original(connection, record)
+        connection.execute("PRAGMA max_page_count = 50")
+
+    for module in (database, log):
+        monkeypatch.setattr(module, "tune_sqlite", limited)
+    with pytest.raises(DiskFull, match="no space left"):
+        run(tmp_path / "cut", evaluations=60)
+    monkeypatch.undo()
+    assert 0 < len(table(tmp_path / "cut")) < 60
+    run(tmp_path / "cut", evaluations=60)
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")

@@ -1,0 +1,33 @@
+"""Event data for a study: simulated gestures, known recorded sets, or a folder of files.
+
+::
+
+    spec = DataSpec("simulated-gestures", timesteps=8, size=32)
+    check_data(spec)                       # before anything is created
+    data = prepare_data(spec, cache)       # frames them once
+    data = load_data(spec, cache)          # any process, memory-mapped
+    x = data.encoding.to_float(torch.from_numpy(data.train.frames[:32]))
+"""
+
+from hqsearch.data.encoding import ENCODINGS, Encoding, get_encoding
+from hqsearch.data.frames import FrameData, Split, open_frames
+from hqsearch.data.prepare import check_data, data_classes, load_data, prepare_data
+from hqsearch.data.simulated import SIMULATOR_VERSION, simulate_gesture
+from hqsearch.data.spec import DATASETS, DataSpec
+
+__all__ = [
+    "DATASETS",
+    "ENCODINGS",
+    "SIMULATOR_VERSION",
+    "DataSpec",
+    "Encoding",
+    "FrameData",
+    "Split",
+    "check_data",
+    "data_classes",
+    "get_encoding",
+    "load_data",
+    "open_frames",
+    "prepare_data",
+    "simulate_gesture",
+]

@@ -1,0 +1,50 @@
+"""Events to frames: counts in equal time bins on a coarser pixel grid.
+
+Gives what ``tonic.transforms.Downsample(sensor_size, target_size)`` followed by
+``tonic.transforms.ToFrame(n_time_bins=T)`` give (a test compares them), several times faster and
+without their need for events in order of time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Structured array with fields x, y, t (microseconds) and p (1 for ON).
+Events = NDArray[Any]
+
+
+def count_frames(
+    events: Events, sensor: tuple[int, int], timesteps: int, size: int
+) -> NDArray[np.int64]:
+    """Count events in ``timesteps`` equal bins of time.
+
+    The bins span the recording from its first to its last event, in whole microseconds; as in
+    tonic, what is left over at the end (less than ``timesteps`` microseconds, and the last
+    event) is in no bin.
+
+    Args:
+        events: Structured array ``[n]`` with fields x, y, t, p, within ``sensor``.
+        sensor: (width, height) in pixels.
+
+    Returns:
+        Counts ``[timesteps, 2, size, size]``; channel 0 is OFF, channel 1 is ON.
+    """
+    shape = (timesteps, 2, size, size)
+    if len(events) == 0:
+        return np.zeros(shape, dtype=np.int64)
+    times = events["t"].astype(np.int64)
+    start = times.min()
+    window = (times.max() - start) // timesteps
+    if window == 0:
+        return np.zeros(shape, dtype=np.int64)
+    step = (times - start) // window
+    # The product is in floating point, and truncated, because tonic's is.
+    column = (events["x"] * (size / sensor[0])).astype(np.int64)
+    row = (events["y"] * (size / sensor[1])).astype(np.int64)
+    channel = events["p"].astype(np.int64)
+    flat = ((step * 2 + channel) * size + row) * size + column
+    counts = np.bincount(flat[step < timesteps], minlength=timesteps * 2 * size * size)
+    return counts.reshape(shape)

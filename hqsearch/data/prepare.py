@@ -1,0 +1,221 @@
+"""Check, make and open the frames of a study.
+
+Frames are written to a temporary folder that is renamed when it is complete, so a folder with
+the final name is always whole; an interrupted preparation starts again. The folder's name is
+derived from the settings and from the names, sizes and times of the source files, the
+fingerprint from the settings and the frames themselves: recordings that were moved or copied
+are framed again, and give the same fingerprint.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from hqsearch.data.encoding import Encoding, get_encoding
+from hqsearch.data.frames import DESCRIPTION, SPLITS, FrameData, open_frames
+from hqsearch.data.framing import count_frames
+from hqsearch.data.plan import Plan, Sample
+from hqsearch.data.recordings import check_recordings, plan_recordings
+from hqsearch.data.simulated import plan_simulated
+from hqsearch.data.spec import SIMULATED, DataSpec
+from hqsearch.errors import DataError, DiskFull
+
+#: ``progress(label, done, total)`` after each sample.
+Progress = Callable[[str, int, int], None]
+
+#: Raised when the bytes that a given source and setting are turned into change.
+FORMAT_VERSION = 1
+#: Below this many validation samples the standard error of an accuracy is told.
+ENOUGH_VALIDATION = 1000
+
+
+def check_data(spec: DataSpec) -> None:
+    """Look at every source file's name, size and header, before anything is created.
+
+    Raises:
+        DataError: A folder is missing or empty, a class has no readable file, a file is
+            truncated or no event file, or there are fewer samples than the splits need.
+    """
+    if spec.dataset != SIMULATED:
+        check_recordings(spec)
+
+
+def prepare_data(
+    spec: DataSpec, cache: Path, progress: Progress | None = None, workers: int | None = None
+) -> FrameData:
+    """Frame the data of ``spec`` under ``cache``, or open what an earlier call made.
+
+    The frames do not depend on ``workers`` (threads; None: as many as there are cores). Safe to
+    call from several processes: one works, the others wait.
+
+    Raises:
+        DataError: Missing or damaged recordings; the file is named.
+        DiskFull: No space under ``cache``; nothing half-made is left behind.
+    """
+    plan = _make_plan(spec)
+    folder = _folder(spec, plan, cache)
+    if (folder / DESCRIPTION).is_file():
+        return open_frames(folder)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{folder.name}.lock"):
+            if not (folder / DESCRIPTION).is_file():
+                _write(spec, plan, folder, progress, workers or _cores())
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"no space left for the frames in {cache}; free some and run again."
+            ) from error
+        raise
+    return open_frames(folder)
+
+
+def load_data(spec: DataSpec, cache: Path) -> FrameData:
+    """Open the frames that :func:`prepare_data` made for ``spec``.
+
+    Raises:
+        DataError: They are not there.
+    """
+    return open_frames(_folder(spec, _make_plan(spec), cache))
+
+
+def data_classes(spec: DataSpec) -> tuple[str, ...]:
+    """Class names of ``spec``, without reading any events.
+
+    Raises:
+        DataError: The recordings are missing or not enough.
+    """
+    return _make_plan(spec).classes
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _make_plan(spec: DataSpec) -> Plan:
+    return plan_simulated(spec) if spec.dataset == SIMULATED else plan_recordings(spec)
+
+
+def _settings(spec: DataSpec) -> dict[str, Any]:
+    """The settings that frames depend on."""
+    names = ("dataset", "timesteps", "size", "encoding", "train", "validation", "test", "seed")
+    return {"format": FORMAT_VERSION} | {name: getattr(spec, name) for name in names}
+
+
+def _folder(spec: DataSpec, plan: Plan, cache: Path) -> Path:
+    text = json.dumps([_settings(spec), plan.sensor, plan.classes, plan.identity])
+    return cache / f"{spec.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _write(
+    spec: DataSpec, plan: Plan, folder: Path, progress: Progress | None, workers: int
+) -> None:
+    """Make ``folder``, whole or not at all."""
+    partial = folder.with_name(folder.name + ".partial")
+    for stale in (partial, folder):
+        shutil.rmtree(stale, ignore_errors=True)
+    partial.mkdir()
+    encoding = get_encoding(spec.encoding)
+    digest = hashlib.sha256(json.dumps([_settings(spec), plan.sensor, plan.classes]).encode())
+    total = sum(len(plan.splits[name]) for name in SPLITS)
+    done = 0
+
+    def frame(sample: Sample) -> NDArray[np.uint8]:
+        return _frame(sample, plan.sensor, spec.timesteps, spec.size, encoding)
+
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for name in SPLITS:
+                samples = plan.splits[name]
+                labels = np.array([sample.label for sample in samples], dtype=np.int64)
+                np.save(partial / f"{name}-labels.npy", labels)
+                digest.update(labels.tobytes())
+                shape = (len(samples), spec.timesteps, 2, spec.size, spec.size)
+                with (partial / f"{name}-frames.npy").open("wb") as file:
+                    _write_header(file, shape)
+                    for frames in _in_order(pool, frame, list(samples), 4 * workers):
+                        # Plain writes: a full disk under a memory map would kill the process.
+                        file.write(frames.tobytes())
+                        digest.update(frames.tobytes())
+                        done += 1
+                        if progress is not None:
+                            progress(plan.activity, done, total)
+        description = {
+            "classes": plan.classes,
+            "encoding": spec.encoding,
+            "fingerprint": digest.hexdigest(),
+            "simulated": plan.simulated,
+            "warnings": [*plan.warnings, *_size_warning(plan)],
+        }
+        (partial / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _frame(
+    sample: Sample, sensor: tuple[int, int], timesteps: int, size: int, encoding: Encoding
+) -> NDArray[np.uint8]:
+    events = sample.read()
+    counts = count_frames(events, sensor, timesteps, size)
+    if not counts.any():
+        raise DataError(
+            f"{sample.origin}: too few events to fill {timesteps} frames ({len(events)} events). "
+            f"Remove the file, or lower timesteps."
+        )
+    return encoding.store(counts)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    function: Callable[[Sample], NDArray[np.uint8]],
+    samples: list[Sample],
+    ahead: int,
+) -> Iterator[NDArray[np.uint8]]:
+    """``map`` with at most ``ahead`` results waiting, so that memory stays small."""
+    waiting: deque[Future[NDArray[np.uint8]]] = deque()
+    try:
+        for sample in samples:
+            waiting.append(pool.submit(function, sample))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _size_warning(plan: Plan) -> list[str]:
+    n = len(plan.splits["validation"])
+    if n >= ENOUGH_VALIDATION:
+        return []
+    error = 100 * math.sqrt(0.9 * 0.1 / n)
+    return [
+        f"only {n} validation samples: an accuracy of 90 % has a standard error of "
+        f"{error:.1f} points, so small differences between candidates cannot be seen "
+        f"({ENOUGH_VALIDATION} samples or more are advised)."
+    ]

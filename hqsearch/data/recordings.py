@@ -1,0 +1,238 @@
+"""Recorded data: a known set in tonic's layout, or folders ``<root>/<class>/<file>``.
+
+Folders may have ``train/`` and ``test/`` above the classes. A known set (``nmnist``, ...) is
+accepted in folder form too, so that a part of it can be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hqsearch.data.files import SUFFIXES, aedat4_sensor, check_file, read_events
+from hqsearch.data.known import (
+    KNOWN,
+    KnownSet,
+    Recording,
+    class_order,
+    download,
+    how_to,
+    native_recordings,
+    native_root,
+)
+from hqsearch.data.plan import Plan, Sample
+from hqsearch.data.spec import DataSpec
+from hqsearch.data.splits import Indices, Labelled, split
+from hqsearch.errors import DataError
+
+
+def check_recordings(spec: DataSpec) -> None:
+    """Look at names, sizes and headers of all recordings; downloads and creates nothing.
+
+    Raises:
+        DataError: See :func:`hqsearch.data.check_data`.
+    """
+    known = KNOWN.get(spec.dataset)
+    if spec.download and known is not None and not _present(spec, known):
+        return
+    found = _find(spec)
+    sensor = _sensor(spec, found.pool + (found.test_pool or []))
+    peek = sensor if known is None or known.sized else None
+    for recording in found.pool + (found.test_pool or []):
+        check_file(recording.path, peek)
+    _splits(spec, found)
+
+
+def plan_recordings(spec: DataSpec) -> Plan:
+    """The samples of ``spec``; downloads a known set first where that is asked for.
+
+    Raises:
+        DataError: See :func:`hqsearch.data.prepare_data`.
+    """
+    known = KNOWN.get(spec.dataset)
+    if spec.download and known is not None and not _present(spec, known):
+        download(known, _root(spec))
+    found = _find(spec)
+    everything = found.pool + (found.test_pool or [])
+    sensor = _sensor(spec, everything)
+    indices = _splits(spec, found)
+    number = {name: label for label, name in enumerate(found.classes)}
+
+    def samples(recordings: Sequence[Recording], chosen: list[int]) -> list[Sample]:
+        return [
+            Sample(str(r.path), number[r.label], partial(r.read, sensor))
+            for r in (recordings[i] for i in chosen)
+        ]
+
+    test_pool = found.test_pool if found.test_pool is not None else found.pool
+    return Plan(
+        activity="framing recordings",
+        splits={
+            "train": samples(found.pool, indices.train),
+            "validation": samples(found.pool, indices.validation),
+            "test": samples(test_pool, indices.test),
+        },
+        classes=found.classes,
+        sensor=sensor,
+        identity=_identity(everything),
+        simulated=False,
+        warnings=(*found.warnings, *indices.warnings),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Recordings on disk, in order of path; ``test_pool`` is None without a test split."""
+
+    pool: list[Recording]
+    test_pool: list[Recording] | None
+    classes: tuple[str, ...]
+    warnings: list[str]
+
+
+def _root(spec: DataSpec) -> Path:
+    assert spec.path is not None, "DataSpec refuses recordings without a path"
+    return spec.path.expanduser()
+
+
+def _present(spec: DataSpec, known: KnownSet) -> bool:
+    root = _root(spec)
+    return native_root(known, root) is not None or bool(_subfolders(root))
+
+
+def _find(spec: DataSpec) -> _Found:
+    root, known = _root(spec), KNOWN.get(spec.dataset)
+    advice = "" if known is None else f" {how_to(known, root)}"
+    if not root.exists():
+        raise DataError(f"the data folder {root} does not exist.{advice}")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file; [data] path must be a folder.")
+    if known is not None:
+        native = native_root(known, root)
+        if native is not None:
+            return _find_native(known, native)
+    if not _subfolders(root):
+        what = "is empty" if not any(root.iterdir()) else "holds no class folders"
+        layout = "" if known else " Recordings are expected as <class>/<file>."
+        raise DataError(f"the data folder {root} {what}.{layout}{advice}")
+    return _find_folders(root)
+
+
+def _find_native(known: KnownSet, root: Path) -> _Found:
+    train = native_recordings(known, root, "train")
+    if train is None or not train[0]:
+        raise DataError(
+            f"{root / known.tonic_class} holds no recordings of {known.title}. "
+            f"{how_to(known, root)}"
+        )
+    test = native_recordings(known, root, "test")
+    labels = {r.label for r in train[0]} | {r.label for r in (test[0] if test else [])}
+    warnings = train[1] + (test[1] if test else [])
+    return _Found(
+        train[0], test[0] if test and test[0] else None, class_order(known, labels), warnings
+    )
+
+
+def _find_folders(root: Path) -> _Found:
+    above = {folder.name.lower(): folder for folder in _subfolders(root)}
+    warnings: list[str] = []
+    if "train" not in above:
+        pool = _class_folders(root, root, warnings)
+        test_pool = None
+    else:
+        others = sorted(set(above) - {"train", "test"})
+        if others:
+            raise DataError(
+                f"{root} holds train/ and also {others[0]}/, which is unclear. Move that folder "
+                f"out, or put all classes next to each other without train/."
+            )
+        pool = _class_folders(above["train"], root, warnings)
+        test_pool = _class_folders(above["test"], root, warnings) if "test" in above else None
+    classes = tuple(sorted({r.label for r in pool}))
+    for recording in test_pool or []:
+        if recording.label not in classes:
+            raise DataError(
+                f"{recording.path.parent}: class {recording.label!r} has no folder under "
+                f"{above['train']}, so it cannot be learned."
+            )
+    if len(classes) < 2:
+        raise DataError(f"{root} holds one class only ({classes[0]!r}); two or more are needed.")
+    return _Found(pool, test_pool, classes, warnings)
+
+
+def _class_folders(folder: Path, root: Path, warnings: list[str]) -> list[Recording]:
+    """The event files of each class folder in ``folder``, sorted by path."""
+    found: list[Recording] = []
+    ignored: list[Path] = []
+    classes = _subfolders(folder)
+    if not classes:
+        raise DataError(f"{folder} holds no class folders; <class>/<file> is expected there.")
+    for class_folder in classes:
+        files = sorted(p for p in class_folder.iterdir() if not p.name.startswith("."))
+        events = [p for p in files if p.suffix.lower() in SUFFIXES and p.is_file()]
+        ignored += [p for p in files if p not in events]
+        if not events:
+            raise DataError(
+                f"{class_folder}: no readable event files ({', '.join(SUFFIXES)}) for class "
+                f"{class_folder.name!r}. Add some, or remove the folder."
+            )
+        for path in events:
+            relative = path.relative_to(root).as_posix()
+            read = partial(read_events, path)
+            found.append(Recording(path, relative, class_folder.name, None, read))
+    if ignored:
+        warnings.append(
+            f"{len(ignored)} entries below {folder} are no event files and were ignored, such as "
+            f"{ignored[0]}."
+        )
+    return sorted(found, key=lambda recording: recording.relative)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _sensor(spec: DataSpec, recordings: list[Recording]) -> tuple[int, int]:
+    if spec.sensor is not None:
+        return spec.sensor
+    known = KNOWN.get(spec.dataset)
+    if known is not None:
+        return known.sensor
+    first: tuple[Path, tuple[int, int]] | None = None
+    for recording in recordings:
+        if recording.path.suffix.lower() != ".aedat4":
+            raise DataError(
+                f"{recording.path}: {recording.path.suffix} files do not say how large their "
+                f"sensor is. Declare it: sensor = [width, height] in [data]."
+            )
+        size = aedat4_sensor(recording.path)
+        first = first or (recording.path, size)
+        if size != first[1]:
+            raise DataError(
+                f"{recording.path} has a sensor of {size[0]}x{size[1]}, but {first[0]} one of "
+                f"{first[1][0]}x{first[1][1]}. Declare one for all: sensor = [width, height] in "
+                f"[data]."
+            )
+    assert first is not None, "a folder without recordings was refused before"
+    return first[1]
+
+
+def _splits(spec: DataSpec, found: _Found) -> Indices:
+    def labelled(recordings: list[Recording]) -> list[Labelled]:
+        return [Labelled(found.classes.index(r.label), r.subject) for r in recordings]
+
+    test_pool = None if found.test_pool is None else labelled(found.test_pool)
+    return split(spec, labelled(found.pool), test_pool, found.classes)
+
+
+def _identity(recordings: list[Recording]) -> str:
+    digest = hashlib.sha256()
+    for recording in recordings:
+        stat = recording.path.stat()
+        digest.update(f"{recording.relative}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

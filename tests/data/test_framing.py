@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tonic.transforms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hqsearch.data.files import EVENT
+from hqsearch.data.framing import count_frames
+
+
+def _events(seed: int, n: int, sensor: tuple[int, int], duration: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    events = np.empty(n, dtype=EVENT)
+    events["x"], events["y"] = rng.integers(0, sensor[0], n), rng.integers(0, sensor[1], n)
+    events["t"] = 1000 + np.sort(rng.integers(0, duration, n))
+    events["p"] = rng.integers(0, 2, n)
+    return events
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    n=st.integers(2, 3000),
+    sensor=st.sampled_from([(34, 34), (128, 128), (240, 180), (31, 57)]),
+    timesteps=st.integers(1, 16),
+    size=st.sampled_from([16, 32, 33]),
+)
+def test_equals_tonic(
+    seed: int, n: int, sensor: tuple[int, int], timesteps: int, size: int
+) -> None:
+    events = _events(seed, n, sensor, 300_000)
+    ours = count_frames(events, sensor, timesteps, size)
+    smaller = tonic.transforms.Downsample(sensor_size=(*sensor, 2), target_size=(size, size))
+    frames = tonic.transforms.ToFrame(sensor_size=(size, size, 2), n_time_bins=timesteps)
+    np.testing.assert_array_equal(ours, frames(smaller(events)))
+
+
+def test_order_of_events_does_not_matter() -> None:
+    events = _events(0, 500, (34, 34), 100_000)
+    shuffled = np.random.default_rng(1).permutation(events)
+    np.testing.assert_array_equal(
+        count_frames(events, (34, 34), 4, 32), count_frames(shuffled, (34, 34), 4, 32)
+    )
+
+
+def test_channel_one_is_on() -> None:
+    events = _events(0, 100, (34, 34), 100_000)
+    events["p"] = True
+    counts = count_frames(events, (34, 34), 2, 32)
+    assert counts[:, 0].sum() == 0
+    assert counts[:, 1].sum() > 90
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_events_give_empty_frames(n: int) -> None:
+    assert count_frames(_events(0, n, (34, 34), 100), (34, 34), 4, 16).sum() == 0

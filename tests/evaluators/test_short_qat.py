@@ -1,0 +1,226 @@
+"""``short-qat`` on very small networks and data: the contract, a user's network, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hqsearch.definition import embedded, load_study
+from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
+from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.evaluators.short_qat import ShortQat
+from hqsearch.registry import make_evaluator
+from hqsearch.testing import EvaluatorContract, prepare_here
+
+SMALL = {
+    "data.train": 33,
+    "data.validation": 22,
+    "data.test": 11,
+    "data.size": 16,
+    "model.timesteps": 2,
+    "model.embed_dim": 16,
+    "model.depth": 1,
+    "model.heads": 2,
+    "evaluation.parent_epochs": 2,
+    "evaluation.parent_threads": 1,
+    "evaluation.batch_size": 11,
+}
+
+
+def make(folder: Path, study: str = "gesture", **overrides: Any) -> ShortQat:
+    given = {**SMALL, **{k.replace("__", "."): v for k, v in overrides.items()}}
+    given = {k: v for k, v in given.items() if v is not None}
+    evaluator = make_evaluator(Setup(load_study(embedded("studies")[study], given), folder))
+    assert isinstance(evaluator, ShortQat)
+    return evaluator
+
+
+@pytest.fixture(scope="module")
+def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which data and parent have been prepared once for all tests."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare_here(make(folder))
+    return folder
+
+
+class TestContract(EvaluatorContract):
+    @pytest.fixture(autouse=True)
+    def _prepared(self, prepared_folder: Path) -> None:
+        self.folder = prepared_folder
+
+    def make(self, folder: Path) -> Evaluator:
+        absent = folder.name == "absent"
+        return make(folder if absent else self.folder)
+
+
+def test_energy_follows_the_rates_of_the_quantized_network(prepared_folder: Path) -> None:
+    """Recorded energy is computed from this candidate's own rates, not from its parent's."""
+    evaluator = make(prepared_folder)
+    candidate = evaluator.space.baseline("2u")
+    done = evaluator.evaluate(candidate, 0)
+    assert done.details["energy_estimate"] != done.values["energy"]
+    rates = {row["layer"]: row["rate"] for row in done.details["layers"]}
+    untrained = make(prepared_folder, evaluation__epochs=0).evaluate(candidate, 0)
+    changed = {row["layer"]: row["rate"] for row in untrained.details["layers"]}
+    assert rates != changed
+    assert done.values["energy"] != untrained.values["energy"]
+    assert done.values["storage"] == untrained.values["storage"]
+
+
+def test_details_support_paired_comparison(prepared_folder: Path) -> None:
+    from hqsearch.report.paired import accuracy_difference, unpack_correct
+
+    evaluator = make(prepared_folder)
+    first = evaluator.evaluate(evaluator.space.baseline("4u"), 0)
+    n = first.details["validation_samples"]
+    assert n == 22
+    correct = unpack_correct(first.details["correct"], n)
+    assert correct.mean() == pytest.approx(first.values["accuracy"])
+    same = accuracy_difference(
+        first.values["accuracy"], first.details, first.values["accuracy"], first.details
+    )
+    assert same.paired
+    assert same.mean == 0.0
+    assert not same.better
+    assert not same.worse
+
+
+def test_quantized_weights_take_few_values(prepared_folder: Path, monkeypatch: Any) -> None:
+    """What is evaluated really is the assignment: each layer has as many levels as it may."""
+    seen: dict[str, int] = {}
+    from hqsearch.training import loop
+
+    original = loop.evaluate
+
+    def spy(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        for path, module in model.named_modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and weight is not None:
+                rows = weight.detach().reshape(len(weight), -1)
+                seen[path] = max(len(torch.unique(row)) for row in rows)
+        return original(model, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "evaluate", spy)
+    evaluator = make(prepared_folder)
+    choices = {
+        name: ("2u", "4u", "2l", "4l", "fp32")[i % 5]
+        for i, name in enumerate(evaluator.space.names)
+    }
+    evaluator.evaluate(evaluator.space.candidate(choices), 0)
+    limit = {"2u": 4, "2l": 3, "4u": 16, "4l": 15}
+    for path, choice in choices.items():
+        if choice != "fp32":
+            assert seen[path] <= limit[choice], path
+    assert any(seen[p] > 16 for p, c in choices.items() if c == "fp32")
+
+
+def test_a_damaged_plugin_and_unknown_options_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'depth'"):
+        make(tmp_path, model__dpeth=3).check()
+    with pytest.raises(UnknownName, match="did you mean 'spikformer'"):
+        make(tmp_path, model__name="spikfromer").check()
+    with pytest.raises(DefinitionError, match="multiple of"):
+        make(tmp_path, model__embed_dim=20).check()
+    with pytest.raises(UnknownName, match="hardware profile"):
+        make(tmp_path, hardware__profile="sop-54nm").check()
+    assert not list(tmp_path.iterdir())
+
+
+USER_NETWORK = """
+import torch
+from torch import nn
+from hqsearch.models.neurons import LIF
+
+class Net(nn.Module):
+    def __init__(self, classes, width):
+        super().__init__()
+        self.conv = nn.Conv2d(2, width, 3, stride=4, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.fire = LIF()
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        steps, batch = x.shape[:2]
+        y = self.norm(self.conv(x.flatten(0, 1)))
+        y = self.fire(y.unflatten(0, (steps, batch)))
+        return self.head(y.mean((0, 3, 4)))
+
+def build(*, timesteps, size, classes, in_channels, width=8):
+    return Net(classes, width)
+"""
+
+
+def test_a_users_own_network(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(USER_NETWORK)
+    study = tmp_path / "own.toml"
+    text = embedded("studies")["gesture"].read_text()
+    head, _, rest = text.partition("[model]")
+    study.write_text(
+        head
+        + '[model]\npath = "net.py:build"\ntimesteps = 2\nwidth = 12\n\n[evaluation]'
+        + rest.partition("[evaluation]")[2]
+    )
+    small = {k: v for k, v in SMALL.items() if not k.startswith("model.")}
+    evaluator = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
+    evaluator.check()
+    prepare_here(evaluator)
+    assert evaluator.space.names == ("conv", "head")
+    done = evaluator.evaluate(evaluator.space.baseline("4u"), 0)
+    assert done.details["average_bits"] == 4.0
+    assert 0 < done.values["energy"] < evaluator.reference()["energy"]
+    source = evaluator.fingerprint()["model"]["source"]
+    (tmp_path / "net.py").write_text(USER_NETWORK.replace("stride=4", "stride=2"))
+    changed = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
+    assert changed.fingerprint()["model"]["source"] != source
+    bad = load_study(study, {**small, "model.path": "net.py:biuld"})
+    with pytest.raises(PluginError, match="did you mean 'build'"):
+        make_evaluator(Setup(bad, tmp_path)).check()
+
+
+def _events(path: Path, n: int, seed: int, side: int) -> None:
+    generator = np.random.default_rng(seed)
+    x, y = generator.integers(0, side, (2, n))
+    t = np.sort(generator.integers(0, 300_000, n))
+    p = generator.integers(0, 2, n)
+    packed = np.empty((n, 5), dtype=np.uint8)
+    packed[:, 0], packed[:, 1] = x, y
+    packed[:, 2] = (p << 7) | (t >> 16)
+    packed[:, 3], packed[:, 4] = (t >> 8) & 255, t & 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(packed.tobytes())
+
+
+def test_a_folder_of_ones_own_recordings(tmp_path: Path) -> None:
+    for label in ("left", "right"):
+        for index in range(12):
+            _events(tmp_path / "events" / label / f"{index}.bin", 500, index, 64)
+    evaluator = make(
+        tmp_path / "state",
+        data__dataset="folder",
+        data__path=str(tmp_path / "events"),
+        data__sensor=[64, 64],
+        data__train=12,
+        data__validation=8,
+        data__test=4,
+    )
+    evaluator.check()
+    prepare_here(evaluator)
+    done = evaluator.evaluate(evaluator.space.baseline("2l"), 0)
+    assert done.details["validation_samples"] == 8
+    assert json.dumps(done.details)
+    (tmp_path / "events" / "left" / "3.bin").write_bytes(b"abc")
+    with pytest.raises(DataError, match=r"3\.bin"):
+        make(
+            tmp_path / "other",
+            data__dataset="folder",
+            data__path=str(tmp_path / "events"),
+            data__sensor=[64, 64],
+            data__train=12,
+            data__validation=8,
+            data__test=4,
+        ).check()

@@ -1,0 +1,146 @@
+"""Both executors under the contract; Ray also under fire."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hqsearch.definition import load_study
+from hqsearch.errors import DeviceError
+from hqsearch.evaluator import Evaluator, Resources, Setup
+from hqsearch.executors.base import Executor
+from hqsearch.executors.in_process import InProcessExecutor
+from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.registry import make_evaluator
+from hqsearch.testing import ExecutorContract
+
+PLUGIN = """
+import os, time
+from pathlib import Path
+from hqsearch.evaluators.toy import Toy
+
+class Misbehaving(Toy):
+    costly = True
+
+    def evaluate(self, candidate, seed, *rest, **more):
+        log = self.setup.folder / "attempts"
+        log.mkdir(parents=True, exist_ok=True)
+        (log / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        if candidate["stem"] == "2l":
+            os._exit(1)
+        if candidate["stem"] == "4l":
+            time.sleep(60)
+        return super().evaluate(candidate, seed, *rest, **more)
+"""
+
+
+class TestInProcess(ExecutorContract):
+    def make(self, folder: Path) -> tuple[Executor, Evaluator]:
+        evaluator = make_evaluator(_setup(folder))
+        return InProcessExecutor(evaluator), evaluator
+
+
+class TestRay(ExecutorContract):
+    def make(self, folder: Path) -> tuple[Executor, Evaluator]:
+        return _ray(_setup(folder)), make_evaluator(_setup(folder))
+
+
+def _setup(folder: Path, evaluator: str = "toy") -> Setup:
+    path = folder / "study.toml"
+    path.write_text(
+        f'space = "toy"\nevaluator = "{evaluator}"\n'
+        '[[objective]]\nname = "accuracy"\n[[objective]]\nname = "energy"\n'
+    )
+    return Setup(load_study(path), folder)
+
+
+def _ray(setup: Setup, **changes: Any) -> Executor:
+    from hqsearch.executors.ray import RayExecutor
+
+    options: dict[str, Any] = {"workers": 2, "needs": [Resources()], "retries": 1}
+    return RayExecutor(setup, **{**options, "time_limit": None, **changes})
+
+
+@pytest.fixture
+def misbehaving(tmp_path: Path) -> Iterator[Callable[..., tuple[Executor, Evaluator]]]:
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    setup = _setup(tmp_path, "plugin.py:Misbehaving")
+    made: list[Executor] = []
+
+    def make(**changes: Any) -> tuple[Executor, Evaluator]:
+        made.append(_ray(setup, **changes))
+        return made[-1], make_evaluator(setup)
+
+    yield make
+    for executor in made:
+        executor.close()
+
+
+def _collect(executor: Executor, count: int) -> dict[int, TaskOutcome]:
+    found: dict[int, TaskOutcome] = {}
+    deadline = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < deadline:
+        finished = executor.next_finished(1.0)
+        if finished is not None:
+            found[finished[0].number] = finished[1]
+    return found
+
+
+def test_death_and_lateness_are_retried_then_failed_alone(
+    tmp_path: Path, misbehaving: Callable[..., tuple[Executor, Evaluator]]
+) -> None:
+    executor, evaluator = misbehaving(time_limit=6.0)
+    keys = [evaluator.space.baseline(c).key for c in ("2l", "4l", "4u")]
+    for number, key in enumerate(keys):
+        executor.submit(Task(number, "evaluate", {"key": key}, 1))
+    found = _collect(executor, 3)
+    assert {n: o.failure for n, o in found.items()} == {0: "died", 1: "time-limit", 2: ""}
+    assert [found[n].attempts for n in range(3)] == [2, 2, 1]
+    assert "6 s" in found[1].reason
+    assert len(list((tmp_path / "attempts").iterdir())) == 5
+
+
+def test_a_killed_worker_is_retried_with_the_same_seed(
+    tmp_path: Path, misbehaving: Callable[..., tuple[Executor, Evaluator]]
+) -> None:
+    executor, evaluator = misbehaving(retries=3)
+    key = evaluator.space.baseline("4l").key
+    executor.submit(Task(0, "evaluate", {"key": key}, 1))
+    killed: set[int] = set()
+    deadline = time.monotonic() + 60
+    while len(killed) < 2 and time.monotonic() < deadline:
+        executor.next_finished(0.2)
+        for attempt in (tmp_path / "attempts").glob("*"):
+            pid = int(attempt.name.split("-")[0])
+            if pid not in killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+    assert len(killed) == 2
+
+
+def test_a_request_no_node_can_satisfy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"a task needs 1 CPUs, 1 GPUs"):
+        _ray(_setup(tmp_path), needs=[Resources(gpus=1.0)])
+
+
+def test_an_address_without_a_cluster_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"the Ray cluster at 127\.0\.0\.1:1 cannot be used"):
+        _ray(_setup(tmp_path), address="127.0.0.1:1")
+
+
+def test_a_result_of_another_candidate_is_not_taken(tmp_path: Path) -> None:
+    executor = InProcessExecutor(make_evaluator(_setup(tmp_path)))
+    key = make_evaluator(_setup(tmp_path)).space.baseline("4u").key
+    path = tmp_path / "0.json"
+    executor.submit(Task(0, "evaluate", {"key": key}, 1, result_file=path))
+    executor.next_finished(0.0)
+    assert read_result(path, {"key": key}) is not None
+    assert read_result(path, {"key": key.replace("4u", "2u")}) is None
+    path.write_text(path.read_text()[:-9])
+    assert read_result(path, {"key": key}) is None
