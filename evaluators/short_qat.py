@@ -13,9 +13,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,20 @@ from pydantic import Field
 from hqsearch.candidate import Candidate
 from hqsearch.choice import FP32, parse_choice
 from hqsearch.data import DataSpec, FrameData, check_data, data_classes, open_frames, prepare_data
+from hqsearch.data.encoding import get_encoding
 from hqsearch.definition import EvaluationOptions
-from hqsearch.errors import DefinitionError
+from hqsearch.errors import DefinitionError, HqsearchError, PluginError
 from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext, Resources, Setup
 from hqsearch.executors.task import write_atomically
-from hqsearch.hardware import CostModel, LayerRate, Profile, RateMeter, Workload, load_profile
+from hqsearch.hardware import (
+    CostModel,
+    LayerRate,
+    Profile,
+    RateMeter,
+    Workload,
+    load_profile,
+    rates_to_json,
+)
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.report.paired import pack_correct
@@ -47,8 +57,9 @@ class ShortQatOptions(EvaluationOptions):
 
     parent_epochs: Annotated[int, Field(ge=1, le=10_000)] = 25
     parent_learning_rate: Annotated[float, Field(gt=0.0)] = 3e-3
-    parent_threads: Annotated[int, Field(ge=1, le=256)] = 2
-    """CPU threads of the parent's training; more change its last digits."""
+    parent_threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of the parent's training. More are faster on an idle machine, change its last
+    digits, and are much slower on a busy one (threads that wait for each other)."""
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 2
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
@@ -277,6 +288,43 @@ class ShortQat(Evaluator):
         frames = np.array(self._data.validation.frames[:RATE_SAMPLES]).swapaxes(0, 1)
         return self._data.encoding.to_float(torch.from_numpy(np.ascontiguousarray(frames)))
 
+    # Costs outside a search
+
+    def workload(self) -> Workload | None:
+        """The prepared parent's, with its firing rates; None before :meth:`prepare`."""
+        if not self._prepared:
+            return None
+        file = self._parent_folder("") / "workload.json"
+        return Workload.from_json(file.read_text()) if file.exists() else None
+
+    def trace(self, unknown: Literal["refuse", "real"] = "refuse") -> Workload:
+        """What the untrained network does, without firing rates; see ``Workload.trace``.
+
+        Raises:
+            PluginError: the network does not run on frames ``[T, 1, 2, H, W]`` of the study.
+        """
+        import torch
+
+        size = self._spec.size
+        frames = torch.zeros(self._spec.timesteps, 1, 2, size, size)
+        bits = get_encoding(self._spec.encoding).bits
+        try:
+            model = self._build().to("meta")
+            return Workload.trace(model, frames.to("meta"), bits, unknown=unknown)
+        except (RuntimeError, TypeError):  # a user's network may look at its values
+            model = self._build()
+        try:
+            traced = Workload.trace(model, frames, bits, unknown=unknown)
+        except HqsearchError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self._model_name} fails on frames {list(frames.shape)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        silent = (replace(op, rate=None, activity=None, rate_se=None) for op in traced.operations)
+        return replace(traced, operations=tuple(silent))
+
     # Cheap metrics
 
     def _cost_model(self, structure: str) -> CostModel:
@@ -382,6 +430,7 @@ class ShortQat(Evaluator):
             "rate_samples": min(RATE_SAMPLES, len(data.validation)),
             "energy_estimate": float(self.cheap([candidate])[0, 0]),
             "layers": self._layer_rows(costs, choices, rates),
+            "rates": rates_to_json(rates),
         }
         values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
         return Evaluation(values, details, checkpoint)

@@ -166,10 +166,26 @@ def status(study: str, studies_dir: Path, storage: str | None, as_json: bool) ->
 @cli.command()
 @_study
 @_format
-def front(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it (.png, .svg, .pdf)."
+)
+def front(
+    study: str,
+    studies_dir: Path,
+    storage: str | None,
+    as_json: bool,
+    as_csv: bool,
+    plot: Path | None,
+) -> None:
     """The candidates worth having, and the verdict against uniform quantization."""
     with _results(study, studies_dir, storage) as results:
         _print_front(results, as_json, as_csv)
+        if plot is not None:
+            from hqsearch.report.plot import plot_front
+
+            title = str(results.study.get("title") or results.study["name"])
+            plot_front(results.front(), results.trials(), title, plot)
+            err.print(f"drawn: {plot}", markup=False, highlight=False)
 
 
 @cli.command()
@@ -214,6 +230,34 @@ def show(study: str, studies_dir: Path, storage: str | None, trial: int, as_json
             out.print(layers_table(layers, f"Trial {trial}, layer by layer"))
 
 
+@cli.command()
+@_study
+@click.option("--trial", type=int, metavar="N", help="Choices and measured rates of a trial.")
+@click.option("--uniform", metavar="CHOICE", help="Every layer takes it, or its nearest allowed.")
+@click.option(
+    "--assign", multiple=True, metavar="LAYER=CHOICE", help="A layer, dimension or pattern; repeat."
+)
+@click.option("--rate", type=float, metavar="R", help="Firing rate of every neuron, 0 to 1.")
+@click.option("--profile", metavar="NAME|FILE", help="Another hardware profile than the study's.")
+@click.option("--sensitivity", is_flag=True, help="Vary the unpublished constants by ±50 %.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Of the draws; default 0.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="The recordings.")
+@click.option("--unknown-as-real", is_flag=True, help="Count unknown operations as real MACs.")
+@_format
+def cost(as_json: bool, as_csv: bool, **asked: Any) -> None:
+    """Energy and storage of an assignment, layer by layer, and what they rest on."""
+    from hqsearch.hardware.tables import to_csv
+    from hqsearch.report.cost_study import CostRequest
+    from hqsearch.report.cost_tables import cost_text
+    from hqsearch.report.costs import cost_report
+
+    report = cost_report(CostRequest(**asked))
+    if as_csv:
+        click.echo(to_csv(report.rows()), nl=False)
+        return
+    _emit(report.as_json(), as_json, lambda: cost_text(report))
+
+
 @contextmanager
 def _results(study: str, studies_dir: Path, storage: str | None) -> Iterator[Any]:
     """The study's tables, caught up from the log."""
@@ -246,10 +290,10 @@ def _print_front(results: Any, as_json: bool, as_csv: bool) -> None:
         _emit([r.as_json() for r in found], True, lambda: "")
         return
     for note in results.study.get("notes", []):
-        out.print(note, highlight=False)
+        out.print(note, highlight=False, soft_wrap=True)
     title = f"Front of {results.study['name']}: {len(found)} of {len(rows)} trials"
     out.print(front_table(found, results.objectives, title))
-    out.print(verdict_text(found, rows), highlight=False)
+    out.print(verdict_text(found, rows), highlight=False, soft_wrap=True)
 
 
 def _emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:

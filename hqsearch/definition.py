@@ -85,7 +85,7 @@ class EvaluationOptions(Strict):
 class HardwareDefinition(Strict):
     """``[hardware]``: the cost profile, by name or path to a TOML file."""
 
-    profile: str = "sop-45nm"
+    profile: str = "horowitz-45nm-memory"
 
 
 class ObjectiveDefinition(Strict):

@@ -22,11 +22,13 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """Every difference, in words."""
     old, new = flatten(recorded), flatten(asked)
-    told = []
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            told.append(f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for")
-    return told
+    # Names first: that another profile was asked for says more than its fortieth constant.
+    keys = sorted(old.keys() | new.keys(), key=lambda k: (not k.endswith("name"), k))
+    return [
+        f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for"
+        for key in keys
+        if old.get(key) != new.get(key)
+    ]
 
 
 def require_same(recorded: Mapping[str, Any], asked: Mapping[str, Any], study: str) -> None:

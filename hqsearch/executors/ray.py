@@ -68,6 +68,7 @@ class RayExecutor(Executor):
                 options["num_gpus"] = 0
             # Frames are memory-mapped and results are small: the object store stays tiny.
             options["object_store_memory"] = 128 * 1024**2
+        logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             ray.init(
                 **options, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False

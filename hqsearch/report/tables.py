@@ -35,15 +35,17 @@ def front_table(
     rows: Sequence[TrialRow], objectives: Sequence[Objective], title: str = "Front"
 ) -> Table:
     """The front, cheapest first."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-    table.add_column("trial", justify="right")
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("trial", justify="right", no_wrap=True)
     for objective in objectives:
-        unit = "" if objective.unit == "fraction" else f" {objective.unit}"
-        table.add_column(f"{objective.name}{unit}", justify="right")
-    table.add_column("± SE", justify="right")
-    table.add_column("bits", justify="right")
-    table.add_column("found by")
-    table.add_column("layers by choice", overflow="fold")
+        unit = "" if objective.unit == "fraction" else f"\n{objective.unit}"
+        table.add_column(f"{objective.name}{unit}", justify="right", no_wrap=True)
+    table.add_column("± SE", justify="right", no_wrap=True)
+    table.add_column("bits", justify="right", no_wrap=True)
+    table.add_column("found by", no_wrap=True)
+    table.add_column("layers", min_width=12, overflow="fold")
     for row in rows:
         values = row.values or {}
         error = row.details.get("accuracy_se")
