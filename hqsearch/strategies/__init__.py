@@ -27,6 +27,12 @@ __all__ = [
 
 _BUILT_IN = {
     "nsga2": "hqsearch.strategies.nsga2:Nsga2",
+    "optuna-gp": "hqsearch.strategies.optuna_samplers:OptunaGp",
+    "optuna-nsga2": "hqsearch.strategies.optuna_samplers:OptunaNsga2",
+    "optuna-nsga3": "hqsearch.strategies.optuna_samplers:OptunaNsga3",
+    "optuna-qmc": "hqsearch.strategies.optuna_samplers:OptunaQmc",
+    "optuna-random": "hqsearch.strategies.optuna_samplers:OptunaRandom",
+    "optuna-tpe": "hqsearch.strategies.optuna_samplers:OptunaTpe",
     "random": "hqsearch.strategies.random:RandomSearch",
 }
 

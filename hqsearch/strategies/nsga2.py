@@ -1,9 +1,18 @@
-"""NSGA-II (Deb et al. 2002) on pymoo, generational and replayable.
+"""NSGA-II (Deb et al. 2002) on pymoo, generational or steady-state, and replayable.
 
 Individuals are vectors of value indices; crossover is uniform, mutation resets a gene to
 another value. All randomness goes through ``algorithm.random_state``, which is set anew from
-(seed, generation) before every ask and tell, so repeating the tells from the log rebuilds
-the algorithm exactly, at any cut.
+(seed, index) before every ask and tell, so repeating the calls from the log rebuilds the
+algorithm exactly, at any cut.
+
+``mode = "generational"`` (the default) waits until every result of a generation is in: the
+table does not depend on the number of workers, but workers idle at the end of a generation.
+``mode = "steady"`` proposes an offspring whenever a worker is free and takes every result
+into the population as it comes (μ + 1). Its price is an evaluation-time bias: what evaluates
+fast returns early, is mated more often and so is over-represented, in the early population
+above all; where evaluation time goes with an objective (fewer timesteps, say), the search
+leans to that end of the front. And with several workers the table depends on the order in
+which evaluations finish; a cut run is continued exactly, for the log holds that order.
 """
 
 from __future__ import annotations
@@ -17,6 +26,7 @@ from pydantic import Field
 
 from hqsearch.candidate import Candidate
 from hqsearch.strategies.base import Problem, Result, Signal, Strategy, StrategyOptions
+from hqsearch.strategies.notes import many_objectives
 from hqsearch.strategies.pymoo_parts import make_nsga2, population_of
 
 #: Draws per missing individual before the space counts as exhausted.
@@ -34,10 +44,13 @@ class Nsga2Options(StrategyOptions):
     initial: Literal["spread", "uniform"] = "spread"
     """First population: each individual with its own mix of choices, so that costs spread, or
     every gene uniform (which crowds around the average cost)."""
+    mode: Literal["generational", "steady"] = "generational"
+    """Whether offspring wait for their whole parent generation, or come one by one."""
 
 
 class Nsga2(Strategy):
-    """Proposes one generation at a time; the next when every result of it is in."""
+    """Proposes a generation when every result of the last one is in; with ``mode = "steady"``
+    an offspring at every call. See the module's docstring."""
 
     name: ClassVar[str] = "nsga2"
     Options: ClassVar[type[StrategyOptions]] = Nsga2Options
@@ -51,6 +64,9 @@ class Nsga2(Strategy):
         self._results: list[Result] = []
         self._started = False
         self._exhausted = False
+        self._populated = False
+        self._proposals = 0
+        self._observations = 0
         self._baselines_awaited = len(problem.baselines)
         self._algorithm = make_nsga2(
             problem.space.cardinalities,
@@ -60,35 +76,48 @@ class Nsga2(Strategy):
             options.mutation,
             self._repair_codes,
             self._is_new,
+            offspring=options.population if options.mode == "generational" else 1,
         )
 
     def notes(self) -> list[str]:
-        if len(self.problem.objectives) <= 3:
-            return []
-        return [
-            f"{len(self.problem.objectives)} objectives: above 3, dominance gets weak and nsga2 "
-            "selects little better than chance; optuna-nsga3 is made for many objectives"
-        ]
+        notes = many_objectives(self.problem)
+        if self.options.mode == "steady":
+            notes.append(
+                "steady state favours candidates that evaluate fast, and with several workers "
+                "the order of results decides what is proposed"
+            )
+        return notes
 
     def next(self) -> Candidate | Signal:
         if not self._started:
             self._start()
-        if not self._queue and self._awaited == 0 and self._baselines_awaited <= 0:
-            self._advance()
+        if not self._queue and not self._exhausted:
+            if self.options.mode == "steady":
+                self._breed()
+            elif self._generation_is_complete:
+                self._advance()
         if self._queue:
             self._awaited += 1
+            self._proposals += 1
             return self._queue.popleft()
-        if self._exhausted and self._awaited == 0 and self._baselines_awaited <= 0:
+        if self._exhausted and self._generation_is_complete:
             return Signal.DONE
         return Signal.WAIT
 
     def observe(self, result: Result) -> None:
         self._seen.add(result.candidate)
         self._results.append(result)
+        self._observations += 1
         if result.kind == "baseline":
             self._baselines_awaited -= 1
         else:
             self._awaited -= 1
+        if self.options.mode == "steady":
+            self._absorb()
+
+    @property
+    def _generation_is_complete(self) -> bool:
+        return self._awaited == 0 and self._baselines_awaited <= 0
 
     def _start(self) -> None:
         """Draw generation 0: it fills up what the feasible baselines leave of the population."""
@@ -99,13 +128,17 @@ class Nsga2(Strategy):
         if estimates is not None:
             joining = int((self.problem.budgets.violations(estimates) <= 0).sum())
         wanted = max(self.options.population - joining, 2)
-        for _ in range(wanted * ATTEMPTS):
-            if len(self._queue) == wanted:
-                break
+        for _ in range(wanted):
+            self._enqueue_unseen(generator)
+
+    def _enqueue_unseen(self, generator: np.random.Generator) -> None:
+        """Queue a random candidate that is new, if one is found."""
+        for _ in range(ATTEMPTS):
             candidate = self.problem.budgets.repair(self._draw(generator), generator)
             if candidate not in self._seen:
                 self._seen.add(candidate)
                 self._queue.append(candidate)
+                return
 
     def _draw(self, generator: np.random.Generator) -> Candidate:
         space = self.problem.space
@@ -122,18 +155,45 @@ class Nsga2(Strategy):
 
     def _advance(self) -> None:
         """Tell pymoo the generation that is complete; ask for the next one."""
-        self._algorithm.random_state = self.generator(self._generation, 1)
         # In the order of proposal, whatever order the workers finished in.
-        results = sorted(self._results, key=lambda r: r.slot)
-        if self._generation == 0:
-            # A baseline that violates a budget stays outside the population.
-            results = [r for r in results if r.kind != "baseline" or r.violation <= 0]
+        self._results.sort(key=lambda r: r.slot)
+        self._tell(self.generator(self._generation, 1))
+        self._generation += 1
+        self._ask(self.generator(self._generation, 0))
+
+    def _absorb(self) -> None:
+        """Steady state: tell pymoo the first population at once, then every single result."""
+        self._results = [r for r in self._results if self._joins(r)]
+        needed = 1 if self._populated else self.options.population
+        if len(self._results) >= needed:
+            self._tell(self.generator(self._observations, 3))
+
+    def _breed(self) -> None:
+        """Steady state: one offspring, or a random candidate while there are no parents yet."""
+        generator = self.generator(self._proposals, 2)
+        if self._populated:
+            self._ask(generator)
+            if self._queue:
+                return
+        self._enqueue_unseen(generator)
+        self._exhausted = not self._queue
+
+    def _joins(self, result: Result) -> bool:
+        """A baseline that violates a budget stays outside the population."""
+        return result.kind != "baseline" or result.violation <= 0
+
+    def _tell(self, generator: np.random.Generator) -> None:
+        results = [r for r in self._results if self._joins(r)]
         codes = self.problem.space.encode(r.candidate for r in results)
         violation = np.array([r.violation for r in results])
+        self._algorithm.random_state = generator
         self._algorithm.tell(infills=population_of(codes, self.problem.costs(results), violation))
+        self._populated = True
         self._results = []
-        self._generation += 1
-        self._algorithm.random_state = self.generator(self._generation, 0)
+
+    def _ask(self, generator: np.random.Generator) -> None:
+        """Queue what pymoo breeds; it finds nothing where all within its reach is known."""
+        self._algorithm.random_state = generator
         offspring = self._algorithm.ask()
         if offspring is None or len(offspring) == 0:
             self._exhausted = True

@@ -75,8 +75,12 @@ def make_nsga2(
     mutation: float | None,
     repair: Callable[[Codes, np.random.Generator], Codes],
     is_new: Callable[[Codes], list[bool]],
+    offspring: int,
 ) -> NSGA2:
-    """pymoo's NSGA-II for indices below ``cardinalities [n_var]``, one constraint column."""
+    """pymoo's NSGA-II for indices below ``cardinalities [n_var]``, one constraint column.
+
+    ``offspring`` is how many are bred at a time.
+    """
     problem = PymooProblem(
         n_var=len(cardinalities),
         n_obj=n_objectives,
@@ -87,6 +91,7 @@ def make_nsga2(
     )
     algorithm = NSGA2(
         pop_size=population,
+        n_offsprings=offspring,
         crossover=UX(prob=crossover),
         mutation=ResetMutation(cardinalities, mutation or 1.0 / len(cardinalities)),
         repair=BudgetRepair(repair),
