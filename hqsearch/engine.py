@@ -14,6 +14,8 @@ left in files are taken over, and only evaluations that are truly unfinished run
 from __future__ import annotations
 
 import errno
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +34,8 @@ from hqsearch.strategies import Result, Signal, Strategy
 
 
 class Observer(Protocol):
-    """Is told of every change, for progress displays and projections."""
+    """Is told of changes, for progress displays and projections: of the last one, and of as
+    many others as fit into a twentieth of the time."""
 
     def changed(self, search: Search) -> None: ...
 
@@ -76,15 +79,13 @@ class Search:
         self._held = {r.proposal.key: r for r in reversed(records) if r.state == "COMPLETE"}
         self._in_flight: dict[int, TrialRecord] = {}
         self._observed = 0
+        self._report_at = -math.inf
+        self.finished = sum(t.finished for t in self.trials)
+        """Finished trials of this run."""
         self.copies = sum(r.proposal.copy_of is not None for r in self.trials)
         self.recovered = 0
         self.mismatches = 0
         self.exhausted = False
-
-    @property
-    def finished(self) -> int:
-        """Finished trials of this run."""
-        return sum(t.finished for t in self.trials)
 
     def search(self) -> None:
         """Replay what the log holds, then search until the number is reached.
@@ -97,7 +98,7 @@ class Search:
             self._replay()
             while True:
                 self._fill()
-                self.observer.changed(self)
+                self._report(last=not self._in_flight)
                 if not self._in_flight:
                     break
                 finished = self.executor.next_finished(0.25)
@@ -110,6 +111,13 @@ class Search:
             raise DiskFull(
                 "no space left on the device; free some and resume, nothing finished is lost"
             ) from None
+
+    def _report(self, last: bool) -> None:
+        began = time.monotonic()
+        if last or began >= self._report_at:
+            self.observer.changed(self)
+            # A display of the whole study takes longer the more trials there are.
+            self._report_at = began + 20 * (time.monotonic() - began)
 
     def _fill(self) -> None:
         """Propose and submit while there is room."""
@@ -144,6 +152,7 @@ class Search:
                 trial = self.log.create_copy(proposal, held.values, outcome)
                 self.trials.append(trial)
                 self.copies += 1
+                self.finished += 1
                 self._observe(trial)
             else:
                 trial = self.log.create(proposal)
@@ -190,6 +199,7 @@ class Search:
         state = "FAIL" if outcome.failure else "COMPLETE"
         done = self.log.finish(trial, state, values, logged)
         self.trials[trial.proposal.slot] = done
+        self.finished += 1
         self._result_file(trial).unlink(missing_ok=True)
         self._observe(done)
 

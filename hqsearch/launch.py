@@ -139,10 +139,10 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         _move_aside(folder, request)
     check_database(url)
     for note in evaluator.notes():
-        progress.console.print(note, highlight=False)
+        progress.console.print(note, highlight=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(DriverLock(folder))
+        lock = stack.enter_context(DriverLock(folder, url, definition.name))
         asked = {**evaluator.fingerprint(), "objectives": [o.name for o in objectives]}
         recorded = _recorded(url, definition.name, folder)
         if recorded:
@@ -160,7 +160,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             evaluator.cheap,
         )
         notes = budgets.check()
-        log = StudyLog(url, definition.name, evaluator.space, objectives)
+        log = StudyLog(url, definition.name, evaluator.space, objectives, lock.check)
         stack.callback(log.close)
         if not recorded:
             log.set_attribute("study", _facts(definition, evaluator, objectives))
@@ -171,7 +171,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
         strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
         for note in (*notes, *strategy.notes()):
-            progress.console.print(f"note: {note}", highlight=False)
+            progress.console.print(f"note: {note}", highlight=False, soft_wrap=True)
         plan = Plan(
             run=run,
             evaluations=definition.evaluations,
@@ -285,7 +285,7 @@ def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -
             watcher.join()
 
     def tell(line: str) -> None:
-        progress.console.print(line, highlight=False)
+        progress.console.print(line, highlight=False, soft_wrap=True)
 
     return evaluator.prepare(PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task))
 

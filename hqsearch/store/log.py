@@ -10,61 +10,42 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import text
 
-from hqsearch.errors import DiskFull, StorageError
+from hqsearch.errors import StorageError
 from hqsearch.objective import Objective
 from hqsearch.space import Space
-from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRecord
+from hqsearch.store.database import (
+    check_database,
+    connect,
+    connect_args,
+    connected,
+    is_missing_table,
+    is_server,
+    shown,
+    sqlite_path,
+    storage_url,
+    translated,
+    tune_sqlite,
+)
+from hqsearch.store.records import FINISHED, Outcome, Proposal, RunRecord, TrialRecord
+from hqsearch.store.server_lock import advisory_key
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
 
-_SQLITE_HEADER = b"SQLite format 3\0"
+#: Advisory lock of whoever makes Optuna's tables in a database.
+_TABLES = advisory_key("")
 
-
-def storage_url(storage: str | None, folder: Path) -> str:
-    """The database URL of a study: a server's, or ``study.db`` in its folder."""
-    return storage or f"sqlite:///{folder / 'study.db'}"
-
-
-def check_database(url: str) -> None:
-    """Refuse a ``study.db`` that is not a database, before anything writes to it."""
-    path = _sqlite_path(url)
-    if path is None or not path.exists():
-        return
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder, not a study's database")
-    with path.open("rb") as file:
-        header = file.read(len(_SQLITE_HEADER))
-    if header != _SQLITE_HEADER:
-        raise StorageError(f"{path} is not a database; move it away, or name another --studies-dir")
-
-
-def connect(url: str) -> sqlalchemy.Engine:
-    """An engine on a database; SQLite waits for other readers and never blocks them (WAL)."""
-    if not url.startswith("sqlite"):
-        return sqlalchemy.create_engine(url)
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 60})
-    sqlalchemy.event.listen(engine, "connect", _tune_sqlite)
-    return engine
-
-
-def _tune_sqlite(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _sqlite_path(url: str) -> Path | None:
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+__all__ = ["LogReader", "StudyLog", "check_database", "storage_url"]
 
 
 class LogReader:
@@ -73,24 +54,40 @@ class LogReader:
     def __init__(self, url: str, name: str) -> None:
         check_database(url)
         self.url, self.name = url, name
-        path = _sqlite_path(url)
+        path = sqlite_path(url)
         if path is not None and not path.exists():
             raise StorageError(f"there is no study {name!r} yet: {path} does not exist")
         self._engine = connect(url)
         try:
+            with translated(url):
+                self.study_id = self._find()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def _find(self) -> int:
+        """The study's id.
+
+        Raises:
+            StorageError: there is no such study, or no study at all.
+        """
+        row = None
+        try:
             with self._engine.connect() as connection:
                 row = connection.execute(
-                    text("SELECT study_id FROM studies WHERE study_name = :name"), {"name": name}
+                    text("SELECT study_id FROM studies WHERE study_name = :name"),
+                    {"name": self.name},
                 ).first()
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise StorageError(f"{url} holds no studies: {_short(error)}") from None
+        except sqlalchemy.exc.DBAPIError as error:
+            if not is_missing_table(error):
+                raise
         if row is None:
-            raise StorageError(f"there is no study {name!r} in {url}")
-        self.study_id = int(row[0])
+            raise StorageError(f"there is no study {self.name!r} in {shown(self.url)}")
+        return int(row[0])
 
     def attributes(self) -> dict[str, Any]:
         """The study's user attributes."""
-        with self._engine.connect() as connection:
+        with translated(self.url), self._engine.connect() as connection:
             rows = connection.execute(
                 text("SELECT key, value_json FROM study_user_attributes WHERE study_id = :study"),
                 {"study": self.study_id},
@@ -104,46 +101,27 @@ class LogReader:
 
     def trials(self, start: int = 0) -> list[TrialRecord]:
         """Trials from number ``start`` on, in order."""
-        where = (
-            "FROM trials t {join} WHERE t.study_id = :study AND t.number >= :start ORDER BY {order}"
-        )
         bound = {"study": self.study_id, "start": start}
         attributes: dict[int, dict[str, Any]] = {}
         values: dict[int, list[float]] = {}
-        with self._engine.connect() as connection:
+        with translated(self.url), self._engine.connect() as connection:
+            # States first: what belongs to a state was written before it, or with it.
+            rows = connection.execute(_query("t.number, t.state", "", "t.number"), bound).all()
+            join = "JOIN trial_user_attributes a ON a.trial_id = t.trial_id"
             for trial, key, value in connection.execute(
-                text(
-                    "SELECT t.trial_id, a.key, a.value_json "
-                    + where.format(
-                        join="JOIN trial_user_attributes a ON a.trial_id = t.trial_id",
-                        order="t.trial_id",
-                    )
-                ),
-                bound,
+                _query("a.key, a.value_json", join, "t.trial_id"), bound
             ):
                 if key in ("proposal", "result"):
                     attributes.setdefault(trial, {})[key] = json.loads(value)
+            join = "JOIN trial_values v ON v.trial_id = t.trial_id"
             for trial, value in connection.execute(
-                text(
-                    "SELECT t.trial_id, v.value "
-                    + where.format(
-                        join="JOIN trial_values v ON v.trial_id = t.trial_id",
-                        order="t.trial_id, v.objective",
-                    )
-                ),
-                bound,
+                _query("v.value", join, "t.trial_id, v.objective"), bound
             ):
                 values.setdefault(trial, []).append(float("inf") if value is None else value)
-            rows = connection.execute(
-                text(
-                    "SELECT t.trial_id, t.number, t.state "
-                    + where.format(join="", order="t.number")
-                ),
-                bound,
-            ).all()
         records = []
         for trial, number, state in rows:
             own = attributes.get(trial, {})
+            done = state in FINISHED
             if "proposal" not in own:
                 continue  # a trial that someone else put into this study
             records.append(
@@ -152,7 +130,7 @@ class LogReader:
                     trial,
                     state,
                     Proposal(**own["proposal"]),
-                    tuple(values[trial]) if trial in values else None,
+                    tuple(values[trial]) if done and trial in values else None,
                     Outcome(**own["result"]) if "result" in own else None,
                 )
             )
@@ -166,40 +144,56 @@ class StudyLog(LogReader):
     """Reads and writes a study's log; one driver at a time (see :mod:`hqsearch.store.lock`)."""
 
     def __init__(
-        self, url: str, name: str, space: Space, objectives: tuple[Objective, ...]
+        self,
+        url: str,
+        name: str,
+        space: Space,
+        objectives: tuple[Objective, ...],
+        guard: Callable[[], None] | None = None,
     ) -> None:
-        """Open the study ``name``, creating it where it does not exist."""
+        """Open the study ``name``, creating it where it does not exist.
+
+        ``guard`` is called before every write and raises where this process may not write
+        any more (:meth:`hqsearch.store.lock.DriverLock.check`).
+        """
         import optuna
 
         check_database(url)
+        self._guard = guard
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._storage = _optuna_storage(url)
+        self._storage = _open_storage(url)
         directions = [
             optuna.study.StudyDirection.MAXIMIZE
             if o.direction == "max"
             else optuna.study.StudyDirection.MINIMIZE
             for o in objectives
         ]
-        with _Translated(url):
-            try:
+        with translated(url):
+            with suppress(optuna.exceptions.DuplicatedStudyError):
                 self._storage.create_new_study(directions, name)
-            except optuna.exceptions.DuplicatedStudyError:
-                pass
-            else:
+            super().__init__(url, name)
+            # A driver may have died between the two.
+            if not self._storage.get_study_system_attrs(self.study_id):
                 with warnings.catch_warnings():
                     # "Experimental" since version 3.2; the dashboard shows these names.
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study = optuna.load_study(study_name=name, storage=self._storage)
                     study.set_metric_names([o.name for o in objectives])
-        super().__init__(url, name)
         self._space, self._objectives = space, objectives
         self._distributions: dict[str, BaseDistribution] = {
             d.name: optuna.distributions.CategoricalDistribution(d.values) for d in space.dimensions
         }
 
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        with translated(self.url):
+            if self._guard is not None:
+                self._guard()
+            yield
+
     def set_attribute(self, key: str, value: Any) -> None:
         """Write a user attribute of the study."""
-        with _Translated(self.url):
+        with self._write():
             self._storage.set_study_user_attr(self.study_id, key, value)
 
     def add_run(self, run: RunRecord) -> None:
@@ -238,7 +232,7 @@ class StudyLog(LogReader):
             system_attrs=system,
         )
         trial.datetime_start = datetime.now()
-        with _Translated(self.url):
+        with self._write():
             created = self._storage._create_new_trial(self.study_id, trial)
         return TrialRecord(created.number, created._trial_id, state, proposal, values, outcome)
 
@@ -248,7 +242,7 @@ class StudyLog(LogReader):
         """End a RUNNING trial; attributes first, for a finished trial is immutable."""
         import optuna
 
-        with _Translated(self.url):
+        with self._write():
             self._storage.set_trial_user_attr(trial.trial_id, "result", asdict(outcome))
             for key, value in _constraints(outcome).items():
                 self._storage.set_trial_system_attr(trial.trial_id, key, value)
@@ -269,46 +263,27 @@ def _constraints(outcome: Outcome) -> Mapping[str, float]:
     return {"constraints:budget": outcome.violation} if outcome.violation > 0 else {}
 
 
-def _optuna_storage(url: str) -> RDBStorage:
-    from optuna.storages import RDBStorage
+def _query(columns: str, join: str, order: str) -> sqlalchemy.TextClause:
+    return text(
+        f"SELECT t.trial_id, {columns} FROM trials t {join} "
+        f"WHERE t.study_id = :study AND t.number >= :start ORDER BY {order}"
+    )
 
-    arguments: dict[str, Any] = {"connect_args": {"timeout": 60}} if "sqlite" in url else {}
-    with _Translated(url):
-        if _sqlite_path(url) is not None:
-            connect(url).connect().close()  # turns WAL on, which then stays
-        storage = RDBStorage(url, engine_kwargs=arguments)
-        if _sqlite_path(url) is not None:
-            storage.remove_session()
-            storage.engine.dispose()
-            sqlalchemy.event.listen(storage.engine, "connect", _tune_sqlite)
+
+def _open_storage(url: str) -> RDBStorage:
+    """Optuna's storage; its tables are made where they are missing."""
+    from hqsearch.store.optuna_storage import LogStorage
+
+    with translated(url):
+        if is_server(url):
+            with connected(url) as connection:
+                # Two drivers that make Optuna's tables at one time would break each other.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _TABLES})
+                return LogStorage(url, engine_kwargs={"connect_args": connect_args(url)})
+        with connected(url):
+            pass  # turned WAL on, which then stays
+        storage = LogStorage(url, engine_kwargs={"connect_args": connect_args(url)})
+        storage.remove_session()
+        storage.engine.dispose()
+        sqlalchemy.event.listen(storage.engine, "connect", tune_sqlite)
     return storage
-
-
-class _Translated:
-    """Turns database errors into ones a person can act on."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if error is None:
-            return
-        import optuna
-
-        if isinstance(
-            error, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.StorageInternalError
-        ):
-            message = _short(error)
-            if "disk is full" in message or "disk I/O error" in message:
-                raise DiskFull(
-                    f"no space left for {self.url}; free some and resume, nothing is lost"
-                ) from None
-            raise StorageError(f"{self.url}: {message}") from None
-
-
-def _short(error: BaseException) -> str:
-    cause = error.__cause__ or getattr(error, "orig", None) or error
-    return str(cause).splitlines()[0]

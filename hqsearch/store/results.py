@@ -17,6 +17,8 @@ from sqlite_utils import Database
 
 from hqsearch.budgets import Budget
 from hqsearch.objective import Objective
+from hqsearch.store.database import is_server, shown
+from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader
 from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
 
@@ -32,6 +34,7 @@ class Results:
 
     def __init__(self, folder: Path, reader: LogReader) -> None:
         self.path = folder / "results.db"
+        self._url, self._name = reader.url, reader.name
         attributes = reader.attributes()
         self.study: dict[str, Any] = attributes.get("study", {})
         self.prepared: dict[str, str] = attributes.get("prepared", {})
@@ -39,7 +42,10 @@ class Results:
         self.objectives = tuple(Objective(**o) for o in self.study.get("objectives", []))
         self.dimensions: list[str] = list(self.study.get("dimensions", []))
         self._columns = _column_names(self.dimensions, [o.name for o in self.objectives])
+        self._trials: list[TrialRow] | None = None
         self._db = self._open()
+        if not self._is_of_this_log():
+            self._discard()
         try:
             self._catch_up(reader)
         except sqlite3.DatabaseError:
@@ -64,27 +70,42 @@ class Results:
         return Database(connection)
 
     def _discard(self) -> None:
+        self._trials = None
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._db = self._connect()
 
+    def _log(self) -> str:
+        """What tells this log from another: its making and, on a server, its place."""
+        return json.dumps([self.study, shown(self._url) if is_server(self._url) else ""])
+
+    def _is_of_this_log(self) -> bool:
+        """Whether the tables are new, or were made from this very log."""
+        try:
+            if not self._db["trials"].exists():
+                return True
+            made_from = self._db.execute("SELECT value FROM study WHERE key = 'log'").fetchone()
+        except sqlite3.DatabaseError:
+            return False
+        return made_from is not None and bool(made_from[0] == self._log())
+
+    @property
+    def driver(self) -> str:
+        """Who drives the study now; empty where nobody does."""
+        return DriverLock.holder(self.path.parent, self._url, self._name)
+
     def _catch_up(self, reader: LogReader) -> None:
         db = self._db
-        known = db["trials"].exists()
-        start = 0
-        if known:
-            waiting = db.execute(
-                "SELECT min(number) FROM trials WHERE state NOT IN (?, ?, ?)", FINISHED
-            ).fetchone()[0]
-            last = db.execute("SELECT max(number) FROM trials").fetchone()[0]
-            start = waiting if waiting is not None else (-1 if last is None else last) + 1
-        fresh = reader.trials(start)
         with db.conn:
+            # One process at a time makes the tables, or finds them whole.
+            db.conn.execute("BEGIN IMMEDIATE")
+            known = db["trials"].exists()
+            fresh = reader.trials(self._start() if known else 0)
             db.execute(f"PRAGMA user_version = {SCHEMA}")
             if not known:
                 self._create_tables()
-            db["trials"].upsert_all((self._row(t) for t in fresh), pk="number")
-            db["layers"].upsert_all(_layer_rows(fresh), pk=("trial", "layer"), alter=True)
+            self._put("trials", [self._row(t) for t in fresh])
+            self._put("layers", _layer_rows(fresh))
             db["runs"].upsert_all(
                 (
                     {**r.as_json(), "options": json.dumps(r.options), "ordinal": r.ordinal}
@@ -92,11 +113,46 @@ class Results:
                 ),
                 pk="ordinal",
             )
+            facts = {k: json.dumps(v) for k, v in self.study.items()}
             db["study"].upsert_all(
-                ({"key": k, "value": json.dumps(v)} for k, v in self.study.items()), pk="key"
+                ({"key": k, "value": v} for k, v in {**facts, "log": self._log()}.items()),
+                pk="key",
             )
             if any(t.state == "COMPLETE" for t in fresh):
                 self._snapshot()
+
+    def _start(self) -> int:
+        """The first trial that is not there yet, or was not finished when it was last seen."""
+        waiting, last = self._db.execute(
+            "SELECT min(number) FILTER (WHERE state NOT IN (?, ?, ?)), max(number) FROM trials",
+            FINISHED,
+        ).fetchone()
+        if waiting is not None:
+            return int(waiting)
+        return 0 if last is None else int(last) + 1
+
+    def _put(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert or replace rows; columns that are new are added.
+
+        In one statement, for 10,000 trials of 20 layers are too many for one dict at a time.
+        """
+        kinds: dict[str, type] = {}
+        for row in rows:
+            for name, value in row.items():
+                if value is not None:
+                    kinds.setdefault(name, type(value))
+        columns = set(self._db[table].columns_dict)
+        for name, kind in kinds.items():
+            if name not in columns:
+                self._db[table].add_column(name, kind)
+        if not kinds:
+            return
+        names = ", ".join(_quoted(name) for name in kinds)
+        marks = ", ".join("?" * len(kinds))
+        self._db.conn.executemany(
+            f"INSERT OR REPLACE INTO {_quoted(table)} ({names}) VALUES ({marks})",
+            ([_scalar(row.get(name)) for name in kinds] for row in rows),
+        )
 
     def _create_tables(self) -> None:
         columns: dict[str, Any] = dict.fromkeys(_FIXED, str)
@@ -137,19 +193,26 @@ class Results:
 
     def trials(self) -> list[TrialRow]:
         """Every trial, in order."""
-        rows = []
-        for row in self._db["trials"].rows_where(order_by="number"):
-            own = {name: row[name] for name in _FIXED if name != "details"}
-            values = {o.name: row[self._columns[o.name]] for o in self.objectives}
-            rows.append(
-                TrialRow(
-                    **own,
-                    choices={d: row[self._columns[d]] for d in self.dimensions},
-                    values=None if None in values.values() else values,
-                    details_json=row["details"],
-                )
+        if self._trials is None:
+            own = [name for name in _FIXED if name != "details"]
+            values = [o.name for o in self.objectives]
+            columns = [*own, "details", *(self._columns[n] for n in (*values, *self.dimensions))]
+            rows = self._db.execute(
+                f"SELECT {', '.join(map(_quoted, columns))} FROM trials ORDER BY number"
             )
-        return rows
+            first, second = len(own) + 1, len(own) + 1 + len(values)
+            self._trials = [
+                TrialRow(
+                    **dict(zip(own, row[: len(own)], strict=True)),
+                    details_json=row[len(own)],
+                    values=None
+                    if None in row[first:second]
+                    else dict(zip(values, row[first:second], strict=True)),
+                    choices=dict(zip(self.dimensions, row[second:], strict=True)),
+                )
+                for row in rows
+            ]
+        return list(self._trials)
 
     def front(self) -> list[TrialRow]:
         """The front under the latest run's budgets."""
@@ -162,6 +225,14 @@ class Results:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict | tuple) else value
 
 
 def _layer_rows(trials: Iterable[TrialRecord]) -> list[dict[str, Any]]:

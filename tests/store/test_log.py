@@ -144,3 +144,64 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="is being run by process"), DriverLock(tmp_path):
             pass
     assert DriverLock.holder(tmp_path) == ""
+
+
+def test_a_database_that_was_only_begun_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "study.db").touch()  # what a crash leaves between creation and first write
+    with pytest.raises(StorageError, match="there is no study"):
+        LogReader(storage_url(None, tmp_path), "s")
+    log = open_log(tmp_path)
+    assert log.create(proposal(0)).number == 0
+    log.close()
+
+
+def test_a_study_that_was_cut_off_while_made_gets_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "set_metric_names", cut)
+        with pytest.raises(KeyboardInterrupt):
+            open_log(tmp_path)
+    log = open_log(tmp_path)
+    assert optuna.load_study(study_name="s", storage=log.url).metric_names == ["accuracy", "energy"]
+    log.close()
+
+
+def test_layers_with_new_columns_are_taken_in(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    for slot, row in enumerate(
+        ({"layer": "a", "energy": 1.0}, {"layer": "a", "energy": 2.0, "rate": 0.5, "shape": [2, 3]})
+    ):
+        created = log.create(proposal(slot))
+        log.finish(created, "COMPLETE", (0.5, 1.0), Outcome(slot, details={"layers": [row]}))
+        results = Results(tmp_path, log)
+        results.close()
+    results = Results(tmp_path, log)
+    assert results.layers(0) == [{"layer": "a", "energy": 1.0, "rate": None, "shape": None}]
+    assert results.layers(1) == [{"layer": "a", "energy": 2.0, "rate": 0.5, "shape": "[2, 3]"}]
+    results.close()
+    log.close()
+
+
+def test_the_storage_writes_what_optunas_own_writes(tmp_path: Path) -> None:
+    """The shortcut for parameters, against Optuna's own way."""
+    log = open_log(tmp_path)
+    log.create(proposal(0))
+    ours = optuna.load_study(study_name="s", storage=log.url).trials[0]
+    plain = optuna.create_study(
+        storage=f"sqlite:///{tmp_path / 'plain.db'}", directions=["minimize"] * 2
+    )
+    plain.add_trial(
+        optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=ours.params,
+            distributions=ours.distributions,
+        )
+    )
+    theirs = plain.trials[0]
+    assert (ours.params, ours.distributions) == (theirs.params, theirs.distributions)
+    assert ours.distributions["a"].choices == ("2u", "4u")
+    log.close()
