@@ -194,18 +194,19 @@ def front(
 def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
     """Every evaluation."""
     from hqsearch.report.tables import as_csv as csv_text
-    from hqsearch.report.tables import trials_table
+    from hqsearch.report.tables import MANY, trials_lines, trials_table
 
     with _results(study, studies_dir, storage) as results:
         rows = results.trials()
         if as_csv:
             click.echo(csv_text(rows, results.objectives), nl=False)
             return
-        _emit(
-            [r.as_json() for r in rows],
-            as_json,
-            lambda: trials_table(rows, results.objectives),
-        )
+        if as_json:
+            _emit([r.as_json() for r in rows], True, lambda: "")
+        elif len(rows) > MANY:
+            click.echo(trials_lines(rows, results.objectives))
+        else:
+            out.print(trials_table(rows, results.objectives), highlight=False)
 
 
 @cli.command()
@@ -268,6 +269,7 @@ def _results(study: str, studies_dir: Path, storage: str | None) -> Iterator[Any
     name = Path(study).stem if study.endswith(".toml") else study
     folder = require_study(name, studies_dir, storage)
     reader = LogReader(storage_url(storage, folder), name)
+    folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
     results = Results(folder, reader)
     reader.close()
     try:
@@ -297,7 +299,11 @@ def _print_front(results: Any, as_json: bool, as_csv: bool) -> None:
 
 
 def _emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
-    if as_json:
+    if as_json and isinstance(data, list):
+        # One object a line: readable, and quick for ten thousand trials.
+        rows = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in data)
+        click.echo("[\n" + ",\n".join(rows) + "\n]")
+    elif as_json:
         click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         out.print(table(), highlight=False)

@@ -14,7 +14,6 @@ from hqsearch.definition import embedded
 from hqsearch.errors import HqsearchError, StorageError, UnknownName
 from hqsearch.objective import Objective
 from hqsearch.report.tables import number, value_text
-from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
 from hqsearch.store.results import Results
@@ -24,7 +23,6 @@ def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
     """The folder of a study that has state; otherwise an error that says what there is."""
     folder = studies_dir.resolve() / name
     if storage is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         return folder
     if not (folder / "study.db").exists():
         with_state = sorted(p.parent.name for p in studies_dir.glob("*/study.db"))
@@ -89,7 +87,7 @@ def status_of(results: Results) -> dict[str, Any]:
     runs = _runs(results, trials)
     costs = [t.seconds for t in trials if t.seconds and t.copy_of is None]
     waiting = sum(max(r["evaluations"] - r["finished"], 0) for r in runs)
-    driver = DriverLock.holder(results.path.parent)
+    driver = results.driver
     per_trial = sum(costs) / len(costs) if costs else None
     return {
         "study": results.study.get("name"),

@@ -36,7 +36,11 @@ def front_table(
 ) -> Table:
     """The front, cheapest first."""
     table = Table(
-        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("trial", justify="right", no_wrap=True)
     for objective in objectives:
@@ -49,16 +53,38 @@ def front_table(
     for row in rows:
         values = row.values or {}
         error = row.details.get("accuracy_se")
-        found_by = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy
         table.add_row(
             str(row.number),
             *(value_text(o, values.get(o.name)) for o in objectives),
             f"{100 * error:.1f}" if error is not None else "–",
             number(row.average_bits, 3),
-            found_by,
+            _found_by(row),
             choice_counts(row.choices),
         )
     return table
+
+
+#: Rows above which a table is plain lines: rich takes a second for every thousand.
+MANY = 300
+
+
+def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> str:
+    """Every trial on one line, for studies that hold many."""
+    lines = []
+    for row in rows:
+        values = [f"{o.name} {value_text(o, (row.values or {}).get(o.name))}" for o in objectives]
+        what = f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices)
+        bits = number(row.average_bits, 3)
+        lines.append(
+            f"{row.number:>6} run {row.run} {row.state:<8} {_found_by(row):<14} "
+            f"{'  '.join(values)}  {bits} bits  {what}"
+        )
+    return "\n".join(lines)
+
+
+def _found_by(row: TrialRow) -> str:
+    name = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy
+    return f"{name} = {row.copy_of}" if row.copy_of is not None else name
 
 
 def trials_table(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> Table:
@@ -73,13 +99,11 @@ def trials_table(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> T
     table.add_column("s", justify="right")
     table.add_column("choices or reason", overflow="fold")
     for row in rows:
-        kind = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy
-        kind += f" = {row.copy_of}" if row.copy_of is not None else ""
         table.add_row(
             str(row.number),
             str(row.run),
             row.state,
-            kind,
+            _found_by(row),
             *(value_text(o, (row.values or {}).get(o.name)) for o in objectives),
             number(row.average_bits, 3),
             number(row.seconds, 3),

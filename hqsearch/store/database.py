@@ -1,0 +1,180 @@
+"""Where a log lives: ``study.db`` in the study's folder, or a PostgreSQL server.
+
+URLs, connections, and database errors turned into ones a person can act on. Passwords in
+URLs never reach a message.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+
+from hqsearch.errors import DiskFull, StorageError
+
+SERVER = "postgresql+psycopg"
+#: Seconds to wait for a server to answer, and after which a silent connection is probed.
+_SERVER_ARGUMENTS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+
+
+def storage_url(storage: str | None, folder: Path) -> str:
+    """The database URL of a study: a server's, or ``study.db`` in its folder.
+
+    ``postgresql://`` and ``postgres://`` mean ``postgresql+psycopg://``.
+
+    Raises:
+        StorageError: ``storage`` is no PostgreSQL URL, or its driver is not installed.
+    """
+    if storage is None:
+        return f"sqlite:///{folder / 'study.db'}"
+    scheme, separator, rest = storage.partition("://")
+    if not separator or scheme not in (SERVER, "postgresql", "postgres"):
+        raise StorageError(
+            f"--storage {_without_password(storage)}: expected "
+            f"{SERVER}://USER:PASSWORD@HOST:PORT/DATABASE; "
+            "without --storage the log is a file in --studies-dir"
+        )
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise StorageError(
+            f"--storage {scheme}://…: psycopg is not installed: pip install 'hqsearch[postgres]'"
+        ) from None
+    url = f"{SERVER}://{rest}"
+    try:
+        sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise StorageError(f"--storage {_without_password(storage)}: {error}") from None
+    return url
+
+
+def is_server(url: str) -> bool:
+    """Whether the log is on a PostgreSQL server."""
+    return url.startswith("postgresql")
+
+
+def shown(url: str) -> str:
+    """A URL for people: without its password."""
+    return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an SQLite URL."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def check_database(url: str) -> None:
+    """Refuse a ``study.db`` that is not a database, before anything writes to it.
+
+    SQLite itself looks: to open and close the file in any other way would drop the locks of
+    this process on it, and another process could then remove the write-ahead log of a study
+    that is being written ("How To Corrupt An SQLite Database File", 2.2).
+    """
+    path = sqlite_path(url)
+    if path is None or not path.exists():
+        return
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder, not a study's database")
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname == "SQLITE_NOTADB":
+                raise StorageError(
+                    f"{path} is not a database; move it away, or name another --studies-dir"
+                ) from None
+
+
+def connect_args(url: str) -> dict[str, Any]:
+    """What the database's driver is told when it connects."""
+    return dict(_SERVER_ARGUMENTS) if is_server(url) else {"timeout": 60}
+
+
+def connect(url: str) -> sqlalchemy.Engine:
+    """An engine on a database; SQLite waits for other readers and never blocks them (WAL)."""
+    engine = sqlalchemy.create_engine(url, connect_args=connect_args(url))
+    if not is_server(url):
+        sqlalchemy.event.listen(engine, "connect", tune_sqlite)
+    return engine
+
+
+@contextmanager
+def connected(url: str) -> Iterator[sqlalchemy.Connection]:
+    """One connection, closed afterwards."""
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def tune_sqlite(connection: Any, _: Any) -> None:
+    """Of every SQLite connection: readers do not block the writer, nor it them."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def is_missing_table(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
+    """Whether a query failed because Optuna's tables are not there (yet)."""
+    return getattr(getattr(error, "orig", None), "sqlstate", "") == "42P01" or (
+        "no such table" in str(error)
+    )
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn database errors into ones a person can act on.
+
+    Raises:
+        DiskFull: the database's disk is full.
+        StorageError: anything else; for a server that is gone, with how to go on.
+    """
+    try:
+        yield
+    except Exception as error:
+        database = _database_error(error)
+        if database is None:
+            raise
+        message = short(database)
+        if any(sign in message for sign in ("disk is full", "disk I/O error", "No space left")):
+            raise DiskFull(
+                f"no space left for {shown(url)}; free some and resume, nothing is lost"
+            ) from None
+        if is_server(url) and isinstance(database, sqlalchemy.exc.OperationalError):
+            raise StorageError(
+                f"the database server of {shown(url)} cannot be reached: {message}; what had "
+                "finished is in the log: once the server is back, the same command goes on"
+            ) from None
+        raise StorageError(f"{shown(url)}: {message}") from None
+
+
+def _database_error(error: BaseException) -> BaseException | None:
+    """The database's own error in what Optuna or SQLAlchemy raised; None for other errors."""
+    if isinstance(error, sqlalchemy.exc.SQLAlchemyError):
+        return error
+    optuna = sys.modules.get("optuna")  # readers do without it
+    if optuna is not None and isinstance(error, optuna.exceptions.StorageInternalError):
+        cause = error.__cause__
+        return cause if isinstance(cause, sqlalchemy.exc.SQLAlchemyError) else error
+    return None
+
+
+def short(error: BaseException) -> str:
+    """The first line of what the database said."""
+    cause = getattr(error, "orig", None) or error.__cause__ or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return lines[0] if lines else type(cause).__name__
+
+
+def _without_password(text: str) -> str:
+    """Any text that may be a URL, without what stands between ``:`` and ``@``."""
+    scheme, separator, rest = text.rpartition("://")
+    login, at, place = rest.rpartition("@")
+    user = login.partition(":")[0]
+    return f"{scheme}{separator}{user}{at}{place}"
