@@ -193,8 +193,8 @@ def front(
 @_format
 def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
     """Every evaluation."""
-    from hqsearch.report.tables import as_csv as csv_text
     from hqsearch.report.tables import MANY, trials_lines, trials_table
+    from hqsearch.report.tables import as_csv as csv_text
 
     with _results(study, studies_dir, storage) as results:
         rows = results.trials()

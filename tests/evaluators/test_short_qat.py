@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hqsearch.evaluators.short_qat import ShortQat
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.evaluators.short_qat import ShortQat
 from hqsearch.registry import make_evaluator
 from hqsearch.testing import EvaluatorContract, prepare_here
 
