@@ -246,7 +246,7 @@ def test_another_profile_only_where_it_is_asked_for(folder: Path) -> None:
     other = report(folder, trial=0, profile="sop-45nm")
     assert other.profile.name == "sop-45nm"
     assert other.recorded_profile == "mine"
-    assert "do not compare: constants." in other.notes[0]
+    assert "do not compare: name: 'mine' in the study" in other.notes[0]
     assert assigned(other).energy.total != assigned(other).recorded
     assert report(folder, trial=0, profile=str(folder / "mine.toml")).notes == ()
     text = (folder / "small.toml").read_text().replace("mine.toml", "sop-45nm")
