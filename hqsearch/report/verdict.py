@@ -17,6 +17,8 @@ from hqsearch.store.records import TrialRow
 
 #: Objectives of which less is better and whose saving is told.
 COSTS = ("energy", "storage")
+#: Share below which a saving is none.
+LEAST = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Verdict:
         """The verdict in words."""
         if self.member is None or self.savings is None:
             return f"against uniform {self.baseline}: the front saves nothing"
-        parts = " and ".join(f"{s:.0%} {name}" for name, s in self.savings.items() if s > 0)
+        parts = " and ".join(f"{s:.0%} {name}" for name, s in self.savings.items() if s >= LEAST)
         gap = 100 * (self.accuracy_difference or 0.0)
         error = 100 * (self.standard_error or 0.0)
         points = f"{gap:+.1f} ± {error:.1f} points, trial {self.member}"
@@ -104,7 +106,7 @@ def _savings(baseline: TrialRow, member: TrialRow) -> dict[str, float]:
     """Savings by cost; empty where the member costs more of any, or less of none."""
     mine, theirs = member.values or {}, baseline.values or {}
     savings = {c: 1.0 - mine[c] / theirs[c] for c in COSTS if c in mine and theirs.get(c)}
-    if not savings or min(savings.values()) < 0 or max(savings.values()) <= 0:
+    if not savings or min(savings.values()) < 0 or max(savings.values()) < LEAST:
         return {}
     return savings
 
