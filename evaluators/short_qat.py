@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -41,11 +41,14 @@ from hqsearch.hardware import (
 )
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.plugins import file_identity
 from hqsearch.report.paired import pack_correct
 from hqsearch.training.state import CHECKPOINT_INDEX, load_state, save_state
 
-#: Validation samples that the parent's workload is traced on, and that rates are measured on.
+#: Validation samples that firing rates are measured on, spread evenly over the split (which
+#: lies sorted by class for most recorded sets), and how many of them run at a time.
 RATE_SAMPLES = 256
+RATE_BATCH = 32
 SIMULATED_NOTE = (
     "Simulated gestures: rendered, not recorded. Accuracies say nothing about a real sensor; "
     "for the recorded set use --study dvs-gesture."
@@ -88,7 +91,7 @@ class ShortQat(Evaluator):
             timesteps=model.timesteps,
             size=data.size,
             encoding=data.encoding,
-            path=definition.located(str(data.path)) if data.path else None,
+            path=definition.located(str(data.path)) if data.path else _usual_place(data.dataset),
             sensor=data.sensor,
             train=data.train,
             validation=data.validation,
@@ -101,6 +104,7 @@ class ShortQat(Evaluator):
     def check(self) -> None:
         check_data(self._spec)
         _ = self._profile
+        self.trace()  # a network that does not run is found before anything is trained
         structure = [d.name for d in self.space.dimensions if d.kind == "structure"]
         if structure:
             raise DefinitionError(
@@ -157,9 +161,7 @@ class ShortQat(Evaluator):
         assert definition.model is not None
         model = definition.model.model_dump(mode="json", exclude_none=True)
         if definition.model.path is not None:
-            source = Path(self._model_name.rpartition(":")[0])
-            model["path"] = source.name + ":" + self._model_name.rpartition(":")[2]
-            model["source"] = hashlib.sha256(source.read_bytes()).hexdigest()
+            model["path"] = file_identity(definition.model.path, definition.folder)
         return {
             **super().fingerprint(),
             "data": definition.data.model_dump(mode="json", exclude={"path", "download"}),
@@ -203,7 +205,7 @@ class ShortQat(Evaluator):
             self.__dict__["_known"] = prepared
         folder = self._parent_folder("")
         epochs = self.options.parent_epochs
-        if not (folder / "parent.json").exists():
+        if not _is_whole(folder):
             context.run_task(
                 {"parent": ""},
                 self.preparation_resources()[0],
@@ -215,14 +217,15 @@ class ShortQat(Evaluator):
             f"parent: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
             f"{about['validation_samples']} validation samples, fp32, {epochs} epochs"
         )
+        if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / len(data.classes):
+            context.tell(
+                "note: the parent is not better than chance; what is found from it says nothing. "
+                "Train it longer: --set evaluation.parent_epochs=N"
+            )
         return {"data_fingerprint": data.fingerprint, "parent": about["weights"]}
 
     def preparation_resources(self) -> list[Resources]:
-        return [
-            Resources(
-                float(self.options.parent_threads), self.options.gpus, self.options.memory_gib
-            )
-        ]
+        return [replace(self.resources(), cpus=float(self.options.parent_threads))]
 
     def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Train the parent of a structural part, and trace what it does."""
@@ -259,8 +262,9 @@ class ShortQat(Evaluator):
             data.encoding.to_float,
             device=self.setup.device,
         )
-        model.cpu()
-        workload = Workload.trace(model.eval(), self._sample_batch(), data.encoding.bits)
+        model.cpu().eval()
+        workload = Workload.trace(model, next(self._rate_batches()), data.encoding.bits)
+        workload = workload.with_rates(self._measure_rates(model, workload))
         weights = folder / "parent.safetensors"
         save_state(model, weights)
         write_atomically(folder / "workload.json", json.dumps(workload.to_json()))
@@ -281,12 +285,24 @@ class ShortQat(Evaluator):
     def _data(self) -> FrameData:
         return open_frames(self.setup.folder / self._prepared["frames"])
 
-    def _sample_batch(self) -> Any:
-        """The first validation frames as the network sees them, ``[T, N, 2, H, W]``."""
+    def _rate_batches(self) -> Iterator[Any]:
+        """Validation frames as the network sees them, ``[T, N, 2, H, W]``, in small batches."""
         import torch
 
-        frames = np.array(self._data.validation.frames[:RATE_SAMPLES]).swapaxes(0, 1)
-        return self._data.encoding.to_float(torch.from_numpy(np.ascontiguousarray(frames)))
+        frames = self._data.validation.frames
+        chosen = np.unique(np.linspace(0, len(frames) - 1, RATE_SAMPLES).round().astype(int))
+        for start in range(0, len(chosen), RATE_BATCH):
+            batch = frames[chosen[start : start + RATE_BATCH]].swapaxes(0, 1)
+            yield self._data.encoding.to_float(torch.from_numpy(np.ascontiguousarray(batch)))
+
+    def _measure_rates(self, model: Any, workload: Workload) -> dict[str, LayerRate]:
+        """Firing rates of ``model`` over the rate samples, by path."""
+        import torch
+
+        with RateMeter(model, workload) as meter, torch.no_grad():
+            for batch in self._rate_batches():
+                model(batch)
+        return meter.rates()
 
     # Costs outside a search
 
@@ -416,9 +432,7 @@ class ShortQat(Evaluator):
         )
         model.cpu().eval()
         costs = self._cost_model(structure)
-        with RateMeter(model, costs.workload) as meter, torch.no_grad():
-            model(self._sample_batch())
-        rates = meter.rates()
+        rates = self._measure_rates(model, costs.workload)
         energy, storage = costs.energy(choices, rates), costs.storage(choices)
         details = {
             "average_bits": storage.average_bits,
@@ -460,8 +474,22 @@ class ShortQat(Evaluator):
         return rows
 
 
+def _usual_place(dataset: str) -> Path | None:
+    """Where a named recorded set is looked for unless --data says otherwise: ``./data``."""
+    return Path("data").resolve() if dataset not in ("simulated-gestures", "folder") else None
+
+
 def _finite(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the parent is there and its weights are those that were measured."""
+    about, weights = folder / "parent.json", folder / "parent.safetensors"
+    if not (about.exists() and weights.exists() and (folder / "workload.json").exists()):
+        return False
+    recorded = json.loads(about.read_text())["weights"]
+    return bool(recorded == hashlib.sha256(weights.read_bytes()).hexdigest())
 
 
 def _epochs_done(folder: Path) -> int:

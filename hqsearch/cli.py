@@ -46,9 +46,13 @@ def main() -> NoReturn:
     except HqsearchError as error:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            sys.exit(0)
+        place = f"{error.filename}: " if error.filename else ""
+        err.print(f"error: {place}{error.strerror or error}", style="red", markup=False)
+        sys.exit(1)
     sys.exit(0)
 
 
@@ -137,6 +141,7 @@ def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
     if finished.exhausted:
         err.print("note: every candidate of the space was proposed; the run ends early")
     with _results(request.study, request.studies_dir, request.storage) as results:
+        results.budgets = finished.run.budgets
         _print_front(results, as_json, False)
 
 
@@ -179,13 +184,13 @@ def front(
 ) -> None:
     """The candidates worth having, and the verdict against uniform quantization."""
     with _results(study, studies_dir, storage) as results:
-        _print_front(results, as_json, as_csv)
         if plot is not None:
             from hqsearch.report.plot import plot_front
 
             title = str(results.study.get("title") or results.study["name"])
             plot_front(results.front(), results.trials(), title, plot)
             err.print(f"drawn: {plot}", markup=False, highlight=False)
+        _print_front(results, as_json, as_csv)
 
 
 @cli.command()
@@ -193,8 +198,8 @@ def front(
 @_format
 def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
     """Every evaluation."""
-    from hqsearch.report.tables import MANY, trials_lines, trials_table
     from hqsearch.report.tables import as_csv as csv_text
+    from hqsearch.report.tables import trials_lines
 
     with _results(study, studies_dir, storage) as results:
         rows = results.trials()
@@ -203,10 +208,8 @@ def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as
             return
         if as_json:
             _emit([r.as_json() for r in rows], True, lambda: "")
-        elif len(rows) > MANY:
-            click.echo(trials_lines(rows, results.objectives))
         else:
-            out.print(trials_table(rows, results.objectives), highlight=False)
+            click.echo(trials_lines(rows, results.objectives))
 
 
 @cli.command()
@@ -272,6 +275,8 @@ def _results(study: str, studies_dir: Path, storage: str | None) -> Iterator[Any
     folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
     results = Results(folder, reader)
     reader.close()
+    if not results.study:
+        raise InputError(f"study {name!r} was cut off while it was made; run it again")
     try:
         yield results
     finally:
@@ -294,6 +299,8 @@ def _print_front(results: Any, as_json: bool, as_csv: bool) -> None:
     for note in results.study.get("notes", []):
         out.print(note, highlight=False, soft_wrap=True)
     title = f"Front of {results.study['name']}: {len(found)} of {len(rows)} trials"
+    if results.budgets:
+        title += ", under " + ", ".join(f"{b.metric} {b.text}" for b in results.budgets)
     out.print(front_table(found, results.objectives, title))
     out.print(verdict_text(found, rows), highlight=False, soft_wrap=True)
 

@@ -241,9 +241,8 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyD
         if reserved in tables:
             known = [k for k in StudyDefinition.model_fields if k not in ("name", "folder")]
             raise UnknownName("key", reserved, known, str(path))
-    return validate(
-        StudyDefinition, {**tables, "name": path.stem, "folder": path.parent}, str(path)
-    )
+    where = f"{path} with {', '.join(overrides)} given" if overrides else str(path)
+    return validate(StudyDefinition, {**tables, "name": path.stem, "folder": path.parent}, where)
 
 
 def load_space(reference: str, study: StudyDefinition) -> SpaceDefinition:

@@ -51,6 +51,8 @@ class Plan:
     seed: int
     """Of every evaluation (common random numbers)."""
     results_folder: Path
+    token: str
+    """Of the study; a result file of another one is not taken over."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Recorded with every trial: library versions, fingerprints of data and parent."""
 
@@ -146,7 +148,7 @@ class Search:
             if held is not None and held.values is not None and held.outcome is not None:
                 outcome = Outcome(
                     order=self._observed,
-                    violation=self._violation(held.values, held.outcome.details),
+                    violation=self._budgets.measured_violation(held.outcome.details["measured"]),
                     details=held.outcome.details,
                 )
                 trial = self.log.create_copy(proposal, held.values, outcome)
@@ -173,7 +175,7 @@ class Search:
             Task(
                 number=trial.number,
                 kind="evaluate",
-                payload={"key": trial.proposal.key},
+                payload=self._payload(trial),
                 seed=trial.proposal.seed,
                 resources=self._evaluator.resources(),
                 result_file=self._result_file(trial) if self._evaluator.costly else None,
@@ -184,9 +186,14 @@ class Search:
         """Log a result, then tell the strategy."""
         values = None
         violation = 0.0
+        details = {**outcome.details, **self.plan.facts}
         if not outcome.failure:
             values = tuple(outcome.values[o.name] for o in self.plan.objectives)
-            violation = self._violation(values, outcome.details)
+            measured = self._measured(trial.proposal.candidate, outcome)
+            violation = self._budgets.measured_violation(measured)
+            details["measured"] = measured
+            if "average_bits" in measured:
+                details["average_bits"] = measured["average_bits"]
         logged = Outcome(
             order=self._observed,
             seconds=round(outcome.seconds, 3),
@@ -194,7 +201,7 @@ class Search:
             failure=outcome.failure,
             reason=outcome.reason,
             attempts=outcome.attempts,
-            details={**outcome.details, **self.plan.facts},
+            details=details,
         )
         state = "FAIL" if outcome.failure else "COMPLETE"
         done = self.log.finish(trial, state, values, logged)
@@ -244,18 +251,25 @@ class Search:
 
     def _recover(self, trial: TrialRecord) -> None:
         """Take over a result that a worker or a dying driver left; else run it again."""
-        left = read_result(self._result_file(trial), {"key": trial.proposal.key})
+        left = read_result(self._result_file(trial), self._payload(trial))
         if left is not None:
             self.recovered += 1
             self._finish(trial, left)
         else:
             self._submit(trial)
 
-    def _violation(self, values: Sequence[float], details: Mapping[str, Any]) -> float:
-        measured = dict(zip((o.name for o in self.plan.objectives), values, strict=True))
-        if "average_bits" in details:
-            measured["average_bits"] = float(details["average_bits"])
-        return self._budgets.measured_violation(measured)
+    def _payload(self, trial: TrialRecord) -> dict[str, Any]:
+        """What a worker needs, and what tells its result from that of any other study."""
+        proposal = trial.proposal
+        return {"key": proposal.key, "seed": proposal.seed, "study": self.plan.token}
+
+    def _measured(self, candidate: Candidate, outcome: TaskOutcome) -> dict[str, float]:
+        """Everything that a budget may be about: recorded values, else the estimate."""
+        estimate = self._evaluator.cheap([candidate])[0].tolist()
+        measured = dict(zip(self._evaluator.metrics, estimate, strict=True)) | outcome.values
+        if "average_bits" in outcome.details:
+            measured["average_bits"] = float(outcome.details["average_bits"])
+        return measured
 
     def _result_file(self, trial: TrialRecord) -> Path:
         return self.plan.results_folder / f"{trial.number}.json"

@@ -26,6 +26,7 @@ from hqsearch.definition import (
     validate,
 )
 from hqsearch.objective import Objective
+from hqsearch.plugins import file_identity
 from hqsearch.space import Space, WeightLayer, derive_space
 
 #: Reports progress of a preparation: what is being done, how much of it is done, of how much.
@@ -183,7 +184,9 @@ class Evaluator(ABC):
     def resources(self) -> Resources:
         """What one evaluation needs."""
         options = self.options
-        return Resources(float(options.threads), options.gpus, options.memory_gib)
+        # On a GPU an evaluation takes a whole one, unless the study says how much of it.
+        gpus = options.gpus or (1.0 if self.setup.device == "cuda" else 0.0)
+        return Resources(float(options.threads), gpus, options.memory_gib)
 
     def preparation_resources(self) -> list[Resources]:
         """What the tasks of :meth:`prepare` need."""
@@ -194,7 +197,7 @@ class Evaluator(ABC):
         definition = self.setup.definition
         settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
         return {
-            "evaluator": definition.evaluator,
+            "evaluator": file_identity(definition.evaluator, definition.folder),
             "space": {
                 **{d.name: [d.kind, list(d.values), list(d.layers)] for d in self.space.dimensions},
                 **{path: ["pinned", choice] for path, choice in self.space.pinned},

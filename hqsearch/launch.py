@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,14 @@ from typing import Any, Literal
 from hqsearch.budgets import Budget, Budgets, parse_budgets
 from hqsearch.definition import StudyDefinition, find_definition, load_study, validate
 from hqsearch.engine import Plan, Search
-from hqsearch.errors import DeviceError, InputError, StorageError, UnknownName
+from hqsearch.errors import (
+    DeviceError,
+    HqsearchError,
+    InputError,
+    RunFailed,
+    StorageError,
+    UnknownName,
+)
 from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
@@ -102,7 +110,7 @@ def resume(request: Request, progress: LiveProgress) -> Finished:
     attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
     reader.close()
     done = {r.ordinal: sum(t.finished for t in trials if t.proposal.run == r.ordinal) for r in runs}
-    open_runs = [r for r in runs if done[r.ordinal] < r.evaluations]
+    open_runs = [r for r in runs if done[r.ordinal] < r.evaluations and not r.exhausted]
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
@@ -136,7 +144,9 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
 
     url = storage_url(request.storage, folder)
     if request.fresh:
-        _move_aside(folder, request)
+        aside = _move_aside(folder, request)
+        if aside is not None:
+            progress.console.print(f"note: the old study is kept as {aside}", soft_wrap=True)
     check_database(url)
     for note in evaluator.notes():
         progress.console.print(note, highlight=False, soft_wrap=True)
@@ -179,10 +189,13 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             objectives=objectives,
             seed=int(evaluator.options.seed),
             results_folder=folder / "results",
+            token=log.attributes()["study"]["token"],
             facts={"versions": _versions(), **prepared},
         )
         search = Search(plan, log, records, evaluator, strategy, budgets, executor, progress)
         search.search()
+        if search.exhausted != run.exhausted:
+            log.add_run(replace(run, exhausted=search.exhausted))
         return Finished(
             definition.name,
             run,
@@ -280,6 +293,10 @@ def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -
         watcher.start()
         try:
             return executor.run(Task(-1, "prepare", payload, 0, resources)).details
+        except (HqsearchError, OSError):
+            raise
+        except Exception as error:
+            raise RunFailed(f"preparation failed: {type(error).__name__}: {error}") from error
         finally:
             done.set()
             watcher.join()
@@ -383,6 +400,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "name": definition.name,
+        "token": uuid.uuid4().hex,
         "title": definition.title,
         "objectives": [
             {"name": o.name, "unit": o.unit, "direction": o.direction, "cheap": o.cheap}
@@ -405,11 +423,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _move_aside(folder: Path, request: Request) -> None:
+def _move_aside(folder: Path, request: Request) -> Path | None:
     """``--fresh``: the old state gets another name; nothing is deleted."""
     if request.storage is not None:
         raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
-    if folder.exists():
-        with DriverLock(folder):
-            stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-            folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
+    if not folder.exists():
+        return None
+    with DriverLock(folder):
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        return folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))

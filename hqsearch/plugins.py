@@ -11,6 +11,16 @@ from typing import Any
 from hqsearch.errors import InputError, PluginError, closest
 
 
+def file_identity(reference: str, folder: Path) -> str:
+    """A name as it is; ``path/to/file.py:name`` as file name, name and hash of the contents."""
+    place, separator, name = reference.rpartition(":")
+    if not separator or not place.endswith(".py"):
+        return reference
+    path = folder / Path(place).expanduser()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{path.name}:{name} sha256 {digest}"
+
+
 def load_from_file(reference: str, folder: Path) -> Any:
     """The object ``name`` of ``path/to/file.py:name``.
 

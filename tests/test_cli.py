@@ -118,7 +118,7 @@ def test_show_adds_up(folder: Path) -> None:
         (("run", *TOY, "--stratgy", "nsga2"), "--strategy"),
         (("run", "--strategy", "nsga2"), "--study"),
         (("resume", *TOY), "nothing to resume"),
-        (("run", "--study", "nmnist", "--strategy", "nsga2"), "--data DIR"),
+        (("run", "--study", "nmnist", "--strategy", "nsga2"), "data.download=true"),
         (("run", "--study", "nmnist", "--strategy", "nsga2", "--data", "absent"), "absent"),
     ],
 )

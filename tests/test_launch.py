@@ -286,3 +286,88 @@ def test_a_full_disk_stops_cleanly_and_resumes(
     assert 0 < len(table(tmp_path / "cut")) < 60
     run(tmp_path / "cut", evaluations=60)
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
+
+
+def test_a_budget_on_what_is_no_objective_holds_on_the_front(
+    tmp_path: Path, study_file: Callable[..., Path]
+) -> None:
+    path = study_file()
+    text = path.read_text().replace('[[objective]]\nname = "energy"\n', "")
+    path.write_text(text)
+    limits = {"constraints.energy": "<= 0.3 fp32", "constraints.average_bits": "<= 8"}
+    run(tmp_path / "s", str(path), overrides=limits)
+    reader = LogReader(storage_url(None, tmp_path / "s" / "mine"), "mine")
+    fp32 = next(t for t in reader.trials() if t.proposal.origin == "fp32")
+    assert fp32.outcome is not None
+    assert fp32.outcome.violation > 0
+    energies = [
+        t.details["measured"]["energy"] for t in Results(tmp_path / "s" / "mine", reader).front()
+    ]
+    assert energies
+    assert max(energies) <= reader.runs()[0].budgets[0].limit
+
+
+def test_an_edited_evaluator_is_another_study(
+    tmp_path: Path, study_file: Callable[..., Path]
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from hqsearch.evaluators.toy import Toy\nclass Mine(Toy): pass\n"
+    )
+    path = study_file(evaluator="mine.py:Mine")
+    run(tmp_path / "s", str(path))
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("# now it measures something else\n")
+    with pytest.raises(StudyMismatch, match=r"evaluator: 'mine\.py:Mine sha256"):
+        run(tmp_path / "s", str(path), seed=1)
+
+
+def test_a_result_file_of_another_study_is_not_taken_over(
+    tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dear.py").write_text(
+        "from hqsearch.evaluators.toy import Toy\nclass Dear(Toy):\n    costly = True\n"
+    )
+    path = study_file(evaluator="dear.py:Dear")
+    folder = tmp_path / "s"
+    original = StudyLog.finish
+
+    def cut(self: StudyLog, trial: Any, *args: Any) -> Any:
+        raise Crash
+
+    monkeypatch.setattr(StudyLog, "finish", cut)
+    with pytest.raises(Crash):
+        run(folder, str(path), executor="in-process", workers=1)
+    left = folder / "mine" / "results" / "0.json"
+    assert left.exists()
+    foreign = left.read_text().replace('"study": "', '"study": "x')
+    left.write_text(foreign.replace('"accuracy": 0', '"accuracy": 9'))
+    monkeypatch.setattr(StudyLog, "finish", original)
+    run(folder, str(path), executor="in-process", workers=1)
+    rows = table(folder, "mine")
+    assert all(r[3][0] <= 1 for r in rows)
+    assert rows[0][1] == "COMPLETE"
+
+
+def test_an_exhausted_run_does_not_hide_an_interrupted_one(
+    tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.toml").write_text(
+        'choices = ["2u", "4u"]\n[[layers]]\nmatch = "*"\npin = "4u"\n'
+        '[[layers]]\nmatch = "block.*"\nchoices = ["2u", "4u"]\n'
+    )
+    path = study_file(space="tiny.toml")
+    original = StudyLog.create
+
+    def cut(self: StudyLog, proposal: Any) -> Any:
+        if proposal.slot == 5:
+            raise Crash
+        return original(self, proposal)
+
+    monkeypatch.setattr(StudyLog, "create", cut)
+    with pytest.raises(Crash):
+        run(tmp_path / "s", str(path), evaluations=10)
+    monkeypatch.setattr(StudyLog, "create", original)
+    assert run(tmp_path / "s", str(path), strategy="random", evaluations=100).exhausted
+    with LiveProgress(Console(quiet=True)) as progress:
+        done = resume(Request("mine", "", studies_dir=tmp_path / "s"), progress)
+    assert (done.run.strategy, done.finished) == ("nsga2", 10)

@@ -50,7 +50,7 @@ class RayExecutor(Executor):
             workers: evaluations in flight.
             needs: resources of every kind of task, refused now if no node can give them.
             retries: how often a task is run again after its worker died or ran out of time.
-            time_limit: seconds an attempt may take, counted from its submission.
+            time_limit: seconds an evaluation may take, counted from its submission.
             address: an existing cluster's address.
         """
         self.capacity = workers
@@ -99,8 +99,8 @@ class RayExecutor(Executor):
         if not self._running:
             return None
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout)
+        self._cancel_late()
         if not done:
-            self._cancel_late()
             return None
         reference = done[0]
         task, attempt, _ = self._running.pop(reference)
@@ -125,8 +125,9 @@ class RayExecutor(Executor):
         if self._time_limit is None:
             return
         now = time.monotonic()
-        for reference, (_, _, started) in self._running.items():
-            if now - started > self._time_limit and reference not in self._timed_out:
+        for reference, (task, _, started) in self._running.items():
+            late = task.kind == "evaluate" and now - started > self._time_limit
+            if late and reference not in self._timed_out:
                 self._timed_out.add(reference)
                 ray.cancel(reference, force=True)
 

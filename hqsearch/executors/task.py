@@ -12,12 +12,13 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from hqsearch.candidate import Candidate
 from hqsearch.definition import StudyDefinition
+from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Evaluator, Resources, Setup
 from hqsearch.registry import make_evaluator
 
@@ -68,7 +69,9 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
             evaluation = evaluator.evaluate(
                 Candidate.from_key(task.payload["key"]), task.seed, task.payload.get("budget")
             )
-            values, details = dict(evaluation.values), dict(evaluation.details)
+            # As plain JSON values: an evaluator may well return numpy's.
+            values = {str(name): float(value) for name, value in evaluation.values.items()}
+            details = json.loads(json.dumps(evaluation.details, allow_nan=False))
             missing = [o.name for o in evaluator.objectives if o.name not in values]
             broken = [name for name, value in values.items() if not math.isfinite(value)]
             if missing:
@@ -76,6 +79,8 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
             elif broken:
                 failure = "nan"
                 reason = "not a finite number: " + ", ".join(f"{n}={values[n]}" for n in broken)
+    except HqsearchError:
+        raise  # not of this candidate: data or parent are gone, the disk is full
     except Exception as error:
         # A preparation has no trial that could fail, and a full disk is nobody's result.
         if task.kind == "prepare" or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
@@ -95,7 +100,9 @@ def read_result(path: Path, payload: dict[str, Any]) -> TaskOutcome | None:
         data = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    if data.pop("key", None) != payload:
+    if not isinstance(data, dict) or data.pop("key", None) != payload:
+        return None
+    if set(data) != {f.name for f in fields(TaskOutcome)}:
         return None
     return TaskOutcome(**data)
 

@@ -64,20 +64,19 @@ def front_table(
     return table
 
 
-#: Rows above which a table is plain lines: rich takes a second for every thousand.
-MANY = 300
-
-
 def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> str:
-    """Every trial on one line, for studies that hold many."""
-    lines = []
+    """Every trial on one line: plain text, for rich takes a second for every thousand."""
+    heads = [f"{o.name}{'' if o.unit == 'fraction' else ' ' + o.unit}" for o in objectives]
+    lines = [f"trial run {'state':<8} {'found by':<13} {'  '.join(heads)}  bits  layers"]
     for row in rows:
-        values = [f"{o.name} {value_text(o, (row.values or {}).get(o.name))}" for o in objectives]
+        values = [
+            value_text(o, (row.values or {}).get(o.name)).rjust(len(h))
+            for o, h in zip(objectives, heads, strict=True)
+        ]
         what = f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices)
-        bits = number(row.average_bits, 3)
         lines.append(
-            f"{row.number:>6} run {row.run} {row.state:<8} {_found_by(row):<14} "
-            f"{'  '.join(values)}  {bits} bits  {what}"
+            f"{row.number:>5} {row.run:>3} {row.state:<8} {_found_by(row):<13} "
+            f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"
         )
     return "\n".join(lines)
 
@@ -87,38 +86,19 @@ def _found_by(row: TrialRow) -> str:
     return f"{name} = {row.copy_of}" if row.copy_of is not None else name
 
 
-def trials_table(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> Table:
-    """Every trial, in order."""
-    table = Table(header_style="bold", box=SIMPLE_HEAD)
-    for name in ("trial", "run", "state", "kind"):
-        table.add_column(name, justify="right" if name in ("trial", "run") else "left")
-    for objective in objectives:
-        unit = "" if objective.unit == "fraction" else f" {objective.unit}"
-        table.add_column(f"{objective.name}{unit}", justify="right")
-    table.add_column("bits", justify="right")
-    table.add_column("s", justify="right")
-    table.add_column("choices or reason", overflow="fold")
-    for row in rows:
-        table.add_row(
-            str(row.number),
-            str(row.run),
-            row.state,
-            _found_by(row),
-            *(value_text(o, (row.values or {}).get(o.name)) for o in objectives),
-            number(row.average_bits, 3),
-            number(row.seconds, 3),
-            f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices),
-        )
-    return table
-
-
 def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     """One trial, layer by layer."""
     table = Table(
-        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, show_footer=True
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_footer=True,
+        padding=(0, 1, 0, 0),
     )
-    names = list(rows[0]) if rows else []
-    units = {"energy": "energy µJ", "storage": "storage KiB"}
+    # Bits stand in the choice; MACs and activity are in --json, a terminal has no room for them.
+    names = [n for n in (rows[0] if rows else {}) if n not in ("bits", "macs", "activity")]
+    units = {"energy": "energy\nµJ", "storage": "storage\nKiB"}
     for name in names:
         numeric = all(isinstance(r.get(name), int | float) for r in rows)
         footer = ""

@@ -33,6 +33,8 @@ class RunRecord:
     budgets: tuple[Budget, ...]
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    exhausted: bool = False
+    """Everything there is to propose was proposed; there is nothing to resume."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -201,5 +203,8 @@ def front_of(
 
 
 def _within(trial: TrialRow, budgets: Sequence[Budget]) -> bool:
-    measured = {**(trial.values or {}), "average_bits": trial.average_bits or 0.0}
-    return all(measured.get(b.metric, 0.0) <= b.limit for b in budgets)
+    measured: dict[str, float | None] = {**(trial.values or {}), "average_bits": trial.average_bits}
+    if any(measured.get(b.metric) is None for b in budgets):
+        measured = trial.details.get("measured", {})  # a budget on what is no objective
+    limited = [(measured.get(b.metric), b.limit) for b in budgets]
+    return all(value is not None and value <= limit for value, limit in limited)

@@ -39,6 +39,8 @@ class Results:
         self.study: dict[str, Any] = attributes.get("study", {})
         self.prepared: dict[str, str] = attributes.get("prepared", {})
         self.runs: list[RunRecord] = reader.runs()
+        self.budgets: tuple[Budget, ...] = self.runs[-1].budgets if self.runs else ()
+        """The front is filtered by them: the latest run's, unless set otherwise."""
         self.objectives = tuple(Objective(**o) for o in self.study.get("objectives", []))
         self.dimensions: list[str] = list(self.study.get("dimensions", []))
         self._columns = _column_names(self.dimensions, [o.name for o in self.objectives])
@@ -186,11 +188,6 @@ class Results:
                 pk=("finished", "trial"),
             )
 
-    @property
-    def budgets(self) -> tuple[Budget, ...]:
-        """Those of the latest run: the front is filtered by them."""
-        return self.runs[-1].budgets if self.runs else ()
-
     def trials(self) -> list[TrialRow]:
         """Every trial, in order."""
         if self._trials is None:
@@ -215,7 +212,7 @@ class Results:
         return list(self._trials)
 
     def front(self) -> list[TrialRow]:
-        """The front under the latest run's budgets."""
+        """The front under :attr:`budgets`."""
         return front_of(self.trials(), self.objectives, self.budgets)
 
     def layers(self, number: int) -> list[dict[str, Any]]:

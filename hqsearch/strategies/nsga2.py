@@ -196,6 +196,8 @@ class Nsga2(Strategy):
         self._algorithm.random_state = generator
         offspring = self._algorithm.ask()
         if offspring is None or len(offspring) == 0:
+            # pymoo would end for good; in steady state the next result may open a way on.
+            self._algorithm.termination.force_termination = False
             self._exhausted = True
             return
         for candidate in self.problem.space.decode(np.array([i.X for i in offspring], dtype=int)):

@@ -109,8 +109,9 @@ class EvalResult:
 
     @property
     def standard_error(self) -> float:
-        """Of ``accuracy`` as a binomial fraction."""
-        return math.sqrt(self.accuracy * (1.0 - self.accuracy) / len(self.correct))
+        """Of ``accuracy`` as a binomial fraction; at 0 and 1, one sample's worth."""
+        n = len(self.correct)
+        return max(math.sqrt(self.accuracy * (1.0 - self.accuracy) / n), 1.0 / n)
 
 
 def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
@@ -165,7 +166,13 @@ def train(
     done = len(history)
     last = schedule.epochs if until_epoch is None else min(until_epoch, schedule.epochs)
     for epoch in range(done, last):
-        record = _train_epoch(model, optimizer, frames, labels, to_float, schedule, epoch, device)
+        with torch.random.fork_rng():
+            # A network may draw in its forward pass (dropout): from (seed, epoch) alone.
+            state = np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)
+            torch.manual_seed(int(state[0]))
+            record = _train_epoch(
+                model, optimizer, frames, labels, to_float, schedule, epoch, device
+            )
         history.append(record)
         if checkpoint is not None:
             tensors = {f"model/{name}": value for name, value in model.state_dict().items()}

@@ -173,10 +173,10 @@ def test_a_users_own_network(tmp_path: Path) -> None:
     done = evaluator.evaluate(evaluator.space.baseline("4u"), 0)
     assert done.details["average_bits"] == 4.0
     assert 0 < done.values["energy"] < evaluator.reference()["energy"]
-    source = evaluator.fingerprint()["model"]["source"]
+    source = evaluator.fingerprint()["model"]["path"]
     (tmp_path / "net.py").write_text(USER_NETWORK.replace("stride=4", "stride=2"))
     changed = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
-    assert changed.fingerprint()["model"]["source"] != source
+    assert changed.fingerprint()["model"]["path"] != source
     bad = load_study(study, {**small, "model.path": "net.py:biuld"})
     with pytest.raises(PluginError, match="did you mean 'build'"):
         make_evaluator(Setup(bad, tmp_path)).check()

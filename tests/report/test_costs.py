@@ -16,7 +16,14 @@ from rich.console import Console
 
 from hqsearch.cli import cli
 from hqsearch.definition import embedded
-from hqsearch.errors import DefinitionError, InputError, PluginError, StudyMismatch, UnknownName
+from hqsearch.errors import (
+    DataError,
+    DefinitionError,
+    InputError,
+    PluginError,
+    StudyMismatch,
+    UnknownName,
+)
 from hqsearch.hardware import load_profile
 from hqsearch.launch import Request, start
 from hqsearch.report.cost_study import CostRequest
@@ -232,7 +239,7 @@ def test_uniform_is_the_baseline_where_the_space_has_one(once: Path, tmp_path: P
         ({}, InputError, "say which assignment"),
         ({"study": "toy", "uniform": "4u"}, InputError, "hqsearch show --study toy"),
         ({"study": "gestrue", "uniform": "4u"}, UnknownName, "did you mean 'gesture'"),
-        ({"study": "nmnist", "uniform": "4u", "rate": 0.1}, DefinitionError, "--data DIR"),
+        ({"study": "nmnist", "uniform": "4u", "rate": 0.1}, DataError, "data.download=true"),
     ],
 )
 def test_bad_input(once: Path, asked: dict[str, Any], error: type[Exception], told: str) -> None:
