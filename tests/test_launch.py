@@ -371,3 +371,12 @@ def test_an_exhausted_run_does_not_hide_an_interrupted_one(
     with LiveProgress(Console(quiet=True)) as progress:
         done = resume(Request("mine", "", studies_dir=tmp_path / "s"), progress)
     assert (done.run.strategy, done.finished) == ("nsga2", 10)
+
+
+def test_steady_state_goes_on_where_pymoo_finds_nothing_new(tmp_path: Path) -> None:
+    """A budget that leaves few candidates: every one is proposed once, then the run ends."""
+    overrides = {"strategy.nsga2.mode": "steady", "constraints.storage": "<= 194.83 KiB"}
+    finished = run(tmp_path, seed=3, evaluations=300, overrides=overrides)
+    keys = [row[2] for row in table(tmp_path)]
+    assert len(set(keys)) == len(keys)
+    assert finished.exhausted or finished.finished == 300

@@ -224,3 +224,51 @@ def test_a_folder_of_ones_own_recordings(tmp_path: Path) -> None:
             data__validation=8,
             data__test=4,
         ).check()
+
+
+def test_rates_are_measured_over_the_whole_split(
+    prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most recorded sets lie sorted by class: the first samples would be of one class only."""
+    from hqsearch.evaluators import short_qat
+
+    monkeypatch.setattr(short_qat, "RATE_SAMPLES", 8)
+    monkeypatch.setattr(short_qat, "RATE_BATCH", 3)
+    evaluator = make(prepared_folder)
+    batches = list(evaluator._rate_batches())
+    assert [b.shape[1] for b in batches] == [3, 3, 2]
+    frames = evaluator._data.validation.frames
+    first, last = batches[0][:, 0].numpy(), batches[-1][:, -1].numpy()
+    np.testing.assert_array_equal(first, frames[0])
+    np.testing.assert_array_equal(last, frames[-1])
+
+
+def test_a_damaged_parent_is_trained_again(tmp_path: Path, prepared_folder: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(prepared_folder, folder)
+    (weights,) = folder.glob("parents/*/parent.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    prepare_here(make(folder))
+    assert weights.read_bytes() == whole
+
+
+def test_a_network_of_the_wrong_shape_is_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        USER_NETWORK.replace("nn.Linear(width, classes)", "nn.Linear(width + 1, classes)")
+    )
+    study = tmp_path / "own.toml"
+    text = embedded("studies")["gesture"].read_text()
+    head, _, rest = text.partition("[model]")
+    study.write_text(
+        head
+        + '[model]\npath = "net.py:build"\ntimesteps = 2\n\n[evaluation]'
+        + rest.partition("[evaluation]")[2]
+    )
+    small = {k: v for k, v in SMALL.items() if not k.startswith("model.")}
+    evaluator = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
+    with pytest.raises(PluginError, match=r"net\.py:build fails on frames"):
+        evaluator.check()
+    assert not (tmp_path / "state").exists()

@@ -16,7 +16,7 @@ from hqsearch.errors import DeviceError
 from hqsearch.evaluator import Evaluator, Resources, Setup
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.executors.task import Task, TaskOutcome, perform, read_result
 from hqsearch.registry import make_evaluator
 from hqsearch.testing import ExecutorContract
 
@@ -144,3 +144,38 @@ def test_a_result_of_another_candidate_is_not_taken(tmp_path: Path) -> None:
     assert read_result(path, {"key": key.replace("4u", "2u")}) is None
     path.write_text(path.read_text()[:-9])
     assert read_result(path, {"key": key}) is None
+
+
+def test_a_time_limit_is_for_evaluations_not_for_preparations(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(
+        "import time\nfrom hqsearch.evaluators.toy import Toy\n"
+        "class Slow(Toy):\n"
+        "    def prepare_task(self, payload):\n"
+        "        time.sleep(4)\n"
+        "        return {'made': payload['what']}\n"
+    )
+    with _ray(_setup(tmp_path, "plugin.py:Slow"), time_limit=1.0) as executor:
+        done = executor.run(Task(-1, "prepare", {"what": "parent"}))
+    assert done.details["made"] == "parent"
+
+
+def test_values_of_numpy_are_taken_and_what_is_no_json_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text(
+        "import numpy as np\nfrom hqsearch.evaluators.toy import Toy\n"
+        "class Numpy(Toy):\n"
+        "    def evaluate(self, candidate, seed, *rest, **more):\n"
+        "        done = super().evaluate(candidate, seed)\n"
+        "        done.values = {k: np.float32(v) for k, v in done.values.items()}\n"
+        "        if candidate['stem'] == '2l':\n"
+        "            done.details['array'] = np.ones(3)\n"
+        "        return done\n"
+    )
+    evaluator = make_evaluator(_setup(tmp_path, "plugin.py:Numpy"))
+    outcomes = {}
+    for choice in ("4u", "2l"):
+        key = evaluator.space.baseline(choice).key
+        outcomes[choice] = perform(evaluator, Task(0, "evaluate", {"key": key}))
+    assert outcomes["4u"].failure == ""
+    assert all(type(v) is float for v in outcomes["4u"].values.values())
+    assert outcomes["2l"].failure == "exception"
+    assert "not JSON serializable" in outcomes["2l"].reason

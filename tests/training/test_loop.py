@@ -193,3 +193,29 @@ def test_a_schedule_out_of_range_is_refused(change):
 def test_no_samples():
     with pytest.raises(ValueError, match="no samples"):
         evaluate(network(), np.zeros((0, 3, 2, 16, 16), np.uint8), np.zeros(0), to_float)
+
+
+def test_dropout_draws_from_seed_and_epoch_alone() -> None:
+    """A network that draws in its forward pass gives the same result whatever ran before."""
+    frames = np.random.default_rng(0).integers(0, 3, (16, 2, 2, 4, 4), dtype=np.uint8)
+    labels = np.arange(16) % 2
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop, self.head = torch.nn.Dropout(0.5), torch.nn.Linear(32, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.drop(x.mean(0).flatten(1)))
+
+    def losses() -> list[float]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = Net()
+        schedule = Schedule(epochs=2, learning_rate=0.1, batch_size=8, shift=0)
+        done = train(model, frames, labels, lambda x: x.float(), schedule)
+        return [record.loss for record in done.history]
+
+    first = losses()
+    torch.rand(7)
+    assert losses() == first
