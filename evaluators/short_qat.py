@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,9 @@ from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.plugins import file_identity
 from hqsearch.report.paired import pack_correct
 from hqsearch.training.state import CHECKPOINT_INDEX, load_state, save_state
+
+if TYPE_CHECKING:
+    from hqsearch.training.loop import EvalResult
 
 #: Validation samples that firing rates are measured on, spread evenly over the split (which
 #: lies sorted by class for most recorded sets), and how many of them run at a time.
@@ -231,7 +234,7 @@ class ShortQat(Evaluator):
         """Train the parent of a structural part, and trace what it does."""
         import torch
 
-        from hqsearch.training.loop import Schedule, evaluate, train
+        from hqsearch.training.loop import Schedule, train
 
         options, data = self.options, self._data
         torch.set_num_threads(options.parent_threads)
@@ -255,13 +258,7 @@ class ShortQat(Evaluator):
             checkpoint=checkpoint,
             resume_from=checkpoint,
         )
-        result = evaluate(
-            model,
-            data.validation.frames,
-            data.validation.labels,
-            data.encoding.to_float,
-            device=self.setup.device,
-        )
+        result = self._validate(model)
         model.cpu().eval()
         workload = Workload.trace(model, next(self._rate_batches()), data.encoding.bits)
         workload = workload.with_rates(self._measure_rates(model, workload))
@@ -277,6 +274,12 @@ class ShortQat(Evaluator):
         }
         write_atomically(folder / "parent.json", json.dumps(about))
         return {}
+
+    def _validate(self, model: Any) -> EvalResult:
+        from hqsearch.training.loop import evaluate
+
+        split, to_float = self._data.validation, self._data.encoding.to_float
+        return evaluate(model, split.frames, split.labels, to_float, device=self.setup.device)
 
     def _parent_folder(self, structure: str) -> Path:
         return self.setup.folder / str(self._prepared["parents"][structure])
@@ -397,7 +400,7 @@ class ShortQat(Evaluator):
         import torch
 
         from hqsearch.quant import quantize_model
-        from hqsearch.training.loop import Schedule, evaluate, train
+        from hqsearch.training.loop import Schedule, train
 
         options, data = self.options, self._data
         torch.set_num_threads(options.threads)
@@ -423,13 +426,7 @@ class ShortQat(Evaluator):
             resume_from=resume_from,
             checkpoint=checkpoint,
         )
-        result = evaluate(
-            model,
-            data.validation.frames,
-            data.validation.labels,
-            data.encoding.to_float,
-            device=self.setup.device,
-        )
+        result = self._validate(model)
         model.cpu().eval()
         costs = self._cost_model(structure)
         rates = self._measure_rates(model, costs.workload)

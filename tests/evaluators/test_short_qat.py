@@ -155,17 +155,18 @@ def build(*, timesteps, size, classes, in_channels, width=8):
 """
 
 
+def user_study(folder: Path, network: str, keys: str = "") -> tuple[Path, dict[str, Any]]:
+    """The gesture study with a network of the user's own, and what makes it small."""
+    (folder / "net.py").write_text(network)
+    study = folder / "own.toml"
+    head, _, rest = embedded("studies")["gesture"].read_text().partition("[model]")
+    model = f'[model]\npath = "net.py:build"\ntimesteps = 2\n{keys}\n\n[evaluation]'
+    study.write_text(head + model + rest.partition("[evaluation]")[2])
+    return study, {k: v for k, v in SMALL.items() if not k.startswith("model.")}
+
+
 def test_a_users_own_network(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(USER_NETWORK)
-    study = tmp_path / "own.toml"
-    text = embedded("studies")["gesture"].read_text()
-    head, _, rest = text.partition("[model]")
-    study.write_text(
-        head
-        + '[model]\npath = "net.py:build"\ntimesteps = 2\nwidth = 12\n\n[evaluation]'
-        + rest.partition("[evaluation]")[2]
-    )
-    small = {k: v for k, v in SMALL.items() if not k.startswith("model.")}
+    study, small = user_study(tmp_path, USER_NETWORK, "width = 12")
     evaluator = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
     evaluator.check()
     prepare_here(evaluator)
@@ -256,18 +257,8 @@ def test_a_damaged_parent_is_trained_again(tmp_path: Path, prepared_folder: Path
 
 
 def test_a_network_of_the_wrong_shape_is_told_before_training(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(
-        USER_NETWORK.replace("nn.Linear(width, classes)", "nn.Linear(width + 1, classes)")
-    )
-    study = tmp_path / "own.toml"
-    text = embedded("studies")["gesture"].read_text()
-    head, _, rest = text.partition("[model]")
-    study.write_text(
-        head
-        + '[model]\npath = "net.py:build"\ntimesteps = 2\n\n[evaluation]'
-        + rest.partition("[evaluation]")[2]
-    )
-    small = {k: v for k, v in SMALL.items() if not k.startswith("model.")}
+    broken = USER_NETWORK.replace("nn.Linear(width, classes)", "nn.Linear(width + 1, classes)")
+    study, small = user_study(tmp_path, broken)
     evaluator = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
     with pytest.raises(PluginError, match=r"net\.py:build fails on frames"):
         evaluator.check()
