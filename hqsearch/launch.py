@@ -249,12 +249,17 @@ def _executor_kind(request: Request, evaluator: Evaluator, workers: int) -> str:
     kind = request.executor
     if kind == "auto":
         useful = evaluator.costly and workers > 1
-        wanted = request.ray_address is not None or evaluator.options.time_limit is not None
+        options = evaluator.options
+        wanted = bool(
+            request.ray_address or options.time_limit or options.memory_gib or options.gpus
+        )
         kind = "ray" if useful or wanted else "in-process"
     if kind == "in-process":
         for option, given in (
             ("--ray-address", request.ray_address),
             ("evaluation.time_limit", evaluator.options.time_limit),
+            ("evaluation.memory_gib", evaluator.options.memory_gib),
+            ("evaluation.gpus", evaluator.options.gpus or None),
             ("--workers", workers if workers > 1 and request.workers else None),
         ):
             if given is not None:

@@ -234,6 +234,16 @@ def test_other_settings_are_refused_with_the_difference(
             InputError,
             "cannot keep evaluation.time_limit",
         ),
+        (
+            {"executor": "in-process", "overrides": {"evaluation.memory_gib": 1.0}},
+            InputError,
+            "cannot keep evaluation.memory_gib",
+        ),
+        (
+            {"executor": "in-process", "overrides": {"evaluation.gpus": 0.5}},
+            InputError,
+            "cannot keep evaluation.gpus",
+        ),
     ],
 )
 def test_bad_input_creates_nothing(
@@ -335,11 +345,12 @@ def test_a_result_file_of_another_study_is_not_taken_over(
         raise Crash
 
     monkeypatch.setattr(StudyLog, "finish", cut)
-    with pytest.raises(Crash):
-        run(folder, str(path), executor="in-process", workers=1)
+    for place in (tmp_path / "other", folder):  # two studies with the very same definition
+        with pytest.raises(Crash):
+            run(place, str(path), executor="in-process", workers=1)
+    foreign = (tmp_path / "other" / "mine" / "results" / "0.json").read_text()
     left = folder / "mine" / "results" / "0.json"
     assert left.exists()
-    foreign = left.read_text().replace('"study": "', '"study": "x')
     left.write_text(foreign.replace('"accuracy": 0', '"accuracy": 9'))
     monkeypatch.setattr(StudyLog, "finish", original)
     run(folder, str(path), executor="in-process", workers=1)
