@@ -1,8 +1,8 @@
 """Evaluators by name: built-in, from installed packages, or from a user's file.
 
 Built-in ones are found by walking ``hqsearch.evaluators`` (module ``short_qat`` is the
-evaluator ``short-qat``); third parties register under the entry points
-``hqsearch.evaluators``; ``path/to/file.py:Class`` loads a file.
+evaluator ``short-qat``; one that starts with an underscore is none); third parties register
+under the entry points ``hqsearch.evaluators``; ``path/to/file.py:Class`` loads a file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from hqsearch.plugins import load_from_file
 def evaluator_names() -> list[str]:
     """Every evaluator that can be named."""
     package = importlib.import_module("hqsearch.evaluators")
-    built_in = [m.name.replace("_", "-") for m in pkgutil.iter_modules(package.__path__)]
+    modules = [m.name for m in pkgutil.iter_modules(package.__path__)]
+    built_in = [m.replace("_", "-") for m in modules if not m.startswith("_")]
     return sorted({*built_in, *entry_points(group="hqsearch.evaluators").names})
 
 

@@ -231,10 +231,10 @@ def test_rates_are_measured_over_the_whole_split(
     prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most recorded sets lie sorted by class: the first samples would be of one class only."""
-    from hqsearch.evaluators import short_qat
+    from hqsearch.evaluators import _qat_study
 
-    monkeypatch.setattr(short_qat, "RATE_SAMPLES", 8)
-    monkeypatch.setattr(short_qat, "RATE_BATCH", 3)
+    monkeypatch.setattr(_qat_study, "RATE_SAMPLES", 8)
+    monkeypatch.setattr(_qat_study, "RATE_BATCH", 3)
     evaluator = make(prepared_folder)
     batches = list(evaluator._rate_batches())
     assert [b.shape[1] for b in batches] == [3, 3, 2]
