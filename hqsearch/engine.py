@@ -17,9 +17,11 @@ import errno
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from hqsearch.budgets import Budgets
 from hqsearch.candidate import Candidate
@@ -29,8 +31,8 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Task, TaskOutcome, read_result
 from hqsearch.objective import Objective
 from hqsearch.store.log import StudyLog
-from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRecord
-from hqsearch.strategies import Result, Signal, Strategy
+from hqsearch.store.records import Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
+from hqsearch.strategies import Result, Signal, Strategy, StrategyTask, TaskResult
 
 
 class Observer(Protocol):
@@ -65,6 +67,7 @@ class Search:
         plan: Plan,
         log: StudyLog,
         records: Sequence[TrialRecord],
+        tasks: Sequence[TaskRecord],
         evaluator: Evaluator,
         strategy: Strategy,
         budgets: Budgets,
@@ -79,7 +82,9 @@ class Search:
             key=lambda r: r.proposal.slot,
         )
         self._held = {r.proposal.key: r for r in reversed(records) if r.state == "COMPLETE"}
-        self._in_flight: dict[int, TrialRecord] = {}
+        self.tasks = sorted((t for t in tasks if t.run == plan.run.ordinal), key=lambda t: t.index)
+        """The strategy's own tasks in this run."""
+        self._in_flight: dict[int, TrialRecord | TaskRecord] = {}
         self._observed = 0
         self._report_at = -math.inf
         self.finished = sum(t.finished for t in self.trials)
@@ -106,7 +111,7 @@ class Search:
                 finished = self.executor.next_finished(0.25)
                 if finished is not None:
                     task, outcome = finished
-                    self._finish(self._in_flight.pop(task.number), outcome)
+                    self._end(self._in_flight.pop(task.number), outcome)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -132,6 +137,9 @@ class Search:
                     raise RuntimeError(f"{self._strategy.name} waits, but nothing is in flight")
                 self.exhausted = proposed is Signal.DONE
                 return
+            if isinstance(proposed, StrategyTask):
+                self._start_task(proposed)
+                continue
             candidate, kind, origin = proposed
             held = self._held.get(candidate.key)
             proposal = Proposal(
@@ -161,13 +169,15 @@ class Search:
                 self.trials.append(trial)
                 self._submit(trial)
 
-    def _propose(self) -> tuple[Candidate, str, str] | Signal:
+    def _propose(self) -> tuple[Candidate, str, str] | StrategyTask | Signal:
         slot = len(self.trials)
         if slot < len(self.plan.baselines):
             choice, candidate = list(self.plan.baselines.items())[slot]
             return candidate, "baseline", choice
         proposed = self._strategy.next()
-        return proposed if isinstance(proposed, Signal) else (proposed, "search", "")
+        if isinstance(proposed, Signal | StrategyTask):
+            return proposed
+        return proposed, "search", self._strategy.origin(proposed)
 
     def _submit(self, trial: TrialRecord) -> None:
         self._in_flight[trial.number] = trial
@@ -181,6 +191,59 @@ class Search:
                 result_file=self._result_file(trial) if self._evaluator.costly else None,
             )
         )
+
+    def _start_task(self, proposed: StrategyTask) -> None:
+        """Log a task of the strategy's own, then submit it."""
+        task = TaskRecord(
+            run=self.plan.run.ordinal,
+            index=len(self.tasks),
+            slot=len(self.trials),
+            seen=self._observed,
+            kind=proposed.kind,
+            payload=proposed.payload,
+            label=proposed.label,
+            # Its own draws, the same ones however often it is retried.
+            seed=_derived_seed(self.plan.run.seed, len(self.tasks)),
+        )
+        self.log.put_task(task)
+        self.tasks.append(task)
+        self._submit_task(task)
+
+    def _submit_task(self, task: TaskRecord) -> None:
+        self._in_flight[task.number] = task
+        self.executor.submit(
+            Task(
+                number=task.number,
+                kind="strategy",
+                payload=self._payload(task),
+                seed=task.seed,
+                resources=self._evaluator.task_resources(task.kind),
+                result_file=self._result_file(task),
+            )
+        )
+
+    def _end(self, record: TrialRecord | TaskRecord, outcome: TaskOutcome) -> None:
+        if isinstance(record, TaskRecord):
+            self._finish_task(record, outcome)
+        else:
+            self._finish(record, outcome)
+
+    def _finish_task(self, task: TaskRecord, outcome: TaskOutcome) -> None:
+        """Log what became of a task of the strategy's own, then tell the strategy."""
+        done = replace(
+            task,
+            state="FAIL" if outcome.failure else "COMPLETE",
+            order=self._observed,
+            seconds=round(outcome.seconds, 3),
+            failure=outcome.failure,
+            reason=outcome.reason,
+            attempts=outcome.attempts,
+            details=None if outcome.failure else outcome.details,
+        )
+        self.log.put_task(done)
+        self.tasks[task.index] = done
+        self._result_file(task).unlink(missing_ok=True)
+        self._observe(done)
 
     def _finish(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
         """Log a result, then tell the strategy."""
@@ -210,7 +273,14 @@ class Search:
         self._result_file(trial).unlink(missing_ok=True)
         self._observe(done)
 
-    def _observe(self, trial: TrialRecord) -> None:
+    def _observe(self, trial: TrialRecord | TaskRecord) -> None:
+        if isinstance(trial, TaskRecord):
+            self._observed += 1
+            asked = StrategyTask(trial.kind, trial.payload, trial.label)
+            self._strategy.observe_task(
+                TaskResult(trial.index, asked, trial.details, trial.failure)
+            )
+            return
         assert trial.outcome is not None
         self.records[trial.number] = trial
         if trial.state == "COMPLETE":
@@ -223,44 +293,51 @@ class Search:
                 trial.proposal.kind,
                 trial.values if trial.state == "COMPLETE" else None,
                 trial.outcome.violation,
+                trial.proposal.strategy,
             )
         )
 
     def _replay(self) -> None:
         """Feed a fresh strategy what the log holds of this run."""
-        recorded, self.trials = self.trials, []
-        results = sorted(
-            (t for t in recorded if t.finished and t.outcome is not None),
-            key=lambda t: t.outcome.order if t.outcome else -1,
-        )
+        recorded: list[TrialRecord | TaskRecord] = [*self.tasks, *self.trials]
+        recorded.sort(key=_proposed_at)
+        self.tasks, self.trials = [], []
+        results = sorted((r for r in recorded if r.finished), key=_observed_at)
         delivered = 0
-        for trial in recorded:
-            while delivered < min(trial.proposal.seen, len(results)):
+        for record in recorded:
+            while delivered < min(_seen(record), len(results)):
                 self._observe(results[delivered])
                 delivered += 1
-            proposed = self._propose()
-            if isinstance(proposed, Signal) or proposed[0].key != trial.proposal.key:
+            if not _same(self._propose(), record):
                 # Another library version, say: what the log holds wins.
                 self.mismatches += 1
-            self.trials.append(trial)
-        for trial in results[delivered:]:
-            self._observe(trial)
-        for trial in recorded:
-            if not trial.finished:
-                self._recover(trial)
+            if isinstance(record, TaskRecord):
+                self.tasks.append(record)
+            else:
+                self.trials.append(record)
+        for record in results[delivered:]:
+            self._observe(record)
+        for record in recorded:
+            if not record.finished:
+                self._recover(record)
 
-    def _recover(self, trial: TrialRecord) -> None:
+    def _recover(self, record: TrialRecord | TaskRecord) -> None:
         """Take over a result that a worker or a dying driver left; else run it again."""
-        left = read_result(self._result_file(trial), self._payload(trial))
+        left = read_result(self._result_file(record), self._payload(record))
         if left is not None:
             self.recovered += 1
-            self._finish(trial, left)
+            self._end(record, left)
+        elif isinstance(record, TaskRecord):
+            self._submit_task(record)
         else:
-            self._submit(trial)
+            self._submit(record)
 
-    def _payload(self, trial: TrialRecord) -> dict[str, Any]:
+    def _payload(self, record: TrialRecord | TaskRecord) -> dict[str, Any]:
         """What a worker needs, and what tells its result from that of any other study."""
-        proposal = trial.proposal
+        if isinstance(record, TaskRecord):
+            asked = {"kind": record.kind, "payload": record.payload, "folder": record.folder}
+            return {**asked, "seed": record.seed, "study": self.plan.token}
+        proposal = record.proposal
         return {"key": proposal.key, "seed": proposal.seed, "study": self.plan.token}
 
     def _measured(self, candidate: Candidate, outcome: TaskOutcome) -> dict[str, float]:
@@ -271,5 +348,37 @@ class Search:
             measured["average_bits"] = float(outcome.details["average_bits"])
         return measured
 
-    def _result_file(self, trial: TrialRecord) -> Path:
-        return self.plan.results_folder / f"{trial.number}.json"
+    def _result_file(self, record: TrialRecord | TaskRecord) -> Path:
+        if isinstance(record, TaskRecord):
+            return self.plan.results_folder / f"task-{record.run}-{record.index}.json"
+        return self.plan.results_folder / f"{record.number}.json"
+
+
+def _derived_seed(seed: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) % 2**31
+
+
+def _proposed_at(record: TrialRecord | TaskRecord) -> tuple[int, int, int]:
+    """Order of proposal: a task came before the trial whose slot it names."""
+    if isinstance(record, TaskRecord):
+        return record.slot, 0, record.index
+    return record.proposal.slot, 1, 0
+
+
+def _observed_at(record: TrialRecord | TaskRecord) -> int:
+    if isinstance(record, TaskRecord):
+        return record.order
+    return record.outcome.order if record.outcome else -1
+
+
+def _seen(record: TrialRecord | TaskRecord) -> int:
+    return record.seen if isinstance(record, TaskRecord) else record.proposal.seen
+
+
+def _same(
+    proposed: tuple[Candidate, str, str] | StrategyTask | Signal, record: TrialRecord | TaskRecord
+) -> bool:
+    """Whether a replayed strategy proposes what the log holds."""
+    if isinstance(record, TaskRecord):
+        return proposed == StrategyTask(record.kind, record.payload, record.label)
+    return isinstance(proposed, tuple) and proposed[0].key == record.proposal.key

@@ -113,6 +113,8 @@ class Evaluator(ABC):
     metrics: ClassVar[tuple[str, ...]]
     #: Whether an evaluation is worth a worker process.
     costly: ClassVar[bool] = True
+    #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: The ``[evaluation]`` table.
     Options: ClassVar[type[EvaluationOptions]] = EvaluationOptions
 
@@ -180,6 +182,29 @@ class Evaluator(ABC):
             resume_from: a checkpoint that an evaluation with a smaller budget left.
             checkpoint: folder to leave a checkpoint in.
         """
+
+    def strategy_task(
+        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
+    ) -> dict[str, Any]:
+        """Do a strategy's own task, on a worker; deterministic for its arguments.
+
+        Args:
+            kind: one of :attr:`strategy_tasks`.
+            payload: what the strategy says.
+            seed: of everything random in it.
+            folder: for checkpoints and artifacts: the same one when it is retried or resumed,
+                and kept with the study. ``progress.json`` in it, ``{"done": 3, "total": 15}``
+                and replaced whole, is what the live display shows.
+
+        Returns:
+            Small JSON-able details; larger artifacts stay in ``folder``, and the details name
+            them with their SHA-256.
+        """
+        raise ValueError(f"{type(self).__name__} does no task {kind!r}")
+
+    def task_resources(self, kind: str) -> Resources:
+        """What one task of a strategy needs."""
+        return self.resources()
 
     def resources(self) -> Resources:
         """What one evaluation needs."""

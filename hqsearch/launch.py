@@ -36,7 +36,7 @@ from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task
 from hqsearch.fingerprint import require_same
 from hqsearch.objective import Objective
-from hqsearch.registry import evaluator_class
+from hqsearch.registry import evaluator_class, evaluator_names
 from hqsearch.report.live import LiveProgress
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
@@ -135,6 +135,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
     options = validate(kind.Options, definition.strategy.get(request.strategy, {}), where)
     folder = study_folder(definition.name, request.studies_dir)
     evaluator = _make_evaluator(definition, folder, request)
+    _require_tasks(kind, evaluator, definition)
     evaluator.check()
     objectives = _objectives(definition, evaluator)
     ones = dict.fromkeys(evaluator.metrics, 1.0)
@@ -192,7 +193,9 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             token=log.attributes()["study"]["token"],
             facts={"versions": _versions(), **prepared},
         )
-        search = Search(plan, log, records, evaluator, strategy, budgets, executor, progress)
+        search = Search(
+            plan, log, records, log.tasks(), evaluator, strategy, budgets, executor, progress
+        )
         search.search()
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
@@ -218,6 +221,22 @@ def _make_evaluator(definition: StudyDefinition, folder: Path, request: Request)
     elif device == "cuda":
         raise DeviceError(f"--device cuda: evaluator {definition.evaluator!r} runs on the CPU only")
     return evaluator(Setup(definition, folder, "cuda" if device == "cuda" else "cpu"))
+
+
+def _require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: StudyDefinition) -> None:
+    """Refuse a strategy whose own tasks the evaluator cannot do."""
+    missing = sorted(kind.tasks_needed - evaluator.strategy_tasks)
+    if not missing:
+        return
+    able = [
+        name
+        for name in evaluator_names()
+        if kind.tasks_needed <= evaluator_class(name, definition.folder).strategy_tasks
+    ]
+    raise InputError(
+        f"--strategy {kind.name} needs an evaluator that can do {', '.join(missing)}, and "
+        f"{definition.evaluator!r} cannot; evaluators that can: {', '.join(able) or 'none'}"
+    )
 
 
 def _objectives(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
@@ -360,6 +379,7 @@ def _run_record(
         options=identity,
         evaluations=definition.evaluations,
         start=max((r.number for r in records), default=-1) + 1,
+        unfinished=tuple(r.number for r in records if not r.finished),
         budgets=budgets,
         versions=_versions(),
         notes=tuple(notes),
@@ -384,9 +404,10 @@ def _strategy(
             r.proposal.kind,
             r.values if r.state == "COMPLETE" else None,
             r.outcome.violation if r.outcome else 0.0,
+            r.proposal.strategy,
         )
         for r in records
-        if r.number < run.start and r.finished
+        if r.number < run.start and r.finished and r.number not in run.unfinished
     )
     problem = Problem(
         evaluator.space,
@@ -396,6 +417,7 @@ def _strategy(
         budgets,
         tuple(evaluator.space.baselines().values()),
         history,
+        evaluator.reference(),
     )
     return kind(problem, options, run.seed)
 

@@ -27,7 +27,7 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Task, TaskOutcome, perform
 from hqsearch.objective import ACCURACY, ENERGY
 from hqsearch.space import Dimension, Space
-from hqsearch.strategies import Problem, Result, Signal, Strategy
+from hqsearch.strategies import Problem, Result, Signal, Strategy, StrategyTask, TaskResult
 
 
 def prepare_here(evaluator: Evaluator) -> dict[str, str]:
@@ -146,28 +146,51 @@ class StrategyContract:
         weights = np.linspace(1.0, 2.0, len(codes))
         return float(1.0 - 0.05 * ((2 - codes) * weights).sum()), float(codes.sum() + len(codes))
 
+    def perform(self, problem: Problem, task: StrategyTask) -> dict[str, Any]:
+        """What an evaluator would answer to a task of the strategy's own."""
+        raise NotImplementedError(f"say what comes of a task {task.kind!r}")
+
+    def next_candidate(
+        self, problem: Problem, strategy: Strategy, asked: list[StrategyTask], answered: list[int]
+    ) -> Candidate | None:
+        """The next candidate, tasks performed in the order asked; None where it is done.
+
+        ``asked`` and ``answered`` (indices) gather the tasks over all calls.
+        """
+        while True:
+            proposed = strategy.next()
+            if isinstance(proposed, Candidate):
+                return proposed
+            if isinstance(proposed, StrategyTask):
+                asked.append(proposed)
+            elif proposed is Signal.DONE:
+                return None
+            else:
+                index = len(answered)
+                assert index < len(asked), "it waits for nothing"
+                answered.append(index)
+                details = self.perform(problem, asked[index])
+                strategy.observe_task(TaskResult(index, asked[index], details))
+
     def drive(
         self, problem: Problem, seed: int, count: int, fail: int | None = None
     ) -> list[Candidate]:
         """Run a strategy for ``count`` proposals, one at a time."""
         strategy = self.make(problem, seed)
         slots = itertools.count()
-        for candidate in problem.baselines:
-            values = self.measure(problem, candidate)
-            strategy.observe(Result(next(slots), candidate, "baseline", values))
+        for baseline in problem.baselines:
+            values = self.measure(problem, baseline)
+            strategy.observe(Result(next(slots), baseline, "baseline", values))
         proposed: list[Candidate] = []
+        asked: list[StrategyTask] = []
+        answered: list[int] = []
         for index in range(count):
-            candidate_or_signal = strategy.next()
-            if isinstance(candidate_or_signal, Signal):
-                assert candidate_or_signal is Signal.DONE
+            candidate = self.next_candidate(problem, strategy, asked, answered)
+            if candidate is None:
                 break
-            proposed.append(candidate_or_signal)
-            values = self.measure(problem, candidate_or_signal)
-            strategy.observe(
-                Result(
-                    next(slots), candidate_or_signal, "search", None if index == fail else values
-                )
-            )
+            proposed.append(candidate)
+            measured = None if index == fail else self.measure(problem, candidate)
+            strategy.observe(Result(next(slots), candidate, "search", measured))
         return proposed
 
     def test_same_seed_same_proposals(self) -> None:

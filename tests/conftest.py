@@ -1,4 +1,4 @@
-"""Shared fixtures: the toy study, and the recordings that some tests need."""
+"""Shared fixtures: the toy study, runs on it, crashes, and recordings that some tests need."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.launch import Finished, Request, start
 from hqsearch.registry import make_evaluator
+from hqsearch.report.live import LiveProgress
+from hqsearch.store.log import LogReader, storage_url
 
 
 @pytest.fixture
@@ -43,3 +47,86 @@ def study_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+class Launched:
+    """Runs as a person starts them, and the tables that come of them."""
+
+    def run(self, folder: Path, study: str = "toy", action: Any = start, **asked: Any) -> Finished:
+        """20 evaluations of ``nsga2`` with 6 individuals, unless told otherwise."""
+        overrides = {"strategy.nsga2.population": 6, **asked.pop("overrides", {})}
+        request = Request(
+            study,
+            **{"strategy": "nsga2", "evaluations": 20, "studies_dir": folder, **asked},
+            overrides=overrides,
+        )
+        with LiveProgress(Console(quiet=True)) as progress:
+            finished = action(request, progress)
+        assert isinstance(finished, Finished)
+        return finished
+
+    def table(self, folder: Path, study: str = "toy") -> list[tuple[Any, ...]]:
+        """Number, state, choices, values, seed and origin of every trial."""
+        reader = LogReader(storage_url(None, folder.resolve() / study), study)
+        rows = [
+            (t.number, t.state, t.proposal.key, t.values, t.proposal.seed, t.proposal.copy_of)
+            for t in reader.trials()
+        ]
+        reader.close()
+        return rows
+
+
+@pytest.fixture
+def launched() -> Launched:
+    return Launched()
+
+
+class _Crash(BaseException):
+    """Stands for a power cut: nothing catches it."""
+
+
+@pytest.fixture
+def cut_driver(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], int]:
+    """Cut a driver before and after its writes to the log, starting it anew each time.
+
+    ``cut_driver(start)`` calls ``start`` until it gets through, and returns the number of cuts.
+    """
+    from optuna.storages import RDBStorage
+
+    writes = limit = 0
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal writes
+            writes += 1
+            if writes == limit:
+                raise _Crash
+            done = original(*args, **kwargs)
+            writes += 1
+            if writes == limit:
+                raise _Crash
+            return done
+
+        return call
+
+    def cut(action: Callable[[], Any]) -> int:
+        nonlocal writes, limit
+        for name in (
+            "_create_new_trial",
+            "set_study_user_attr",
+            "set_trial_user_attr",
+            "set_trial_intermediate_value",
+            "set_trial_state_values",
+        ):
+            monkeypatch.setattr(RDBStorage, name, counted(getattr(RDBStorage, name)))
+        for crashes in range(1000):
+            writes, limit = 0, 1 + (crashes * 5) % 11
+            try:
+                action()
+            except _Crash:
+                continue
+            monkeypatch.undo()
+            return crashes
+        raise AssertionError("it never got through")
+
+    return cut

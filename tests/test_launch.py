@@ -20,35 +20,25 @@ from hqsearch.errors import (
     StudyMismatch,
     UnknownName,
 )
-from hqsearch.launch import Finished, Request, resume, start
+from hqsearch.launch import Request, resume
 from hqsearch.report.live import LiveProgress
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.results import Results
 
 
-def run(folder: Path, study: str = "toy", action: Any = start, **asked: Any) -> Finished:
-    overrides = {"strategy.nsga2.population": 6, **asked.pop("overrides", {})}
-    request = Request(
-        study,
-        **{"strategy": "nsga2", "evaluations": 20, "studies_dir": folder, **asked},
-        overrides=overrides,
-    )
-    with LiveProgress(Console(quiet=True)) as progress:
-        return action(request, progress)
+@pytest.fixture
+def run(launched: Any) -> Any:
+    return launched.run
 
 
-def table(folder: Path, study: str = "toy") -> list[tuple[Any, ...]]:
-    """Number, state, choices, values, seed of every trial."""
-    reader = LogReader(storage_url(None, folder.resolve() / study), study)
-    rows = [
-        (t.number, t.state, t.proposal.key, t.values, t.proposal.seed, t.proposal.copy_of)
-        for t in reader.trials()
-    ]
-    reader.close()
-    return rows
+@pytest.fixture
+def table(launched: Any) -> Any:
+    return launched.table
 
 
-def test_a_run_reaches_its_number_with_baselines_first(tmp_path: Path) -> None:
+def test_a_run_reaches_its_number_with_baselines_first(
+    tmp_path: Path, run: Any, table: Any
+) -> None:
     finished = run(tmp_path)
     assert finished.finished == 20
     rows = table(tmp_path)
@@ -57,7 +47,7 @@ def test_a_run_reaches_its_number_with_baselines_first(tmp_path: Path) -> None:
     assert len({r[2] for r in rows}) == 20
 
 
-def test_the_same_command_continues_to_the_same_table(tmp_path: Path) -> None:
+def test_the_same_command_continues_to_the_same_table(tmp_path: Path, run: Any, table: Any) -> None:
     run(tmp_path / "whole", evaluations=30)
     for count in (3, 7, 18, 30):
         run(tmp_path / "parts", evaluations=count)
@@ -71,46 +61,17 @@ class Crash(BaseException):
 
 @pytest.mark.parametrize("strategy", ["nsga2", "random"])
 def test_a_crash_at_any_write_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+    tmp_path: Path, cut_driver: Any, run: Any, table: Any, strategy: str
 ) -> None:
-    """Cut the driver before and after every single write to the log, resuming each time."""
     run(tmp_path / "whole", evaluations=14, strategy=strategy)
-    expected = table(tmp_path / "whole")
-    from optuna.storages import RDBStorage
-
-    writes = 0
-    limit = 0
-
-    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal writes
-            writes += 1
-            if writes == limit:
-                raise Crash
-            done = original(*args, **kwargs)
-            writes += 1
-            if writes == limit:
-                raise Crash
-            return done
-
-        return call
-
-    for name in ("_create_new_trial", "set_trial_user_attr", "set_trial_state_values"):
-        monkeypatch.setattr(RDBStorage, name, counted(getattr(RDBStorage, name)))
-    crashes = 0
-    while True:
-        writes, limit = 0, 1 + (crashes * 5) % 9
-        try:
-            run(tmp_path / "cut", evaluations=14, strategy=strategy)
-            break
-        except Crash:
-            crashes += 1
-            assert crashes < 500
-    assert crashes > 14
-    assert table(tmp_path / "cut") == expected
+    cuts = cut_driver(lambda: run(tmp_path / "cut", evaluations=14, strategy=strategy))
+    assert cuts > 14
+    assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 
-def test_resume_needs_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_needs_no_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any, table: Any
+) -> None:
     run(tmp_path / "whole", evaluations=16, seed=5)
     original = StudyLog.finish
 
@@ -130,7 +91,7 @@ def test_resume_needs_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             resume(Request("toy", "", studies_dir=tmp_path / "cut"), progress)
 
 
-def test_a_second_strategy_is_a_second_run_and_copies(tmp_path: Path) -> None:
+def test_a_second_strategy_is_a_second_run_and_copies(tmp_path: Path, run: Any, table: Any) -> None:
     run(tmp_path)
     before = table(tmp_path)
     run(tmp_path, strategy="random", evaluations=10)
@@ -149,14 +110,14 @@ def test_a_second_strategy_is_a_second_run_and_copies(tmp_path: Path) -> None:
     assert len({t.key for t in results.front()}) == len(results.front())
 
 
-def test_another_seed_is_another_run(tmp_path: Path) -> None:
+def test_another_seed_is_another_run(tmp_path: Path, run: Any) -> None:
     assert run(tmp_path, seed=0).run.ordinal == 0
     assert run(tmp_path, seed=1).run.ordinal == 1
     assert run(tmp_path, seed=0, evaluations=25).run.ordinal == 0
 
 
 def test_failures_are_recorded_and_the_search_goes_on(
-    tmp_path: Path, study_file: Callable[..., Path]
+    tmp_path: Path, study_file: Callable[..., Path], run: Any
 ) -> None:
     (tmp_path / "flaky.py").write_text(
         "from hqsearch.evaluators.toy import Toy\n"
@@ -183,7 +144,7 @@ def test_failures_are_recorded_and_the_search_goes_on(
     assert all(t.choices["stem"] != "2l" for t in front)
 
 
-def test_budgets_hold_for_all_but_baselines(tmp_path: Path) -> None:
+def test_budgets_hold_for_all_but_baselines(tmp_path: Path, run: Any) -> None:
     run(tmp_path, evaluations=30, overrides={"constraints.energy": "<= 0.1 fp32"})
     reader = LogReader(storage_url(None, tmp_path / "toy"), "toy")
     limit = reader.runs()[0].budgets[0].limit
@@ -200,7 +161,7 @@ def test_budgets_hold_for_all_but_baselines(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_refused_with_the_difference(
-    tmp_path: Path, study_file: Callable[..., Path]
+    tmp_path: Path, study_file: Callable[..., Path], run: Any, table: Any
 ) -> None:
     path = study_file()
     run(tmp_path / "s", str(path))
@@ -247,14 +208,14 @@ def test_other_settings_are_refused_with_the_difference(
     ],
 )
 def test_bad_input_creates_nothing(
-    tmp_path: Path, asked: dict[str, Any], error: type[Exception], told: str
+    tmp_path: Path, asked: dict[str, Any], error: type[Exception], told: str, run: Any
 ) -> None:
     with pytest.raises(error, match=told):
         run(tmp_path / "s", **asked)
     assert not list((tmp_path / "s").glob("**/study.db"))
 
 
-def test_a_foreign_file_in_place_of_the_log_is_kept(tmp_path: Path) -> None:
+def test_a_foreign_file_in_place_of_the_log_is_kept(tmp_path: Path, run: Any) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "study.db").write_text("not a database at all")
     with pytest.raises(StorageError, match="is not a database"):
@@ -262,7 +223,9 @@ def test_a_foreign_file_in_place_of_the_log_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "toy" / "study.db").read_text() == "not a database at all"
 
 
-def test_a_small_space_ends_when_exhausted(tmp_path: Path, study_file: Callable[..., Path]) -> None:
+def test_a_small_space_ends_when_exhausted(
+    tmp_path: Path, study_file: Callable[..., Path], run: Any, table: Any
+) -> None:
     (tmp_path / "tiny.toml").write_text(
         'choices = ["2u", "4u"]\n[[layers]]\nmatch = "*"\npin = "4u"\n'
         '[[layers]]\nmatch = "block.*"\nchoices = ["2u", "4u"]\n'
@@ -276,7 +239,7 @@ def test_a_small_space_ends_when_exhausted(tmp_path: Path, study_file: Callable[
 
 
 def test_a_full_disk_stops_cleanly_and_resumes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any, table: Any
 ) -> None:
     """SQLite itself reports a full disk, by a limit on the database's pages."""
     run(tmp_path / "whole", evaluations=60)
@@ -299,7 +262,7 @@ def test_a_full_disk_stops_cleanly_and_resumes(
 
 
 def test_a_budget_on_what_is_no_objective_holds_on_the_front(
-    tmp_path: Path, study_file: Callable[..., Path]
+    tmp_path: Path, study_file: Callable[..., Path], run: Any
 ) -> None:
     path = study_file()
     text = path.read_text().replace('[[objective]]\nname = "energy"\n', "")
@@ -318,7 +281,7 @@ def test_a_budget_on_what_is_no_objective_holds_on_the_front(
 
 
 def test_an_edited_evaluator_is_another_study(
-    tmp_path: Path, study_file: Callable[..., Path]
+    tmp_path: Path, study_file: Callable[..., Path], run: Any
 ) -> None:
     (tmp_path / "mine.py").write_text(
         "from hqsearch.evaluators.toy import Toy\nclass Mine(Toy): pass\n"
@@ -332,7 +295,11 @@ def test_an_edited_evaluator_is_another_study(
 
 
 def test_a_result_file_of_another_study_is_not_taken_over(
-    tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    study_file: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    run: Any,
+    table: Any,
 ) -> None:
     (tmp_path / "dear.py").write_text(
         "from hqsearch.evaluators.toy import Toy\nclass Dear(Toy):\n    costly = True\n"
@@ -360,7 +327,7 @@ def test_a_result_file_of_another_study_is_not_taken_over(
 
 
 def test_an_exhausted_run_does_not_hide_an_interrupted_one(
-    tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, run: Any
 ) -> None:
     (tmp_path / "tiny.toml").write_text(
         'choices = ["2u", "4u"]\n[[layers]]\nmatch = "*"\npin = "4u"\n'
@@ -384,7 +351,9 @@ def test_an_exhausted_run_does_not_hide_an_interrupted_one(
     assert (done.run.strategy, done.finished) == ("nsga2", 10)
 
 
-def test_steady_state_goes_on_where_pymoo_finds_nothing_new(tmp_path: Path) -> None:
+def test_steady_state_goes_on_where_pymoo_finds_nothing_new(
+    tmp_path: Path, run: Any, table: Any
+) -> None:
     """A budget that leaves few candidates: every one is proposed once, then the run ends."""
     overrides = {"strategy.nsga2.mode": "steady", "constraints.storage": "<= 194.83 KiB"}
     finished = run(tmp_path, seed=3, evaluations=300, overrides=overrides)

@@ -28,16 +28,17 @@ class Task:
     """A piece of work for an executor.
 
     Attributes:
-        number: the trial it belongs to; negative for preparations.
+        number: the trial it belongs to; negative for preparations and a strategy's own tasks.
         kind: what the worker does with the payload.
-        payload: JSON-able; for ``evaluate`` the candidate's ``key``, and ``budget``.
+        payload: JSON-able; for ``evaluate`` the candidate's ``key``, and ``budget``; for
+            ``strategy`` the ``kind``, ``payload`` and ``folder`` (in the study's) of the task.
         seed: of everything random in it; retries use the same.
         resources: what it needs.
         result_file: where the worker leaves the outcome before returning it.
     """
 
     number: int
-    kind: Literal["prepare", "evaluate"]
+    kind: Literal["prepare", "evaluate", "strategy"]
     payload: dict[str, Any]
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
@@ -65,6 +66,13 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
     try:
         if task.kind == "prepare":
             details = evaluator.prepare_task(task.payload)
+        elif task.kind == "strategy":
+            folder = evaluator.setup.folder / task.payload["folder"]
+            folder.mkdir(parents=True, exist_ok=True)
+            details = evaluator.strategy_task(
+                task.payload["kind"], task.payload["payload"], task.seed, folder
+            )
+            details = json.loads(json.dumps(details, allow_nan=False))
         else:
             evaluation = evaluator.evaluate(
                 Candidate.from_key(task.payload["key"]), task.seed, task.payload.get("budget")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -77,6 +79,23 @@ class LiveProgress:
             table = front_table(front[:SHOWN], search.plan.objectives, title)
             self._live.update(Group(table, self._progress))
         self._advance("evaluations", finished, search.plan.evaluations, note)
+        self._tasks_changed(search)
+
+    def _tasks_changed(self, search: Search) -> None:
+        """The strategy's own tasks: how many have ended, and how far those running are."""
+        if not search.tasks:
+            return
+        done = 0.0
+        labels = []
+        for task in search.tasks:
+            if task.finished:
+                done += 1.0
+                continue
+            part = _progress_of(search.plan.results_folder.parent / task.folder)
+            done += part
+            labels.append(f"{task.label} {100 * part:.0f} %".strip())
+        kinds = " and ".join(sorted({t.kind for t in search.tasks}))
+        self._advance(f"{kinds} tasks", done, len(search.tasks), ", ".join(labels))
 
     def _time_left(self, search: Search, finished: int) -> str:
         done = finished - (self._finished_at_start or 0)
@@ -86,7 +105,7 @@ class LiveProgress:
         seconds = (time.monotonic() - self._started) / done * remaining
         return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
-    def _advance(self, label: str, done: int, total: int, note: str) -> None:
+    def _advance(self, label: str, done: float, total: int, note: str) -> None:
         if self._live is not None:
             if label not in self._tasks:
                 self._tasks[label] = self._progress.add_task(label, total=total, note=note)
@@ -103,4 +122,13 @@ class LiveProgress:
             if done >= total and last is not None and last < 0:
                 return
             self._told[label] = -1.0 if done >= total else now
-            self.console.print(f"{label}: {done}/{total} {note}".rstrip(), highlight=False)
+            self.console.print(f"{label}: {done:.0f}/{total} {note}".rstrip(), highlight=False)
+
+
+def _progress_of(folder: Path) -> float:
+    """How much of a task is done, 0 to 1, by the file that it keeps."""
+    try:
+        told = json.loads((folder / "progress.json").read_text())
+        return min(1.0, float(told["done"]) / float(told["total"]))
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return 0.0

@@ -35,7 +35,14 @@ from hqsearch.store.database import (
     translated,
     tune_sqlite,
 )
-from hqsearch.store.records import FINISHED, Outcome, Proposal, RunRecord, TrialRecord
+from hqsearch.store.records import (
+    FINISHED,
+    Outcome,
+    Proposal,
+    RunRecord,
+    TaskRecord,
+    TrialRecord,
+)
 from hqsearch.store.server_lock import advisory_key
 
 if TYPE_CHECKING:
@@ -98,6 +105,11 @@ class LogReader:
         """The study's runs, in order."""
         found = [v for k, v in self.attributes().items() if k.startswith("run:")]
         return sorted((RunRecord.from_json(v) for v in found), key=lambda r: r.ordinal)
+
+    def tasks(self) -> list[TaskRecord]:
+        """The strategies' own tasks, in the order of runs and proposals."""
+        found = [v for k, v in self.attributes().items() if k.startswith("task:")]
+        return sorted((TaskRecord.from_json(v) for v in found), key=lambda t: (t.run, t.index))
 
     def trials(self, start: int = 0) -> list[TrialRecord]:
         """Trials from number ``start`` on, in order."""
@@ -198,6 +210,10 @@ class StudyLog(LogReader):
 
     def add_run(self, run: RunRecord) -> None:
         self.set_attribute(f"run:{run.ordinal}", run.as_json())
+
+    def put_task(self, task: TaskRecord) -> None:
+        """Write a strategy's own task, before it starts and when it has ended."""
+        self.set_attribute(f"task:{task.run}:{task.index}", task.as_json())
 
     def create(self, proposal: Proposal) -> TrialRecord:
         """Log a proposal as a RUNNING trial: one transaction."""

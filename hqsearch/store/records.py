@@ -35,6 +35,8 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     exhausted: bool = False
     """Everything there is to propose was proposed; there is nothing to resume."""
+    unfinished: tuple[int, ...] = ()
+    """Trials of earlier runs that were not finished when this one began: not in its history."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,7 +44,55 @@ class RunRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         budgets = tuple(Budget(**b) for b in data["budgets"])
-        return cls(**{**data, "budgets": budgets, "notes": tuple(data["notes"])})
+        lists = {"notes": tuple(data["notes"]), "unfinished": tuple(data.get("unfinished", ()))}
+        return cls(**{**data, **lists, "budgets": budgets})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """What the log holds of a strategy's own task (a supernet training, a scoring pass).
+
+    ``index`` counts the run's tasks; ``slot`` is the number of trials proposed before it and
+    ``seen`` the number of results observed, which is what replay needs; ``order`` is its place
+    in the run's results, trials included.
+    """
+
+    run: int
+    index: int
+    slot: int
+    seen: int
+    kind: str
+    payload: dict[str, Any]
+    label: str
+    seed: int
+    state: str = "RUNNING"
+    order: int = -1
+    seconds: float = 0.0
+    failure: str = ""
+    reason: str = ""
+    attempts: int = 1
+    details: dict[str, Any] | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    @property
+    def number(self) -> int:
+        """What executors know it by; trials have the numbers from 0, -1 is a preparation."""
+        return -2 - self.index
+
+    @property
+    def folder(self) -> str:
+        """Of its checkpoints and artifacts, in the study's."""
+        return f"tasks/{self.run}-{self.index}"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TaskRecord:
+        return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)

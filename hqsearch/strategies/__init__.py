@@ -13,6 +13,8 @@ from hqsearch.strategies.base import (
     Signal,
     Strategy,
     StrategyOptions,
+    StrategyTask,
+    TaskResult,
 )
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Signal",
     "Strategy",
     "StrategyOptions",
+    "StrategyTask",
+    "TaskResult",
     "strategy_class",
     "strategy_names",
 ]

@@ -8,8 +8,8 @@ log, so nothing is pickled. All randomness comes from generators seeded by (seed
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -37,6 +37,34 @@ class Signal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyTask:
+    """Work of a strategy's own that the executor runs: a supernet training, a scoring pass.
+
+    Attributes:
+        kind: what :meth:`hqsearch.evaluator.Evaluator.strategy_task` is asked to do.
+        payload: its input, JSON-able.
+        label: what it is for, for people: ``energy <= 0.3 fp32``.
+    """
+
+    kind: str
+    payload: dict[str, Any]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What became of a strategy's own task. ``details`` is None where it failed.
+
+    ``index`` is its place among the tasks of the run, from 0.
+    """
+
+    index: int
+    task: StrategyTask
+    details: dict[str, Any] | None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What became of one proposal. ``values`` is None where it failed.
 
@@ -49,6 +77,8 @@ class Result:
     values: tuple[float, ...] | None
     violation: float = 0.0
     """Sum of relative excesses over the budgets, on measured values; 0 is feasible."""
+    strategy: str = ""
+    """Which strategy's run it comes from."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +92,9 @@ class Problem:
         metrics: the columns of ``cheap``.
         budgets: hard limits, with repair.
         baselines: the candidates that the engine evaluates first, outside the strategy.
-        history: results of the study's earlier runs, oldest first.
+        history: results of the study's earlier runs that were finished when this one began,
+            oldest first.
+        reference: cheap metrics of the network with every layer in fp32.
     """
 
     space: Space
@@ -72,6 +104,7 @@ class Problem:
     budgets: Budgets
     baselines: tuple[Candidate, ...] = ()
     history: tuple[Result, ...] = ()
+    reference: Mapping[str, float] = field(default_factory=dict)
 
     def costs(self, results: Sequence[Result]) -> Floats:
         """Results as costs ``[n, m]``, every column minimized; NaN where one failed."""
@@ -90,17 +123,27 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     Options: ClassVar[type[StrategyOptions]] = StrategyOptions
+    #: Kinds of tasks of its own; an evaluator that lacks one is refused at the start.
+    tasks_needed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         self.problem, self.options, self.seed = problem, options, seed
 
     @abstractmethod
-    def next(self) -> Candidate | Signal:
-        """The next candidate to evaluate, or why there is none."""
+    def next(self) -> Candidate | StrategyTask | Signal:
+        """The next candidate to evaluate, a task of the strategy's own, or why there is none."""
 
     @abstractmethod
     def observe(self, result: Result) -> None:
         """Learn what became of a candidate."""
+
+    def observe_task(self, result: TaskResult) -> None:
+        """Learn what became of a task of its own."""
+        raise NotImplementedError(f"{self.name} asks for no tasks of its own")
+
+    def origin(self, candidate: Candidate) -> str:
+        """Where the candidate just proposed comes from; logged with its trial."""
+        return ""
 
     def notes(self) -> list[str]:
         """What the user should know before a run of this strategy."""
