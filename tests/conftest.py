@@ -18,6 +18,10 @@ from hqsearch.report.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", default=4, type=int, help="kills per test in test_kills.py")
+
+
 @pytest.fixture
 def recordings() -> Path:
     """The folder of real recordings that HQSEARCH_DATA names."""
