@@ -12,8 +12,8 @@ class Executor(ABC):
     """Runs tasks.
 
     Guarantees: every submitted task is returned exactly once by :meth:`next_finished`; a
-    worker that dies, a lost node or a time limit is retried up to ``retries`` times with the
-    same seed and then returned as failed; an exception in a task is not retried.
+    worker that dies, a lost node or object, or a time limit is retried up to ``retries`` times
+    with the same seed and then returned as failed; an exception in a task is not retried.
     """
 
     #: How many evaluations are worth having in flight.

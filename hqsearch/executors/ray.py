@@ -3,32 +3,56 @@
 Plain tasks, not Ray Tune: 20 trivial evaluations take 1 s instead of 30 s, and resuming
 must not lean on ``Tuner.restore``. Ray's own retries are off, for its default silently runs
 a crashing task four times; retries are counted here.
+
+On a cluster, no node needs to see the study's folder: one that does not is sent what it
+lacks, once, before the evaluations that asked for it (:mod:`hqsearch.executors.shipping`).
+Preparations and strategies' own tasks run on the driver's node if it has what they need,
+else what they make is sent back.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    NodeDiedError,
-    OutOfMemoryError,
-    RayTaskError,
-    TaskCancelledError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqsearch.errors import DeviceError, HqsearchError, RunFailed
 from hqsearch.evaluator import Resources, Setup
 from hqsearch.executors.base import Executor
-from hqsearch.executors.task import Task, TaskOutcome, evaluator_for, perform, setup_as_json
+from hqsearch.executors.cluster import GIB, capacity, check_fits, check_reachable, nodes, room
+from hqsearch.executors.ray_worker import Reply, forget, keep, perform_task
+from hqsearch.executors.shipping import Packer, Shipment
+from hqsearch.executors.task import Task, TaskOutcome, leave_result, setup_as_json
 
-GIB = 1024**3
+#: Seconds between two looks at how large the cluster is.
+_LOOK_EVERY = 5.0
+#: Seconds that nodes get to tidy up at the end.
+_PATIENCE = 5.0
+
+
+@dataclass
+class _Running:
+    task: Task
+    attempt: int
+    started: float
+    late: bool = False
+
+
+@dataclass
+class _Delivery:
+    """Contents on their way to a node, and the tasks that wait for them there."""
+
+    node: str
+    chunks: dict[str, list[Any]]
+    waiting: list[_Running] = field(default_factory=list)
 
 
 class RayExecutor(Executor):
@@ -37,7 +61,7 @@ class RayExecutor(Executor):
     def __init__(
         self,
         setup: Setup,
-        workers: int,
+        workers: int | None,
         needs: list[Resources],
         retries: int,
         time_limit: float | None,
@@ -47,139 +71,265 @@ class RayExecutor(Executor):
 
         Args:
             setup: what workers make their evaluator from.
-            workers: evaluations in flight.
-            needs: resources of every kind of task, refused now if no node can give them.
+            workers: evaluations in flight; None: as many as fit on the cluster, which is
+                looked at again and again, so that nodes may join and leave.
+            needs: resources of every kind of task, an evaluation's first; refused now if no
+                node can give them.
             retries: how often a task is run again after its worker died or ran out of time.
-            time_limit: seconds an evaluation may take, counted from its submission.
+            time_limit: seconds an evaluation may take, counted from its submission: waiting
+                for a free worker counts, waiting for the study's data to be shipped does not.
             address: an existing cluster's address.
+
+        Raises:
+            DeviceError: no such cluster, or no node with the resources.
         """
-        self.capacity = workers
         self._retries, self._time_limit = retries, time_limit
-        self._running: dict[Any, tuple[Task, int, float]] = {}
-        self._timed_out: set[Any] = set()
-        most = max([n.cpus for n in needs] + [1.0])
-        cpus = max(os.cpu_count() or 1, round(workers * needs[0].cpus), round(most))
-        options: dict[str, Any] = {"address": address}
-        if address is not None:
-            _check_reachable(address)
-        else:
-            options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-            if not any(n.gpus for n in needs):
-                options["num_gpus"] = 0
-            # Frames are memory-mapped and results are small: the object store stays tiny.
-            options["object_store_memory"] = 128 * 1024**2
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        self._evaluation, self._workers = needs[0], workers
+        self._running: dict[Any, _Running] = {}
+        self._deliveries: dict[Any, _Delivery] = {}
+        self._delivered: dict[tuple[str, str], float] = {}
+        self._rungs: dict[int, str] = {}
+        self._fitting = set(needs)
+        self._early: deque[tuple[Task, TaskOutcome]] = deque()
+        self._packer: Packer | None = None
+        self._shipments: dict[bool, tuple[Shipment, Any]] = {}
+        self._shipped: list[Shipment] = []
+        _connect(address, workers or 1, needs)
         try:
-            ray.init(
-                **options, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False
-            )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            where = f"the Ray cluster at {address}" if address else "Ray"
-            raise DeviceError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
-        try:
-            for need in needs:
-                _check_fits(need)
-        except DeviceError:
+            check_fits(needs)
+            if address is None:
+                self._bare = ray.put(Shipment(setup_as_json(setup)))
+            else:
+                self._packer = Packer(setup)
+                self._bare = ray.put(self._packer.bare)
+            self._home = ray.get_runtime_context().get_node_id()
+        except BaseException:
             ray.shutdown()
             raise
-        self._setup = ray.put(setup_as_json(setup))
+        self._look_at = 0.0
+        self._look()
 
     def submit(self, task: Task) -> None:
+        if task.resources not in self._fitting:
+            check_fits([task.resources])
+            self._fitting.add(task.resources)
         self._start(task, 1)
+
+    def next_finished(self, timeout: float) -> tuple[Task, TaskOutcome] | None:
+        return self._early.popleft() if self._early else self._next(timeout)
+
+    def _next(self, timeout: float) -> tuple[Task, TaskOutcome] | None:
+        self._look()
+        pending = [*self._running, *self._deliveries]
+        if not pending:
+            return None
+        done, _ = ray.wait(pending, num_returns=1, timeout=timeout)
+        self._cancel_late()
+        if not done:
+            return None
+        if done[0] in self._deliveries:
+            self._arrived(done[0])
+            return None
+        running = self._running.pop(done[0])
+        task, attempt = running.task, running.attempt
+        try:
+            return self._answered(running, ray.get(done[0]))
+        except RayTaskError as error:
+            _check_imports(error)
+            if isinstance(error.cause, RayError):  # what it was given was lost on the way
+                return self._lost(running, error.cause)
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            if isinstance(cause, HqsearchError | OSError) or task.kind == "prepare":
+                raise cause from None
+            return task, TaskOutcome(failure="exception", reason=str(cause), attempts=attempt)
+        except RayError as error:
+            # A dead worker, a lost node or object, out of memory, cancelled for being late.
+            return self._lost(running, error)
+
+    def run(self, task: Task) -> TaskOutcome:
+        self.submit(task)
+        while True:
+            finished = self._next(0.5)
+            if finished is not None:
+                self._early.append(finished)
+            for early in self._early:
+                if early[0] is task:
+                    self._early.remove(early)
+                    if early[1].failure:
+                        what = f"{early[1].failure}: {early[1].reason}"
+                        raise RunFailed(f"preparation failed: {what}")
+                    return early[1]
+
+    def close(self) -> None:
+        try:
+            if self._packer is not None and ray.is_initialized():
+                self._tidy()
+        finally:
+            ray.shutdown()
+            if self._packer is not None:
+                self._packer.close()
 
     def _start(self, task: Task, attempt: int) -> None:
         need = task.resources
         options: dict[str, Any] = {"num_cpus": need.cpus, "num_gpus": need.gpus, "max_retries": 0}
         if need.memory_gib:
             options["memory"] = int(need.memory_gib * GIB)
-        reference = _perform.options(**options).remote(self._setup, task)
-        self._running[reference] = (task, attempt, time.monotonic())
+        if self._packer is not None:
+            options["scheduling_strategy"] = self._preferred(task)
+        shipment = self._shipments.get(task.kind == "strategy")
+        reference = perform_task.options(**options).remote(
+            shipment[1] if shipment else self._bare, task
+        )
+        self._running[reference] = _Running(task, attempt, time.monotonic())
 
-    def next_finished(self, timeout: float) -> tuple[Task, TaskOutcome] | None:
-        if not self._running:
+    def _preferred(self, task: Task) -> Any:
+        """Where a task should run: what leaves files at home, a rung where its checkpoint is."""
+        if task.kind != "evaluate":
+            at_home = room(nodes().get(self._home, {}), task.resources) > 0
+            return _pinned(self._home) if at_home else "DEFAULT"
+        last = self._rungs.get(task.number) if "checkpoint" in task.payload else None
+        if last is None:
+            return "DEFAULT"
+        return NodeAffinitySchedulingStrategy(last, soft=True, _spill_on_unavailable=True)
+
+    def _lost(self, running: _Running, error: RayError) -> tuple[Task, TaskOutcome] | None:
+        """Run a task again whose worker was lost, or say that this was once too often."""
+        if running.attempt <= self._retries:
+            self._start(running.task, running.attempt + 1)
             return None
-        done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout)
-        self._cancel_late()
-        if not done:
+        failure = "time-limit" if running.late else "died"
+        late = f"took longer than {self._time_limit:g} s" if running.late else ""
+        reason = late or _first_line(error)
+        return running.task, TaskOutcome(failure=failure, reason=reason, attempts=running.attempt)
+
+    def _answered(self, running: _Running, reply: Reply) -> tuple[Task, TaskOutcome] | None:
+        task = running.task
+        if "checkpoint" in task.payload:
+            self._rungs[task.number] = reply.node
+        if reply.outcome is None:
+            self._deliver(running, reply)
             return None
-        reference = done[0]
-        task, attempt, _ = self._running.pop(reference)
+        assert self._packer is not None or not reply.remote
+        if self._packer is not None and reply.files:
+            self._packer.take(reply.files)
+        outcome = replace(reply.outcome, attempts=running.attempt)
+        if reply.remote:
+            leave_result(task, reply.outcome)
+        if task.kind != "evaluate":
+            self._shipments.clear()  # it made something that evaluations may need
+        return task, outcome
+
+    def _deliver(self, running: _Running, reply: Reply) -> None:
+        """A task's node lacks what it needs: send that, then start the task again."""
+        assert self._packer is not None
+        tasks = running.task.kind == "strategy"
+        if tasks not in self._shipments:
+            shipment = self._packer.pack(tasks)
+            self._shipped.append(shipment)
+            self._shipments[tasks] = (shipment, ray.put(shipment))
+        for delivery in self._deliveries.values():
+            if delivery.node == reply.node and set(reply.lacking) <= set(delivery.chunks):
+                delivery.waiting.append(running)
+                return
+        # What arrived after this task had looked is there now.
+        lacking = tuple(
+            d for d in reply.lacking if self._delivered.get((reply.node, d), -1.0) < running.started
+        )
+        if not lacking:
+            self._start(running.task, running.attempt)
+            return
+        # Other nodes may be getting the same: read and put it once for all of them.
+        known = {d: c for delivery in self._deliveries.values() for d, c in delivery.chunks.items()}
+        chunks = {
+            d: known.get(d) or [ray.put(chunk) for chunk in self._packer.chunks(d)] for d in lacking
+        }
+        # Without a share of its CPUs, so that it need not wait for a task to finish.
+        reference = keep.options(
+            num_cpus=0, max_retries=0, scheduling_strategy=_pinned(reply.node)
+        ).remote(list(chunks.items()))
+        self._deliveries[reference] = _Delivery(reply.node, chunks, [running])
+
+    def _arrived(self, reference: Any) -> None:
+        delivery = self._deliveries.pop(reference)
         try:
-            return task, replace(ray.get(reference), attempts=attempt)
-        except RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            if isinstance(cause, HqsearchError | OSError) or task.kind == "prepare":
-                raise cause from None
-            return task, TaskOutcome(failure="exception", reason=str(cause), attempts=attempt)
-        except (WorkerCrashedError, NodeDiedError, OutOfMemoryError, TaskCancelledError) as error:
-            late = reference in self._timed_out
-            self._timed_out.discard(reference)
-            if attempt <= self._retries:
-                self._start(task, attempt + 1)
-                return None
-            failure = "time-limit" if late else "died"
-            reason = f"took longer than {self._time_limit:g} s" if late else _first_line(error)
-            return task, TaskOutcome(failure=failure, reason=reason, attempts=attempt)
+            ray.get(reference)
+        except RayError as error:
+            if isinstance(error, RayTaskError) and not isinstance(error.cause, RayError):
+                raise (error.cause if isinstance(error.cause, HqsearchError) else error) from None
+            # The node is gone, and the tasks with it.
+            lost = [self._lost(running, error) for running in delivery.waiting]
+            self._early.extend(finished for finished in lost if finished is not None)
+            return
+        now = time.monotonic()
+        self._delivered.update({(delivery.node, d): now for d in delivery.chunks})
+        for running in delivery.waiting:
+            self._start(running.task, running.attempt)
+
+    def _look(self) -> None:
+        if time.monotonic() < self._look_at:
+            return
+        self.capacity = self._workers or capacity(self._evaluation)
+        self._look_at = time.monotonic() + _LOOK_EVERY
 
     def _cancel_late(self) -> None:
         if self._time_limit is None:
             return
         now = time.monotonic()
-        for reference, (task, _, started) in self._running.items():
-            late = task.kind == "evaluate" and now - started > self._time_limit
-            if late and reference not in self._timed_out:
-                self._timed_out.add(reference)
+        for reference, running in self._running.items():
+            late = running.task.kind == "evaluate" and now - running.started > self._time_limit
+            if late and not running.late:
+                running.late = True
                 ray.cancel(reference, force=True)
 
-    def run(self, task: Task) -> TaskOutcome:
-        self.submit(task)
-        while True:
-            finished = self.next_finished(0.5)
-            if finished is not None:
-                outcome = finished[1]
-                if outcome.failure:
-                    raise RunFailed(f"preparation failed: {outcome.failure}: {outcome.reason}")
-                return outcome
-
-    def close(self) -> None:
-        ray.shutdown()
-
-
-@ray.remote
-def _perform(setup_text: str, task: Task) -> TaskOutcome:
-    return perform(evaluator_for(setup_text), task)
+    def _tidy(self) -> None:
+        """Let the nodes remove this driver's folders; what was shipped stays in their caches."""
+        for reference in self._running:
+            ray.cancel(reference, force=True)
+        served = {node for node, _ in self._delivered} & set(nodes())
+        tidied = [
+            forget.options(num_cpus=0, max_retries=0, scheduling_strategy=_pinned(node)).remote(
+                self._shipped
+            )
+            for node in served
+        ]
+        if tidied:
+            ray.wait(tidied, num_returns=len(tidied), timeout=_PATIENCE)
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself keeps trying an address that nobody answers for minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        return  # "auto" and the like: Ray says at once whether it finds a cluster
+def _connect(address: str | None, workers: int, needs: Iterable[Resources]) -> None:
+    needs = list(needs)
+    options: dict[str, Any] = {"address": address}
+    if address is not None:
+        check_reachable(address)
+    else:
+        most = max([n.cpus for n in needs] + [1.0])
+        cpus = max(os.cpu_count() or 1, round(workers * needs[0].cpus), round(most))
+        options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        if not any(n.gpus for n in needs):
+            options["num_gpus"] = 0
+        # Frames are memory-mapped and results are small: the object store stays tiny.
+        options["object_store_memory"] = 128 * 1024**2
+    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
+        ray.init(
+            **options, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f"the Ray cluster at {address}" if address else "Ray"
+        raise DeviceError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def _pinned(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def _check_imports(error: RayTaskError) -> None:
+    """A node without hqsearch would fail every evaluation that it is given."""
+    if "No module named 'hqsearch" in str(error):
         raise DeviceError(
-            f"the Ray cluster at {address} cannot be used: {error.strerror or error}"
+            "a node of the Ray cluster has no hqsearch (of this version): install the same "
+            "version on every node"
         ) from None
-
-
-def _check_fits(need: Resources) -> None:
-    """A request that no node can satisfy would wait for ever."""
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
-    for node in nodes:
-        enough_memory = node.get("memory", 0.0) >= (need.memory_gib or 0.0) * GIB
-        if (
-            node.get("CPU", 0.0) >= need.cpus
-            and node.get("GPU", 0.0) >= need.gpus
-            and enough_memory
-        ):
-            return
-    wanted = f"{need.cpus:g} CPUs, {need.gpus:g} GPUs"
-    if need.memory_gib:
-        wanted += f", {need.memory_gib:g} GiB memory"
-    largest: dict[str, float] = max(nodes, key=lambda n: n.get("CPU", 0.0), default={})
-    has = f"{largest.get('CPU', 0):g} CPUs, {largest.get('GPU', 0):g} GPUs"
-    raise DeviceError(f"a task needs {wanted}, and no node has that (the largest has {has})")
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Any, Literal
 
 from hqsearch.candidate import Candidate
 from hqsearch.definition import StudyDefinition
-from hqsearch.errors import HqsearchError
-from hqsearch.evaluator import Evaluator, Resources, Setup
+from hqsearch.errors import HqsearchError, RunFailed
+from hqsearch.evaluator import Evaluation, Evaluator, Resources, Setup
 from hqsearch.registry import make_evaluator
 
 
@@ -30,7 +31,9 @@ class Task:
     Attributes:
         number: the trial it belongs to; negative for preparations and a strategy's own tasks.
         kind: what the worker does with the payload.
-        payload: JSON-able; for ``evaluate`` the candidate's ``key``, and ``budget``; for
+        payload: JSON-able; for ``evaluate`` the candidate's ``key``, and with early
+            stopping ``budget`` and ``checkpoint`` (a folder in the study's), or for a
+            replicate ``confirm``, whose ``epochs`` may be None; for
             ``strategy`` the ``kind``, ``payload`` and ``folder`` (in the study's) of the task.
         seed: of everything random in it; retries use the same.
         resources: what it needs.
@@ -74,9 +77,7 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
             )
             details = json.loads(json.dumps(details, allow_nan=False))
         else:
-            evaluation = evaluator.evaluate(
-                Candidate.from_key(task.payload["key"]), task.seed, task.payload.get("budget")
-            )
+            evaluation = _evaluate(evaluator, task)
             # As plain JSON values: an evaluator may well return numpy's.
             values = {str(name): float(value) for name, value in evaluation.values.items()}
             details = json.loads(json.dumps(evaluation.details, allow_nan=False))
@@ -97,9 +98,35 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
     seconds = time.perf_counter() - wall
     details.setdefault("cpu_seconds", round(time.process_time() - cpu, 3))
     outcome = TaskOutcome({} if failure else values, details, failure, reason, seconds)
+    leave_result(task, outcome)
+    return outcome
+
+
+def _evaluate(evaluator: Evaluator, task: Task) -> Evaluation:
+    """One evaluation, or its way to the next rung; from its checkpoint, where there is one.
+
+    A checkpoint is a shortcut: without it, or with a damaged one, the way is only longer.
+    """
+    candidate, budget = Candidate.from_key(task.payload["key"]), task.payload.get("budget")
+    if "confirm" in task.payload:
+        return evaluator.confirm(candidate, task.seed, task.payload["confirm"]["epochs"])
+    if "checkpoint" not in task.payload:
+        return evaluator.evaluate(candidate, task.seed, budget)
+    folder = evaluator.setup.folder / task.payload["checkpoint"]
+    if folder.is_dir():
+        try:
+            return evaluator.evaluate(
+                candidate, task.seed, budget, resume_from=folder, checkpoint=folder
+            )
+        except RunFailed:
+            shutil.rmtree(folder, ignore_errors=True)
+    return evaluator.evaluate(candidate, task.seed, budget, checkpoint=folder)
+
+
+def leave_result(task: Task, outcome: TaskOutcome) -> None:
+    """Write the outcome to the task's result file, if it has one."""
     if task.result_file is not None:
         write_atomically(task.result_file, json.dumps({"key": task.payload, **vars(outcome)}))
-    return outcome
 
 
 def read_result(path: Path, payload: dict[str, Any]) -> TaskOutcome | None:
