@@ -1,0 +1,190 @@
+"""The differentiable search after SpikeHQ (arXiv 2412.05505): one supernet per target.
+
+Every target (a cost as a fraction of fp32, or a fixed weight β) is a supernet training that the
+executor runs, several at a time; the most probable candidates of each are evaluated like all
+others. The strategy itself is thin: what a supernet is stands in :mod:`hqsearch.supernet`, what
+it trains is the evaluator's. A reconstruction: the paper publishes neither its loss nor its
+schedule, and it tunes β by hand where here a target is reached directly.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from hqsearch.candidate import Candidate
+from hqsearch.choice import FP32
+from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.strategies.base import (
+    Problem,
+    Result,
+    Signal,
+    Strategy,
+    StrategyOptions,
+    StrategyTask,
+    TaskResult,
+)
+from hqsearch.supernet.options import Positive, TrainingOptions
+
+KIND = "supernet"
+#: Digits of the targets that are made here: labels stay readable.
+DIGITS = 3
+
+
+class GumbelOptions(StrategyOptions, TrainingOptions):
+    """``[strategy.gumbel]``; how a supernet is trained is in :class:`TrainingOptions`."""
+
+    metric: str | None = None
+    """The cost that ``targets`` and ``betas`` are about; the study's first one by default."""
+    count: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Number of targets where none are given: spread evenly in ratios from the cheapest
+    assignment to the dearest one without fp32, or to the study's budget."""
+    targets: tuple[Positive, ...] = ()
+    """One supernet for each: fractions of fp32 that the cost stays under."""
+    target: dict[str, Positive] = Field(default_factory=dict)
+    """One supernet with exactly this target: metric → fraction of fp32."""
+    betas: tuple[Annotated[float, Field(ge=0.0)], ...] = ()
+    """One supernet for each: fixed weights of the cost (as a fraction of fp32) in the loss."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> GumbelOptions:
+        given = [name for name in ("targets", "target", "betas") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+        if given and "count" in self.model_fields_set:
+            raise ValueError(f"count has no effect where {given[0]} is given")
+        if self.target and self.metric is not None:
+            raise ValueError("metric has no effect where target names its metrics")
+        return self
+
+
+class Gumbel(Strategy):
+    """Asks for its supernets first, then proposes what was derived from them.
+
+    Candidates are proposed in the order of the targets, whichever supernet is done first, so
+    that the table of trials does not depend on the number of workers. A supernet that fails
+    loses its own candidates and nothing else.
+    """
+
+    name: ClassVar[str] = "gumbel"
+    Options: ClassVar[type[StrategyOptions]] = GumbelOptions
+    tasks_needed: ClassVar[frozenset[str]] = frozenset({KIND})
+
+    def __init__(self, problem: Problem, options: Any, seed: int) -> None:
+        super().__init__(problem, options, seed)
+        self._tasks = self._plan()
+        self._asked = 0
+        self._answers: dict[int, list[str]] = {}
+        self._released = 0
+        self._queue: deque[Candidate] = deque()
+        self._origins: dict[Candidate, str] = {}
+        self._seen = set(problem.baselines)
+
+    def notes(self) -> list[str]:
+        labels = ", ".join(task.label for task in self._tasks)
+        return [f"supernets: {len(self._tasks)}, one each for {labels}"]
+
+    def next(self) -> Candidate | StrategyTask | Signal:
+        if self._asked < len(self._tasks):
+            self._asked += 1
+            return self._tasks[self._asked - 1]
+        if self._queue:
+            return self._queue.popleft()
+        return Signal.WAIT if self._released < len(self._tasks) else Signal.DONE
+
+    def observe(self, result: Result) -> None:
+        """Nothing is learned from evaluations."""
+
+    def observe_task(self, result: TaskResult) -> None:
+        found = result.details["candidates"] if result.details is not None else []
+        self._answers[result.index] = [c["key"] for c in found]
+        while self._released in self._answers:
+            label = self._tasks[self._released].label
+            for key in self._answers[self._released]:
+                candidate = Candidate.from_key(key)
+                if candidate not in self._seen:
+                    self._seen.add(candidate)
+                    self._origins[candidate] = label
+                    self._queue.append(candidate)
+            self._released += 1
+
+    def origin(self, candidate: Candidate) -> str:
+        """The target of the supernet that it was derived from."""
+        return self._origins[candidate]
+
+    # What is trained
+
+    def _plan(self) -> list[StrategyTask]:
+        options = self.options
+        if options.target:
+            for metric in options.target:
+                self._require(metric)
+            return [self._task("target", options.target)]
+        metric = options.metric or self._first_cost()
+        self._require(metric)
+        if options.betas:
+            return [self._task("beta", {metric: beta}) for beta in dict.fromkeys(options.betas)]
+        return [self._task("target", {metric: t}) for t in self._targets(metric)]
+
+    def _task(self, kind: str, values: dict[str, float]) -> StrategyTask:
+        training = self.options.model_dump(mode="json", include=set(TrainingOptions.model_fields))
+        budgets = {b.metric: b.limit for b in self.problem.budgets.budgets}
+        payload = {**training, "budgets": budgets, kind: dict(values)}
+        if kind == "beta":
+            label = ", ".join(f"{m} beta {v:g}" for m, v in values.items())
+        else:
+            label = ", ".join(f"{m} <= {v:.{DIGITS}g} fp32" for m, v in values.items())
+        return StrategyTask(KIND, payload, label)
+
+    def _targets(self, metric: str) -> list[float]:
+        """Fractions of fp32, ascending: those given, or a spread; never above the budget."""
+        reference = self.problem.reference[metric]
+        limits = [b.limit for b in self.problem.budgets.budgets if b.metric == metric]
+        low, high = (bound / reference for bound in self._attainable(metric))
+        budget = min([limit / reference for limit in limits], default=np.inf)
+        if self.options.targets:
+            wanted = sorted({t for t in self.options.targets if t < budget})
+            return wanted if np.isinf(budget) else [*wanted, budget]
+        binding = budget < high
+        top = budget if binding else high
+        # Evenly in ratios, without the cheapest candidate, which is known without a search.
+        parts = self.options.count
+        spread = [low * (top / low) ** (i / parts) for i in range(1, parts + 1)]
+        rounded = [float(f"{t:.{DIGITS}g}") for t in spread]
+        wanted = [t for t in dict.fromkeys(rounded) if t >= low]
+        return [*[t for t in wanted if t < budget], budget] if binding else wanted or [high]
+
+    def _attainable(self, metric: str) -> tuple[float, float]:
+        """Least cost, and the largest of candidates without fp32.
+
+        fp32 is what the others are measured by: between the dearest codes and fp32 there is
+        accuracy to gain only where the codes are too few, and a supernet for each step of that
+        wide range would leave none for the range of the codes. Exact where a metric is a sum
+        over dimensions, as those of the cost model are.
+        """
+        space, column = self.problem.space, self.problem.metrics.index(metric)
+        ends = np.zeros((2, len(space.dimensions)), np.int64)
+        for index, dimension in enumerate(space.dimensions):
+            codes = np.zeros((len(dimension.values), len(space.dimensions)), np.int64)
+            codes[:, index] = np.arange(len(dimension.values))
+            own = self.problem.cheap(space.decode(codes))[:, column]
+            coded = np.array([v != FP32 for v in dimension.values])
+            ends[0, index] = own.argmin()
+            ends[1, index] = np.where(coded, own, -np.inf).argmax() if coded.any() else 0
+        least, most = self.problem.cheap(space.decode(ends))[:, column].tolist()
+        return least, most
+
+    def _first_cost(self) -> str:
+        for objective in self.problem.objectives:
+            if objective.name in self.problem.metrics:
+                return objective.name
+        raise DefinitionError(
+            "[strategy.gumbel]: no objective of the study is a cost; say which one with metric"
+        )
+
+    def _require(self, metric: str) -> None:
+        if metric not in self.problem.metrics:
+            raise UnknownName("cost", metric, self.problem.metrics, "[strategy.gumbel]")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from hqsearch.errors import UnknownName
+from hqsearch.supernet.targets import Gains, Target
+
+
+def settle(target: Target, steps: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    """Minimize −x0 −2·x1 under the target's costs (x0, x0 + x1) by plain steps."""
+    point = torch.full((2,), 0.5, requires_grad=True)
+    for step in range(steps):
+        costs = torch.stack([point[0], point[0] + point[1]])
+        direction = target.direction(torch.tensor([-1.0, -2.0]), costs, point)
+        with torch.no_grad():
+            point.sub_(0.05 * (1 - step / steps) * direction).clamp_(0.01, 1.0)
+    with torch.no_grad():
+        return point.detach(), torch.stack([point[0], point[0] + point[1]])
+
+
+def test_a_binding_limit_is_reached() -> None:
+    point, costs = settle(Target(("a", "b"), {"b": 0.8}, {}))
+    assert float(costs[1]) == pytest.approx(0.8, rel=0.02)
+    assert point[1] > point[0]
+
+
+def test_several_limits_hold_together() -> None:
+    _, costs = settle(Target(("a", "b"), {"a": 0.2, "b": 0.8}, {}))
+    assert float(costs[0]) <= 0.2 * 1.03
+    assert float(costs[1]) == pytest.approx(0.8, rel=0.03)
+
+
+def test_a_limit_that_binds_nobody_changes_nothing() -> None:
+    target = Target(("a", "b"), {"b": 3.0}, {})
+    point, _ = settle(target)
+    assert point.tolist() == [1.0, 1.0]
+    assert target.multipliers == {"b": 0.0}
+
+
+def test_beta_weighs_costs_in_units_of_the_loss() -> None:
+    costs = torch.tensor([0.5, 0.25], requires_grad=True)
+    penalty = Target(("a", "b"), {}, {"b": 2.0}).penalty(costs)
+    assert penalty.item() == 0.5
+    (gradient,) = torch.autograd.grad(penalty, costs)
+    assert gradient.tolist() == [0.0, 2.0]
+
+
+def test_the_scale_of_the_loss_does_not_matter() -> None:
+    directions = []
+    for scale in (1.0, 1000.0):
+        target = Target(("a",), {"a": 0.5}, {})
+        point = torch.tensor([0.7, 0.1], requires_grad=True)
+        directions.append(target.direction(scale * torch.tensor([-1.0, 0.5]), point[:1], point))
+    torch.testing.assert_close(directions[0], directions[1])
+
+
+def test_state_goes_through_json_bit_for_bit() -> None:
+    first = Target(("a", "b"), {"b": 0.8}, {"a": 0.1}, Gains(2.0, 0.3, 1.0))
+    second = Target(("a", "b"), {"b": 0.8}, {"a": 0.1}, Gains(2.0, 0.3, 1.0))
+    settle(first, 7)
+    second.load_state(json.loads(json.dumps(first.state())))
+    assert settle(first, 7)[0].tolist() == settle(second, 7)[0].tolist()
+    assert first.multipliers == second.multipliers
+
+
+def test_an_unknown_cost_is_named() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'energy'"):
+        Target(("energy", "storage"), {"enrgy": 0.3}, {})
