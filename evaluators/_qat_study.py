@@ -270,10 +270,11 @@ class QatStudy(Evaluator):
         write_atomically(folder / "parent.json", json.dumps(about))
         return {}
 
-    def _validate(self, model: Any) -> EvalResult:
+    def _validate(self, model: Any, on: Literal["validation", "test"] = "validation") -> EvalResult:
         from hqsearch.training.loop import evaluate
 
-        split, to_float = self._data.validation, self._data.encoding.to_float
+        split = self._data.test if on == "test" else self._data.validation
+        to_float = self._data.encoding.to_float
         return evaluate(model, split.frames, split.labels, to_float, device=self.setup.device)
 
     def _parent_folder(self, structure: str) -> Path:

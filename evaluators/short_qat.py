@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hqsearch.candidate import Candidate
 from hqsearch.choice import parse_choice
+from hqsearch.definition import validate
 from hqsearch.evaluator import Evaluation
 from hqsearch.hardware import CostModel, LayerRate, rates_to_json
 from hqsearch.report.paired import pack_correct
@@ -21,9 +22,15 @@ from hqsearch.training.state import load_state
 
 from ._qat_study import RATE_SAMPLES, QatStudy
 
+if TYPE_CHECKING:
+    from ._qat_supernet import Batching, QatRelaxation
+
 
 class ShortQat(QatStudy):
     """Parent + fake quantizers + a few epochs; see the module's docstring."""
+
+    can_confirm: ClassVar[bool] = True
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
 
     @property
     def full_budget(self) -> int:
@@ -41,6 +48,26 @@ class ShortQat(QatStudy):
 
         Deterministic for its arguments on one machine with one thread count.
         """
+        return self._measured(
+            candidate, seed, self.options.epochs, "validation", budget, resume_from, checkpoint
+        )
+
+    def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
+        """The same parent and schedule, other batches and shifts; measured on the test split."""
+        return self._measured(
+            candidate, seed, self.options.epochs if epochs is None else epochs, "test"
+        )
+
+    def _measured(
+        self,
+        candidate: Candidate,
+        seed: int,
+        epochs: int,
+        split: Literal["validation", "test"],
+        budget: int | None = None,
+        resume_from: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Evaluation:
         import torch
 
         from hqsearch.quant import quantize_model
@@ -59,7 +86,7 @@ class ShortQat(QatStudy):
             data.train.labels,
             data.encoding.to_float,
             Schedule(
-                epochs=options.epochs,
+                epochs=epochs,
                 learning_rate=options.learning_rate,
                 batch_size=options.batch_size,
                 shift=options.shift,
@@ -70,7 +97,7 @@ class ShortQat(QatStudy):
             resume_from=resume_from,
             checkpoint=checkpoint,
         )
-        result = self._validate(model)
+        result = self._validate(model, split)
         model.cpu().eval()
         costs = self._cost_model(structure)
         rates = self._measure_rates(model, costs.workload)
@@ -78,9 +105,9 @@ class ShortQat(QatStudy):
         details = {
             "average_bits": storage.average_bits,
             "accuracy_se": result.standard_error,
-            "validation_samples": len(result.correct),
+            f"{split}_samples": len(result.correct),
             "correct": pack_correct(result.correct),
-            "validation_loss": result.loss,
+            f"{split}_loss": result.loss,
             "training_loss": [round(e.loss, 5) for e in trained.history],
             "rate_samples": min(RATE_SAMPLES, len(data.validation)),
             "energy_estimate": float(self.cheap([candidate])[0, 0]),
@@ -89,6 +116,58 @@ class ShortQat(QatStudy):
         }
         values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
         return Evaluation(values, details, checkpoint)
+
+    def strategy_task(
+        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
+    ) -> dict[str, Any]:
+        if kind == "supernet":
+            return self._train_supernet(payload, seed, folder)
+        if kind == "scores":
+            return self._score(seed)
+        return super().strategy_task(kind, payload, seed, folder)
+
+    def _score(self, seed: int) -> dict[str, Any]:
+        import torch
+
+        from ._qat_scores import score_choices
+
+        torch.set_num_threads(self.options.threads)
+        model, data = self._build(), self._data
+        load_state(model, self._parent_folder("") / "parent.safetensors")
+        train, to_float = data.train, data.encoding.to_float
+        return score_choices(
+            model, self.space, train.frames, train.labels, to_float, seed, self.setup.device
+        )
+
+    def relaxation(self, batching: Batching) -> QatRelaxation:
+        """The parent with mixed quantizers, for a supernet; needs :meth:`prepare`."""
+        from ._qat_supernet import QatRelaxation
+
+        model, data = self._build(), self._data
+        load_state(model, self._parent_folder("") / "parent.safetensors")
+        return QatRelaxation(
+            model,
+            self.space,
+            self._cost_model(""),
+            data.train,
+            data.encoding.to_float,
+            batching,
+            self.setup.device,
+        )
+
+    def _train_supernet(self, payload: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+        import torch
+
+        from hqsearch.supernet.options import SupernetOptions
+        from hqsearch.supernet.train import run_supernet
+
+        from ._qat_supernet import Batching
+
+        torch.set_num_threads(self.options.threads)
+        given = validate(SupernetOptions, payload, "the supernet's payload")
+        batch_size = given.batch_size or self.options.batch_size
+        batching = Batching(given.held_out, batch_size, self.options.shift, seed)
+        return run_supernet(self.relaxation(batching), payload, seed, folder, self)
 
     def _layer_rows(
         self, costs: CostModel, choices: Mapping[str, str], rates: Mapping[str, LayerRate]

@@ -4,10 +4,17 @@ Accuracy falls with each layer's quantization error and with the errors of adjac
 together; energy and storage are sums over layers. There is no noise, so the exact front of
 the 5^8 = 390,625 candidates is known by enumeration (:func:`true_front`). The numbers are
 made up; only their structure resembles a spiking transformer's.
+
+With ``epochs`` above 1 an evaluation follows a learning curve that ends, at the last epoch, at
+the closed form: right after quantization the loss is several times as large, and it decays the
+more slowly the fewer bits there are, so that curves cross and part-way comparisons can err.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +27,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from hqsearch.candidate import Candidate
-from hqsearch.choice import parse_choice
+from hqsearch.choice import Choice, parse_choice
 from hqsearch.definition import EvaluationOptions
 from hqsearch.evaluator import Evaluation, Evaluator
+from hqsearch.executors.task import write_atomically
 from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.pareto import non_dominated
 
@@ -54,16 +62,26 @@ LAYERS = (
 _UNIFORM = {b: 0.040 * 2.0 ** (-1.4 * (b - 2)) for b in range(2, 9)}
 _POWER_OF_TWO = {2: 0.034, 3: 0.016, 4: 0.0095, 5: 0.0085}
 #: How much the errors of two adjacent layers add on top of their sum.
-_INTERACTION = 0.9
+INTERACTION = 0.9
 _PEAK = 0.95
-_NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
+#: Loss right after quantization, before any training, in losses at the end.
+_UNTRAINED = 6.0
+#: Decay per schedule of the excess loss: of the least and, added to it, of 8 bits and more.
+_DECAY = {"uniform": (1.5, 4.5), "power-of-two": (3.0, 3.0), "float": (1.5, 4.5)}
+#: Name of a checkpoint's file in its folder.
+_CHECKPOINT = "toy.json"
+NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
 
 
 class ToyOptions(EvaluationOptions):
     """``[evaluation]`` of the toy."""
 
     seconds: Annotated[float, Field(ge=0.0, le=3600.0)] = 0.0
-    """Time that an evaluation pretends to need."""
+    """Time that an epoch pretends to need."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Length of the learning curve; only its end with 1."""
+    noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Standard deviation of a measured accuracy, as a fraction."""
 
 
 class Toy(Evaluator):
@@ -72,10 +90,16 @@ class Toy(Evaluator):
     objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
     metrics: ClassVar[tuple[str, ...]] = ("energy", "storage", "average_bits")
     costly: ClassVar[bool] = False
+    can_confirm: ClassVar[bool] = True
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
     Options: ClassVar[type[EvaluationOptions]] = ToyOptions
 
     def layers(self) -> Sequence[ToyLayer]:
         return LAYERS
+
+    @property
+    def full_budget(self) -> int:
+        return int(self.options.epochs)
 
     @cached_property
     def _tables(self) -> list[tuple[Floats, Floats, Floats]]:
@@ -85,9 +109,9 @@ class Toy(Evaluator):
         for dimension in self.space.dimensions:
             members = [by_path[p] for p in dimension.layers]
             cost = np.array(
-                [np.sum([_costs(m, v) for m in members], axis=0) for v in dimension.values]
+                [np.sum([costs_of(m, v) for m in members], axis=0) for v in dimension.values]
             )
-            error = np.array([[_error(m, v) for m in members] for v in dimension.values])
+            error = np.array([[error_of(m, v) for m in members] for v in dimension.values])
             columns = np.array([LAYERS.index(m) for m in members])
             tables.append((cost, error, columns.astype(np.float64)))
         return tables
@@ -100,28 +124,50 @@ class Toy(Evaluator):
         by_path = {layer.path: layer for layer in LAYERS}
         total = np.zeros((len(codes), 3))
         for path, choice in self.space.pinned:
-            total += _costs(by_path[path], choice)
+            total += costs_of(by_path[path], choice)
         for column, (cost, _, _) in enumerate(self._tables):
             total += cost[codes[:, column]]
         return total
 
     def accuracy_codes(self, codes: npt.NDArray[np.int64]) -> Floats:
-        """Accuracy ``[n]`` (fraction) of value indices ``[n, n_dimensions]``."""
+        """Accuracy ``[n]`` (fraction), fully trained, of value indices ``[n, n_dimensions]``."""
+        return np.asarray(_PEAK * np.exp(-self._losses(codes)))
+
+    def _losses(self, codes: npt.NDArray[np.int64]) -> Floats:
         errors = np.zeros((len(codes), len(LAYERS)))
         for index, layer in enumerate(LAYERS):
             for path, choice in self.space.pinned:
                 if path == layer.path:
-                    errors[:, index] = _error(layer, choice)
+                    errors[:, index] = error_of(layer, choice)
         for column, (_, error, members) in enumerate(self._tables):
             errors[:, members.astype(int)] = error[codes[:, column]]
         loss = errors.sum(axis=1)
-        for left, right in _NEIGHBOURS:
-            loss += _INTERACTION * np.sqrt(errors[:, left] * errors[:, right])
-        return np.asarray(_PEAK * np.exp(-loss))
+        for left, right in NEIGHBOURS:
+            loss += INTERACTION * np.sqrt(errors[:, left] * errors[:, right])
+        return np.asarray(loss)
 
     def reference(self) -> Mapping[str, float]:
-        cost = np.sum([_costs(layer, "fp32") for layer in LAYERS], axis=0)
+        cost = np.sum([costs_of(layer, "fp32") for layer in LAYERS], axis=0)
         return dict(zip(self.metrics, cost.tolist(), strict=True))
+
+    def strategy_task(
+        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
+    ) -> dict[str, Any]:
+        """A supernet's training on the relaxation: a second or two; scores: the exact errors."""
+        if kind == "scores":
+            scores = {
+                d.name: dict(zip(d.values, error.sum(axis=1).tolist(), strict=True))
+                for d, (_, error, _) in zip(self.space.dimensions, self._tables, strict=True)
+            }
+            return {"scores": scores, "samples": 0}
+        if kind != "supernet":
+            return super().strategy_task(kind, payload, seed, folder)
+        # torch is imported for this task alone.
+        from hqsearch.supernet.train import run_supernet
+
+        from ._toy_relaxation import ToyRelaxation
+
+        return run_supernet(ToyRelaxation(self), payload, seed, folder, self)
 
     def evaluate(
         self,
@@ -131,14 +177,21 @@ class Toy(Evaluator):
         resume_from: Path | None = None,
         checkpoint: Path | None = None,
     ) -> Evaluation:
-        """Closed form: the seed and the budget change nothing, there is nothing to resume."""
-        time.sleep(self.options.seconds)
+        """Closed form; what is resumed is the time that the epochs before have taken."""
+        options, epoch = self.options, self.options.epochs if budget is None else budget
+        done = _epochs_done(resume_from, candidate, seed)
+        time.sleep(options.seconds * max(epoch - done, 0))
+        if checkpoint is not None:
+            write_atomically(
+                checkpoint / _CHECKPOINT,
+                json.dumps({"key": candidate.key, "seed": seed, "epoch": epoch}),
+            )
         codes = self.space.encode([candidate])
         energy, storage, bits = self.cheap_codes(codes)[0].tolist()
         assignment = self.space.assignment(candidate)
         rows: list[dict[str, Any]] = []
         for layer in LAYERS:
-            cost = _costs(layer, assignment[layer.path])
+            cost = costs_of(layer, assignment[layer.path])
             rows.append(
                 {
                     "layer": layer.path,
@@ -151,12 +204,46 @@ class Toy(Evaluator):
             )
         return Evaluation(
             {
-                "accuracy": float(self.accuracy_codes(codes)[0]),
+                "accuracy": self._measured_accuracy(candidate, seed, epoch),
                 "energy": energy,
                 "storage": storage,
             },
-            {"average_bits": bits, "accuracy_se": 0.0, "layers": rows},
+            {"average_bits": bits, "accuracy_se": options.noise, "layers": rows},
+            checkpoint,
         )
+
+    def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
+        """A longer learning curve ends at the same closed form; the noise is that of the seed."""
+        return self.evaluate(candidate, seed)
+
+    def _measured_accuracy(self, candidate: Candidate, seed: int, epoch: int) -> float:
+        """After ``epoch`` epochs; noise is drawn from candidate, seed and epoch."""
+        kinds = [parse_choice(c) for c in self.space.assignment(candidate).values()]
+        decay = float(np.mean([_decay(kind) for kind in kinds]))
+        end = math.exp(-decay)
+        excess = (math.exp(-decay * (epoch / self.options.epochs)) - end) / (1.0 - end)
+        loss = self._losses(self.space.encode([candidate])) * (1.0 + (_UNTRAINED - 1.0) * excess)
+        accuracy = float(_PEAK * np.exp(-loss)[0])
+        if self.options.noise:
+            digest = hashlib.sha256(f"{candidate.key} {seed} {epoch}".encode()).digest()
+            generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+            accuracy += self.options.noise * float(generator.standard_normal())
+        return min(max(accuracy, 0.0), 1.0)
+
+
+def _decay(choice: Choice) -> float:
+    """How fast the excess loss decays, per schedule."""
+    least, added = _DECAY[choice.scheme]
+    return least + added * min(choice.bits, 8) / 8
+
+
+def _epochs_done(folder: Path | None, candidate: Candidate, seed: int) -> int:
+    """Epochs of this very evaluation that a checkpoint holds; 0 where there is none."""
+    if folder is None or not (folder / _CHECKPOINT).is_file():
+        return 0
+    left = json.loads((folder / _CHECKPOINT).read_text())
+    same = (left["key"], left["seed"]) == (candidate.key, seed)
+    return int(left["epoch"]) if same else 0
 
 
 def true_front(evaluator: Toy) -> Floats:
@@ -167,7 +254,7 @@ def true_front(evaluator: Toy) -> Floats:
     return np.asarray(costs[non_dominated(costs)])
 
 
-def _error(layer: ToyLayer, choice: str) -> float:
+def error_of(layer: ToyLayer, choice: str) -> float:
     kind = parse_choice(choice)
     if kind.scheme == "float":
         return 0.0
@@ -175,7 +262,7 @@ def _error(layer: ToyLayer, choice: str) -> float:
     return layer.sensitivity * table[kind.bits]
 
 
-def _costs(layer: ToyLayer, choice: str) -> Floats:
+def costs_of(layer: ToyLayer, choice: str) -> Floats:
     """Energy (µJ), storage (KiB) and share of the average bits of one layer."""
     kind = parse_choice(choice)
     if kind.scheme == "float":

@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 
 from hqsearch import __version__
-from hqsearch.errors import HqsearchError, InputError, UnknownName
+from hqsearch.errors import HqsearchError, InputError, RunFailed, UnknownName
 
 out = Console()
 err = Console(stderr=True)
@@ -128,6 +128,38 @@ def resume(as_json: bool, **asked: Any) -> None:
     _search(resume_run, Request(strategy="", **asked), as_json)
 
 
+@cli.command()
+@_study
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Of each candidate."
+)
+@click.option("--epochs", type=click.IntRange(min=1), metavar="E", help="Of each; as searched.")
+@_work
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def confirm(seeds: int, epochs: int | None, as_json: bool, **asked: Any) -> None:
+    """Retrain the front and the uniform assignments with fresh seeds; measure on the test split."""
+    from hqsearch.confirm import confirm as confirm_study
+    from hqsearch.opening import Request
+    from hqsearch.report import confirmation as shown
+    from hqsearch.report.live import LiveProgress
+
+    request = Request(strategy="", **asked)
+    with LiveProgress(err) as progress:
+        confirm_study(request, seeds, epochs, progress)
+    with _results(request.study, request.studies_dir, request.storage) as results:
+        front, rows = results.front(), results.trials()
+        found = shown.confirmation_of(front, rows, results.objectives)
+        if found is None:
+            raise RunFailed(f"no replicate succeeded; hqsearch trials --study {request.study}")
+        if as_json:
+            _emit(found.as_json(), True, lambda: "")
+            return
+        out.print(shown.confirmation_table(found, results.objectives, results.study["name"]))
+        out.print(shown.confirmation_text(found), highlight=False, soft_wrap=True)
+        verdict = shown.study_verdict(front, rows, results.objectives)
+        out.print(verdict, highlight=False, soft_wrap=True)
+
+
 def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
     from hqsearch.report.live import LiveProgress
 
@@ -139,10 +171,59 @@ def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
             "versions would propose; the recorded ones were kept"
         )
     if finished.exhausted:
-        err.print("note: every candidate of the space was proposed; the run ends early")
+        err.print("note: the strategy has nothing left to propose; the run ends early")
     with _results(request.study, request.studies_dir, request.storage) as results:
         results.budgets = finished.run.budgets
         _print_front(results, as_json, False)
+
+
+@cli.command()
+@_study
+@click.option("--strategies", required=True, metavar="A,B,…", help="nsga2,nsga2:assist=false,…")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Of each strategy."
+)
+@click.option("--evaluations", type=click.IntRange(min=1), metavar="N", help="Of every run.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="The recordings.")
+@_work
+@click.option("--set", "settings", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("-o", "output", type=click.Path(path_type=Path), metavar="FILE", help="JSON, too.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it (.png, .svg, .pdf)."
+)
+def compare(
+    strategies: str,
+    seeds: int,
+    settings: tuple[str, ...],
+    as_json: bool,
+    output: Path | None,
+    plot: Path | None,
+    **asked: Any,
+) -> None:
+    """Strategies against each other and against uniform quantization, over several seeds."""
+    from hqsearch.compare import compare as compare_strategies
+    from hqsearch.definition import parse_override
+    from hqsearch.opening import Request, study_folder
+    from hqsearch.report import comparison as shown
+
+    shown.check_plot(plot)
+    overrides = dict(parse_override(text) for text in settings)
+    request = Request(strategy="", overrides=overrides, **asked)
+    names = [name.strip() for name in strategies.split(",") if name.strip()]
+    found = compare_strategies(request, names, seeds, err)
+    folder = study_folder(found.study, request.studies_dir) / "comparisons"
+    saved = shown.save_comparison(found, folder)
+    if output is not None:
+        shown.write_comparison(found, output)
+    if plot is not None:
+        shown.plot_comparison(found, plot)
+    err.print(f"saved: {saved}, and the figure beside it", markup=False, highlight=False)
+    if as_json:
+        _emit(shown.comparison_json(found), True, lambda: "")
+        return
+    out.print(shown.comparison_table(found))
+    out.print(shown.comparison_text(found), highlight=False, soft_wrap=True)
 
 
 @cli.command()
@@ -214,10 +295,31 @@ def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as
 
 @cli.command()
 @_study
-@click.option("--trial", type=int, required=True, metavar="N", help="Number of the trial.")
+@click.option("--trial", type=int, metavar="N", help="Number of the trial.")
+@click.option("--strategy", metavar="NAME", help="What its last run learned: gumbel.")
+@click.option("--task", type=int, metavar="N", help="With --plot: which supernet, from 0.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw how it was learned."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def show(study: str, studies_dir: Path, storage: str | None, trial: int, as_json: bool) -> None:
-    """One trial, layer by layer: choice, bits, spikes, energy, storage."""
+def show(
+    study: str,
+    studies_dir: Path,
+    storage: str | None,
+    trial: int | None,
+    strategy: str | None,
+    task: int | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """One trial, layer by layer; or what a strategy learned, probabilities by layer."""
+    if (trial is None) == (strategy is None):
+        raise InputError("show needs either --trial N or --strategy NAME")
+    if strategy is not None:
+        _show_learned(study, studies_dir, storage, strategy, task, plot, as_json)
+        return
+    if plot is not None or task is not None:
+        raise InputError("--plot and --task go with show --strategy")
     from hqsearch.report.overview import trial_text
     from hqsearch.report.tables import layers_table
 
@@ -232,6 +334,26 @@ def show(study: str, studies_dir: Path, storage: str | None, trial: int, as_json
         out.print(trial_text(found, results.objectives), highlight=False)
         if layers:
             out.print(layers_table(layers, f"Trial {trial}, layer by layer"))
+
+
+def _show_learned(
+    study: str,
+    studies_dir: Path,
+    storage: str | None,
+    strategy: str,
+    task: int | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    from hqsearch.report.supernet import learned, learned_tables, plot_history
+
+    if task is not None and plot is None:
+        raise InputError("--task says what --plot draws; the tables show every supernet")
+    found = learned(study, studies_dir, storage, strategy)
+    if plot is not None:
+        plot_history(found, task, plot)
+        err.print(f"drawn: {plot}", markup=False, highlight=False)
+    _emit(found.as_json(), as_json, lambda: learned_tables(found))
 
 
 @cli.command()
@@ -284,25 +406,38 @@ def _results(study: str, studies_dir: Path, storage: str | None) -> Iterator[Any
 
 
 def _print_front(results: Any, as_json: bool, as_csv: bool) -> None:
+    from hqsearch.report.confirmation import confirmation_of, front_marks, study_verdict
+    from hqsearch.report.tables import LONG_FRONT, front_table, trials_lines
     from hqsearch.report.tables import as_csv as csv_text
-    from hqsearch.report.tables import front_table
-    from hqsearch.report.verdict import verdict_text
 
     rows = results.trials()
     found = results.front()
     if as_csv:
         click.echo(csv_text(found, results.objectives), nl=False)
         return
+    confirmed = confirmation_of(found, rows, results.objectives)
     if as_json:
-        _emit([r.as_json() for r in found], True, lambda: "")
+        told = [r.as_json() for r in found]
+        if confirmed is not None:
+            members = {m.key: m.as_json() for m in confirmed.members}
+            told = [
+                {**row, "confirmed": members.get(r.key)} for row, r in zip(told, found, strict=True)
+            ]
+        _emit(told, True, lambda: "")
         return
     for note in results.study.get("notes", []):
         out.print(note, highlight=False, soft_wrap=True)
-    title = f"Front of {results.study['name']}: {len(found)} of {len(rows)} trials"
+    searched = sum(r.kind != "replicate" for r in rows)
+    title = f"Front of {results.study['name']}: {len(found)} of {searched} trials"
     if results.budgets:
         title += ", under " + ", ".join(f"{b.metric} {b.text}" for b in results.budgets)
-    out.print(front_table(found, results.objectives, title))
-    out.print(verdict_text(found, rows), highlight=False, soft_wrap=True)
+    marks = front_marks(confirmed)
+    if len(found) > LONG_FRONT and not marks:
+        click.echo(f"{title}\n{trials_lines(found, results.objectives)}")
+    else:
+        out.print(front_table(found, results.objectives, title, marks))
+    verdict = study_verdict(found, rows, results.objectives)
+    out.print(verdict, highlight=False, soft_wrap=True)
 
 
 def _emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:

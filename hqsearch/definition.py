@@ -8,13 +8,21 @@ strategy or a network declares itself (their option models) is checked by them, 
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hqsearch.errors import DefinitionError, UnknownName
 
@@ -88,6 +96,43 @@ class HardwareDefinition(Strict):
     profile: str = "horowitz-45nm-memory"
 
 
+class SearchOptions(Strict):
+    """``[search]``: how far a run follows its candidates; see :mod:`hqsearch.halving`.
+
+    It belongs to a run, like a strategy's options, and not to what makes a study the same.
+    """
+
+    early_stopping: Literal["none", "halving"] = "none"
+    """Successive halving: candidates that look worse part-way are not trained to the end."""
+    rungs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
+    """Epochs at which candidates are compared; a geometric series by default."""
+    keep: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Part of a cohort that goes on from each rung."""
+    cohort: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """How many candidates are compared with each other at most; the strategy's own number by
+    default, for ``nsga2`` its generation."""
+
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        return {True: "halving", False: "none"}[value] if isinstance(value, bool) else value
+
+    @field_validator("rungs")
+    @classmethod
+    def _rise(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and any(b <= a for a, b in itertools.pairwise(value)):
+            raise ValueError(f"rungs must rise, as in [1, 2, 4]; these do not: {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> SearchOptions:
+        if self.early_stopping == "none":
+            for name in ("rungs", "keep", "cohort"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} has no effect without early_stopping = 'halving'")
+        return self
+
+
 class ObjectiveDefinition(Strict):
     name: str
 
@@ -107,6 +152,7 @@ class StudyDefinition(Strict):
     hardware: HardwareDefinition = HardwareDefinition()
     objective: tuple[ObjectiveDefinition, ...] = ()
     constraints: dict[str, str] = Field(default_factory=dict)
+    search: SearchOptions = SearchOptions()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     folder: Path = Path()
     """Where relative paths in the definition start; not a key of the TOML."""

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import errno
 import math
+import shutil
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,14 +27,16 @@ import numpy as np
 
 from hqsearch.budgets import Budgets
 from hqsearch.candidate import Candidate
+from hqsearch.cohorts import Cohorts, is_compared
 from hqsearch.errors import DiskFull
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Task, TaskOutcome, read_result
 from hqsearch.objective import Objective
+from hqsearch.replay import in_order, is_same, result_of, seen, told
 from hqsearch.store.log import StudyLog
-from hqsearch.store.records import Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
-from hqsearch.strategies import Result, Signal, Strategy, StrategyTask, TaskResult
+from hqsearch.store.records import Outcome, Proposal, Rung, RunRecord, TaskRecord, TrialRecord
+from hqsearch.strategies import Signal, Strategy, StrategyTask, TaskResult
 
 
 class Observer(Protocol):
@@ -57,6 +61,10 @@ class Plan:
     """Of the study; a result file of another one is not taken over."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Recorded with every trial: library versions, fingerprints of data and parent."""
+    cohorts: Cohorts | None = None
+    """Stops candidates early; without it every one is trained to the end."""
+    alike: frozenset[int] = frozenset()
+    """Runs with the same early stopping: who was stopped there is not tried again."""
 
 
 class Search:
@@ -81,10 +89,18 @@ class Search:
             (r for r in records if r.proposal.run == plan.run.ordinal),
             key=lambda r: r.proposal.slot,
         )
-        self._held = {r.proposal.key: r for r in reversed(records) if r.state == "COMPLETE"}
+        self._cohorts = plan.cohorts
+        self._held = {
+            r.proposal.key: r
+            for r in sorted(records, key=lambda r: (r.state == "COMPLETE", -r.number))
+            if r.outcome is not None
+            and (r.state == "COMPLETE" or (r.state == "PRUNED" and r.proposal.run in plan.alike))
+        }
         self.tasks = sorted((t for t in tasks if t.run == plan.run.ordinal), key=lambda t: t.index)
         """The strategy's own tasks in this run."""
         self._in_flight: dict[int, TrialRecord | TaskRecord] = {}
+        self._ready: deque[TrialRecord | TaskRecord] = deque()
+        """Logged, to be submitted when there is room."""
         self._observed = 0
         self._report_at = -math.inf
         self.finished = sum(t.finished for t in self.trials)
@@ -105,6 +121,8 @@ class Search:
             self._replay()
             while True:
                 self._fill()
+                while self._settle():
+                    self._fill()
                 self._report(last=not self._in_flight)
                 if not self._in_flight:
                     break
@@ -127,47 +145,65 @@ class Search:
             self._report_at = began + 20 * (time.monotonic() - began)
 
     def _fill(self) -> None:
-        """Propose and submit while there is room."""
-        while len(self.trials) < self.plan.evaluations:
-            if len(self._in_flight) >= self.executor.capacity:
+        """Submit and propose while there is room."""
+        while len(self._in_flight) < self.executor.capacity:
+            if self._ready:
+                self._submit(self._ready.popleft())
+                continue
+            if len(self.trials) >= self.plan.evaluations or not self._may_join:
                 return
             proposed = self._propose()
             if isinstance(proposed, Signal):
-                if proposed is Signal.WAIT and not self._in_flight:
-                    raise RuntimeError(f"{self._strategy.name} waits, but nothing is in flight")
-                self.exhausted = proposed is Signal.DONE
+                self._pause(proposed)
                 return
             if isinstance(proposed, StrategyTask):
                 self._start_task(proposed)
-                continue
-            candidate, kind, origin = proposed
-            held = self._held.get(candidate.key)
-            proposal = Proposal(
-                run=self.plan.run.ordinal,
-                slot=len(self.trials),
-                strategy=self.plan.run.strategy,
-                kind=kind,
-                key=candidate.key,
-                seed=self.plan.seed,
-                seen=self._observed,
-                copy_of=held.number if held else None,
-                origin=origin,
-            )
-            if held is not None and held.values is not None and held.outcome is not None:
-                outcome = Outcome(
-                    order=self._observed,
-                    violation=self._budgets.measured_violation(held.outcome.details["measured"]),
-                    details=held.outcome.details,
-                )
-                trial = self.log.create_copy(proposal, held.values, outcome)
-                self.trials.append(trial)
-                self.copies += 1
-                self.finished += 1
-                self._observe(trial)
             else:
-                trial = self.log.create(proposal)
-                self.trials.append(trial)
-                self._submit(trial)
+                self._start_trial(*proposed)
+
+    def _pause(self, signal: Signal) -> None:
+        """The strategy has nothing to propose, for now or for good."""
+        told_all = self._cohorts is None or not self._cohorts.trials
+        if signal is Signal.WAIT and told_all and not self._in_flight:
+            raise RuntimeError(f"{self._strategy.name} waits, but nothing is in flight")
+        self.exhausted = signal is Signal.DONE
+        tasks = any(isinstance(r, TaskRecord) for r in self._in_flight.values())
+        if self._cohorts is not None and self._cohorts.trials and not tasks:
+            self._cohorts.closed = True
+
+    def _start_trial(self, candidate: Candidate, kind: str, origin: str) -> None:
+        """Log a proposal; submit it, unless the log holds the answer already."""
+        held = self._held.get(candidate.key)
+        proposal = Proposal(
+            run=self.plan.run.ordinal,
+            slot=len(self.trials),
+            strategy=self.plan.run.strategy,
+            kind=kind,
+            key=candidate.key,
+            seed=self.plan.seed,
+            seen=self._observed,
+            copy_of=held.number if held else None,
+            origin=origin,
+            cohort=self._cohorts.index if self._cohorts else None,
+        )
+        if held is None or held.outcome is None:
+            trial = self.log.create(proposal)
+            self.trials.append(trial)
+            if self._cohorts is not None:
+                self._cohorts.put(trial)
+            self._submit(trial)
+            return
+        outcome = Outcome(
+            order=self._order(proposal),
+            violation=self._budgets.measured_violation(held.outcome.details["measured"]),
+            details=held.outcome.details,
+            stopped_at=held.outcome.stopped_at,
+        )
+        rungs = held.rungs if held.state == "PRUNED" else ()
+        trial = self.log.create_copy(proposal, held.values, outcome, rungs)
+        self.trials.append(trial)
+        self.copies += 1
+        self._ended(trial)
 
     def _propose(self) -> tuple[Candidate, str, str] | StrategyTask | Signal:
         slot = len(self.trials)
@@ -179,18 +215,17 @@ class Search:
             return proposed
         return proposed, "search", self._strategy.origin(proposed)
 
-    def _submit(self, trial: TrialRecord) -> None:
-        self._in_flight[trial.number] = trial
-        self.executor.submit(
-            Task(
-                number=trial.number,
-                kind="evaluate",
-                payload=self._payload(trial),
-                seed=trial.proposal.seed,
-                resources=self._evaluator.resources(),
-                result_file=self._result_file(trial) if self._evaluator.costly else None,
-            )
-        )
+    def _submit(self, record: TrialRecord | TaskRecord) -> None:
+        self._in_flight[record.number] = record
+        payload, file = self._payload(record), self._result_file(record)
+        if isinstance(record, TaskRecord):
+            needs = self._evaluator.task_resources(record.kind)
+            task = Task(record.number, "strategy", payload, record.seed, needs, file)
+        else:
+            needs, seed = self._evaluator.resources(), record.proposal.seed
+            kept = file if self._evaluator.costly else None
+            task = Task(record.number, "evaluate", payload, seed, needs, kept)
+        self.executor.submit(task)
 
     def _start_task(self, proposed: StrategyTask) -> None:
         """Log a task of the strategy's own, then submit it."""
@@ -207,26 +242,16 @@ class Search:
         )
         self.log.put_task(task)
         self.tasks.append(task)
-        self._submit_task(task)
-
-    def _submit_task(self, task: TaskRecord) -> None:
-        self._in_flight[task.number] = task
-        self.executor.submit(
-            Task(
-                number=task.number,
-                kind="strategy",
-                payload=self._payload(task),
-                seed=task.seed,
-                resources=self._evaluator.task_resources(task.kind),
-                result_file=self._result_file(task),
-            )
-        )
+        self._submit(task)
 
     def _end(self, record: TrialRecord | TaskRecord, outcome: TaskOutcome) -> None:
+        """A worker is done with a task, a trial, or a trial's way to its next rung."""
         if isinstance(record, TaskRecord):
             self._finish_task(record, outcome)
-        else:
+        elif outcome.failure or self._budget(record) is None:
             self._finish(record, outcome)
+        else:
+            self._reach(record, outcome)
 
     def _finish_task(self, task: TaskRecord, outcome: TaskOutcome) -> None:
         """Log what became of a task of the strategy's own, then tell the strategy."""
@@ -251,86 +276,171 @@ class Search:
         violation = 0.0
         details = {**outcome.details, **self.plan.facts}
         if not outcome.failure:
-            values = tuple(outcome.values[o.name] for o in self.plan.objectives)
+            values = self._values(outcome)
             measured = self._measured(trial.proposal.candidate, outcome)
             violation = self._budgets.measured_violation(measured)
             details["measured"] = measured
             if "average_bits" in measured:
                 details["average_bits"] = measured["average_bits"]
         logged = Outcome(
-            order=self._observed,
-            seconds=round(outcome.seconds, 3),
+            order=self._order(trial.proposal),
+            seconds=round(outcome.seconds + sum(r.seconds for r in trial.rungs), 3),
             violation=violation,
             failure=outcome.failure,
             reason=outcome.reason,
-            attempts=outcome.attempts,
+            attempts=outcome.attempts + sum(r.attempts - 1 for r in trial.rungs),
             details=details,
         )
         state = "FAIL" if outcome.failure else "COMPLETE"
-        done = self.log.finish(trial, state, values, logged)
-        self.trials[trial.proposal.slot] = done
-        self.finished += 1
+        self._ended(self.log.finish(trial, state, values, logged))
+
+    def _reach(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
+        """Log what a trial is worth at a rung; who goes on is decided when all are there."""
+        measured = self._measured(trial.proposal.candidate, outcome)
+        epoch = self._budget(trial)
+        assert epoch is not None
+        numbers = {k: v for k, v in outcome.details.items() if isinstance(v, int | float)}
+        rung = Rung(
+            epoch,
+            self._values(outcome),
+            self._budgets.measured_violation(measured),
+            round(outcome.seconds, 3),
+            outcome.attempts,
+            {**numbers, "measured": measured},
+        )
+        self._keep(self.log.reach(trial, rung))
         self._result_file(trial).unlink(missing_ok=True)
-        self._observe(done)
+
+    def _stop(self, trial: TrialRecord) -> None:
+        """Log that a trial does not go on from the rung it is at."""
+        last = trial.rungs[-1]
+        outcome = Outcome(
+            order=self._order(trial.proposal),
+            seconds=round(sum(r.seconds for r in trial.rungs), 3),
+            violation=last.violation,
+            attempts=1 + sum(r.attempts - 1 for r in trial.rungs),
+            details={**last.details, **self.plan.facts},
+            stopped_at=last.epoch,
+        )
+        self._ended(self.log.finish(trial, "PRUNED", None, outcome))
+
+    def _ended(self, trial: TrialRecord) -> None:
+        """Take note of a trial that has just been logged as finished."""
+        self.finished += 1
+        self._keep(trial)
+        if trial.state == "COMPLETE":
+            self._held.setdefault(trial.proposal.key, trial)
+        self._result_file(trial).unlink(missing_ok=True)
+        if self._cohorts is None:
+            self._observe(trial)
+        else:
+            shutil.rmtree(self._study_folder / self._checkpoint(trial), ignore_errors=True)
+
+    def _keep(self, trial: TrialRecord) -> None:
+        self.trials[trial.proposal.slot] = trial
+        self.records[trial.number] = trial
+        if self._cohorts is not None:
+            self._cohorts.put(trial)
+
+    # Early stopping
+
+    @property
+    def _may_join(self) -> bool:
+        """Whether the current cohort takes another candidate; without cohorts, always."""
+        cohorts = self._cohorts
+        if cohorts is not None and cohorts.full:
+            cohorts.closed = True
+        return cohorts is None or not cohorts.closed
+
+    def _settle(self) -> bool:
+        """Do what the current cohort is ready for; False where it has to wait."""
+        cohorts = self._cohorts
+        if cohorts is None:
+            return False
+        if len(self.trials) >= self.plan.evaluations and cohorts.members:
+            cohorts.closed = True
+        if cohorts.due:
+            decision = cohorts.decide()
+            self.log.put_decision(decision)
+            cohorts.put_decision(decision)
+            for trial in cohorts.alive:
+                self._recover(trial)
+            return True
+        if cohorts.complete:
+            for trial in cohorts.trials.values():
+                self._observe(trial)
+            cohorts.advance()
+            return True
+        return False
+
+    def _budget(self, trial: TrialRecord) -> int | None:
+        """Epoch of the rung that a trial is on its way to; None on the way to the end."""
+        return self._cohorts.budget(trial) if self._cohorts is not None else None
+
+    def _order(self, proposal: Proposal) -> int:
+        """Place among the results that the strategy is told; with cohorts, among the trials."""
+        return self._observed if self._cohorts is None else proposal.slot
+
+    @property
+    def _study_folder(self) -> Path:
+        return self.plan.results_folder.parent
+
+    def _checkpoint(self, trial: TrialRecord) -> str:
+        """Folder in the study's; the token, for a folder may outlive its log."""
+        return f"rungs/{self.plan.token[:8]}-{trial.number}"
 
     def _observe(self, trial: TrialRecord | TaskRecord) -> None:
+        """Tell the strategy."""
+        self._observed += 1
         if isinstance(trial, TaskRecord):
-            self._observed += 1
             asked = StrategyTask(trial.kind, trial.payload, trial.label)
             self._strategy.observe_task(
                 TaskResult(trial.index, asked, trial.details, trial.failure)
             )
-            return
-        assert trial.outcome is not None
-        self.records[trial.number] = trial
-        if trial.state == "COMPLETE":
-            self._held.setdefault(trial.proposal.key, trial)
-        self._observed += 1
-        self._strategy.observe(
-            Result(
-                trial.proposal.slot,
-                trial.proposal.candidate,
-                trial.proposal.kind,
-                trial.values if trial.state == "COMPLETE" else None,
-                trial.outcome.violation,
-                trial.proposal.strategy,
-            )
-        )
+        else:
+            self._strategy.observe(result_of(trial))
 
     def _replay(self) -> None:
         """Feed a fresh strategy what the log holds of this run."""
-        recorded: list[TrialRecord | TaskRecord] = [*self.tasks, *self.trials]
-        recorded.sort(key=_proposed_at)
+        recorded = in_order([*self.tasks, *self.trials])
         self.tasks, self.trials = [], []
-        results = sorted((r for r in recorded if r.finished), key=_observed_at)
+        results = told(recorded, self._cohorts)
         delivered = 0
         for record in recorded:
-            while delivered < min(_seen(record), len(results)):
+            while delivered < min(seen(record), len(results)):
                 self._observe(results[delivered])
                 delivered += 1
-            if not _same(self._propose(), record):
+            if not is_same(self._propose(), record):
                 # Another library version, say: what the log holds wins.
                 self.mismatches += 1
             if isinstance(record, TaskRecord):
                 self.tasks.append(record)
             else:
                 self.trials.append(record)
+                if self._cohorts is not None:
+                    self._cohorts.restore(record)
         for record in results[delivered:]:
             self._observe(record)
+        if self._cohorts is not None and self._cohorts.complete:
+            self._cohorts.advance()
         for record in recorded:
             if not record.finished:
                 self._recover(record)
 
     def _recover(self, record: TrialRecord | TaskRecord) -> None:
-        """Take over a result that a worker or a dying driver left; else run it again."""
+        """Take over a result that a worker or a dying driver left; else run it (again)."""
+        if isinstance(record, TrialRecord) and self._cohorts is not None:
+            if self._cohorts.is_stopped(record):
+                self._stop(record)
+                return
+            if self._cohorts.waits(record):
+                return
         left = read_result(self._result_file(record), self._payload(record))
         if left is not None:
             self.recovered += 1
             self._end(record, left)
-        elif isinstance(record, TaskRecord):
-            self._submit_task(record)
         else:
-            self._submit(record)
+            self._ready.append(record)
 
     def _payload(self, record: TrialRecord | TaskRecord) -> dict[str, Any]:
         """What a worker needs, and what tells its result from that of any other study."""
@@ -338,7 +448,17 @@ class Search:
             asked = {"kind": record.kind, "payload": record.payload, "folder": record.folder}
             return {**asked, "seed": record.seed, "study": self.plan.token}
         proposal = record.proposal
-        return {"key": proposal.key, "seed": proposal.seed, "study": self.plan.token}
+        payload = {"key": proposal.key, "seed": proposal.seed, "study": self.plan.token}
+        if self._cohorts is not None and is_compared(record):
+            return {
+                **payload,
+                "budget": self._budget(record),
+                "checkpoint": self._checkpoint(record),
+            }
+        return payload
+
+    def _values(self, outcome: TaskOutcome) -> tuple[float, ...]:
+        return tuple(outcome.values[o.name] for o in self.plan.objectives)
 
     def _measured(self, candidate: Candidate, outcome: TaskOutcome) -> dict[str, float]:
         """Everything that a budget may be about: recorded values, else the estimate."""
@@ -356,29 +476,3 @@ class Search:
 
 def _derived_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) % 2**31
-
-
-def _proposed_at(record: TrialRecord | TaskRecord) -> tuple[int, int, int]:
-    """Order of proposal: a task came before the trial whose slot it names."""
-    if isinstance(record, TaskRecord):
-        return record.slot, 0, record.index
-    return record.proposal.slot, 1, 0
-
-
-def _observed_at(record: TrialRecord | TaskRecord) -> int:
-    if isinstance(record, TaskRecord):
-        return record.order
-    return record.outcome.order if record.outcome else -1
-
-
-def _seen(record: TrialRecord | TaskRecord) -> int:
-    return record.seen if isinstance(record, TaskRecord) else record.proposal.seen
-
-
-def _same(
-    proposed: tuple[Candidate, str, str] | StrategyTask | Signal, record: TrialRecord | TaskRecord
-) -> bool:
-    """Whether a replayed strategy proposes what the log holds."""
-    if isinstance(record, TaskRecord):
-        return proposed == StrategyTask(record.kind, record.payload, record.label)
-    return isinstance(proposed, tuple) and proposed[0].key == record.proposal.key

@@ -115,6 +115,8 @@ class Evaluator(ABC):
     costly: ClassVar[bool] = True
     #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
+    #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
+    can_confirm: ClassVar[bool] = False
     #: The ``[evaluation]`` table.
     Options: ClassVar[type[EvaluationOptions]] = EvaluationOptions
 
@@ -179,9 +181,24 @@ class Evaluator(ABC):
             candidate: of this evaluator's space.
             seed: of everything random in it.
             budget: how much of :attr:`full_budget` to spend; all of it by default.
-            resume_from: a checkpoint that an evaluation with a smaller budget left.
+            resume_from: a checkpoint that an evaluation with a smaller budget left; a folder
+                without a finished one means the start.
             checkpoint: folder to leave a checkpoint in.
         """
+
+    def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
+        """Retrain a candidate with a fresh seed and measure it on the test split, on a worker.
+
+        Only a confirmation asks for this; no search sees what comes of it. Deterministic for
+        its arguments, like :meth:`evaluate`. ``correct`` and ``test_samples`` in the details
+        allow comparisons that are paired over the samples.
+
+        Args:
+            candidate: of this evaluator's space.
+            seed: of everything random in it.
+            epochs: length of the schedule; that of a whole evaluation by default.
+        """
+        raise ValueError(f"{type(self).__name__} cannot confirm")
 
     def strategy_task(
         self, kind: str, payload: dict[str, Any], seed: int, folder: Path

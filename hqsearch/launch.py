@@ -1,68 +1,50 @@
-"""From a request on the command line to a search: validate, open, prepare, run.
+"""From a request on the command line to a search: validate, open, run.
 
-Bad input is found before anything is created: the definition, the strategy's options, the
-evaluator's data and the device are checked first, then the study on disk is compared.
+Bad input is found before anything is created: the definition and the strategy's options are
+checked first, then what :mod:`hqsearch.opening` checks.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import math
-import os
-import platform
-import threading
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hqsearch.budgets import Budget, Budgets, parse_budgets
-from hqsearch.definition import StudyDefinition, find_definition, load_study, validate
-from hqsearch.engine import Plan, Search
-from hqsearch.errors import (
-    DeviceError,
-    HqsearchError,
-    InputError,
-    RunFailed,
-    StorageError,
-    UnknownName,
+from hqsearch.cohorts import Cohorts
+from hqsearch.definition import (
+    SearchOptions,
+    StudyDefinition,
+    find_definition,
+    load_study,
+    validate,
 )
-from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
-from hqsearch.executors.base import Executor
-from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task
-from hqsearch.fingerprint import require_same
+from hqsearch.engine import Plan, Search
+from hqsearch.errors import InputError, StorageError
+from hqsearch.evaluator import Evaluator
+from hqsearch.halving import rungs_of
 from hqsearch.objective import Objective
+from hqsearch.opening import Request, make_evaluator_for, open_study, study_folder, versions
 from hqsearch.registry import evaluator_class, evaluator_names
+from hqsearch.replay import result_of
 from hqsearch.report.live import LiveProgress
-from hqsearch.store.lock import DriverLock
-from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
+from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
-from hqsearch.strategies import Problem, Result, Strategy, StrategyOptions, strategy_class
+from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
 
-LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked ``hqsearch run`` for."""
-
-    study: str
-    strategy: str
-    evaluations: int | None = None
-    seed: int | None = None
-    data: Path | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int | None = None
-    executor: Literal["auto", "in-process", "ray"] = "auto"
-    ray_address: str | None = None
-    storage: str | None = None
-    studies_dir: Path = Path("studies")
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    fresh: bool = False
+__all__ = [
+    "Finished",
+    "Request",
+    "definition_of",
+    "device_of",
+    "read_study",
+    "require_tasks",
+    "resume",
+    "run_identity",
+    "start",
+]
 
 
 @dataclass(frozen=True)
@@ -77,16 +59,17 @@ class Finished:
     recovered: int
 
 
-def study_folder(name: str, studies_dir: Path) -> Path:
-    return studies_dir.resolve() / name
-
-
 def start(request: Request, progress: LiveProgress) -> Finished:
     """Run a strategy on a study, or continue the run that is the same.
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
     """
+    return _launch(definition_of(request), request, progress)
+
+
+def definition_of(request: Request) -> StudyDefinition:
+    """The definition that a request is about, with what it overrides."""
     overrides = dict(request.overrides)
     if request.data is not None:
         overrides["data.path"] = str(request.data.expanduser().resolve())
@@ -94,8 +77,7 @@ def start(request: Request, progress: LiveProgress) -> Finished:
         overrides["seed"] = request.seed
     if request.evaluations is not None:
         overrides["evaluations"] = request.evaluations
-    path = find_definition(request.study, request.studies_dir)
-    return _launch(load_study(path, overrides), request, progress)
+    return load_study(find_definition(request.study, request.studies_dir), overrides)
 
 
 def resume(request: Request, progress: LiveProgress) -> Finished:
@@ -104,13 +86,12 @@ def resume(request: Request, progress: LiveProgress) -> Finished:
     Raises:
         StorageError: there is no study, or every run of it is finished.
     """
-    name = Path(request.study).stem if request.study.endswith(".toml") else request.study
-    folder = study_folder(name, request.studies_dir)
-    reader = LogReader(storage_url(request.storage, folder), name)
-    attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
-    reader.close()
+    attributes, runs, trials = read_study(request)
+    name = attributes["study"]["name"]
     done = {r.ordinal: sum(t.finished for t in trials if t.proposal.run == r.ordinal) for r in runs}
-    open_runs = [r for r in runs if done[r.ordinal] < r.evaluations and not r.exhausted]
+    open_runs = [
+        r for r in runs if r.searches and done[r.ordinal] < r.evaluations and not r.exhausted
+    ]
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
@@ -119,14 +100,38 @@ def resume(request: Request, progress: LiveProgress) -> Finished:
             "evaluations": run.evaluations,
             "seed": run.seed,
             "constraints": run.options["constraints"],
+            "search": SearchOptions.model_validate(run.options.get("search", {})),
             "strategy": {run.strategy: run.options["strategy"]},
         }
     )
-    device = request.device
-    if device == "auto":
-        device = attributes["fingerprint"]["device"]
-    request = replace(request, strategy=run.strategy, device=device)
+    request = replace(
+        request,
+        strategy=run.strategy,
+        device=device_of(request, attributes),
+        history=tuple(run.options["history"]) if "history" in run.options else None,
+    )
     return _launch(definition, request, progress)
+
+
+def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[TrialRecord]]:
+    """Attributes, runs and trials of the study that a request names.
+
+    Raises:
+        StorageError: there is no such study, or it was cut off while it was made.
+    """
+    name = Path(request.study).stem if request.study.endswith(".toml") else request.study
+    reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
+    attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
+    reader.close()
+    if "fingerprint" not in attributes:
+        raise StorageError(f"study {name!r} was cut off while it was made; run it again")
+    return attributes, runs, trials
+
+
+def device_of(request: Request, attributes: Mapping[str, Any]) -> Literal["auto", "cpu", "cuda"]:
+    """As asked, else the one that the study was recorded with."""
+    recorded: Literal["cpu", "cuda"] = attributes["fingerprint"]["device"]
+    return recorded if request.device == "auto" else request.device
 
 
 def _launch(definition: StudyDefinition, request: Request, progress: LiveProgress) -> Finished:
@@ -134,36 +139,14 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
     where = f"study {definition.name!r} [strategy.{request.strategy}]"
     options = validate(kind.Options, definition.strategy.get(request.strategy, {}), where)
     folder = study_folder(definition.name, request.studies_dir)
-    evaluator = _make_evaluator(definition, folder, request)
-    _require_tasks(kind, evaluator, definition)
-    evaluator.check()
-    objectives = _objectives(definition, evaluator)
+    evaluator = make_evaluator_for(definition, folder, request)
+    require_tasks(kind, evaluator, definition)
+    rungs = rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
     ones = dict.fromkeys(evaluator.metrics, 1.0)
     parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
-    workers = _workers(request, evaluator)
-    executor_kind = _executor_kind(request, evaluator, workers)
-
-    url = storage_url(request.storage, folder)
-    if request.fresh:
-        aside = _move_aside(folder, request)
-        if aside is not None:
-            progress.console.print(f"note: the old study is kept as {aside}", soft_wrap=True)
-    check_database(url)
-    for note in evaluator.notes():
-        progress.console.print(note, highlight=False, soft_wrap=True)
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        lock = stack.enter_context(DriverLock(folder, url, definition.name))
-        asked = {**evaluator.fingerprint(), "objectives": [o.name for o in objectives]}
-        recorded = _recorded(url, definition.name, folder)
-        if recorded:
-            require_same(recorded["fingerprint"], asked, definition.name)
-        executor = stack.enter_context(_executor(executor_kind, request, evaluator, workers))
-        prepared = _prepare(evaluator, executor, progress)
-        if recorded:
-            require_same(
-                {"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name
-            )
+        opened = stack.enter_context(open_study(definition, request, evaluator, progress))
+        objectives = opened.objectives
         budgets = Budgets(
             parse_budgets(definition.constraints, evaluator.metrics, evaluator.reference()),
             evaluator.space,
@@ -171,14 +154,10 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             evaluator.cheap,
         )
         notes = budgets.check()
-        log = StudyLog(url, definition.name, evaluator.space, objectives, lock.check)
+        log = opened.open_log()
         stack.callback(log.close)
-        if not recorded:
-            log.set_attribute("study", _facts(definition, evaluator, objectives))
-            log.set_attribute("definition", definition.model_dump(mode="json"))
-            log.set_attribute("prepared", prepared)
-            log.set_attribute("fingerprint", asked)
-        records = log.trials()
+        # Replicates are measured on the test split, which no search may see.
+        records = [r for r in log.trials() if r.proposal.kind != "replicate"]
         run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
         strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
         for note in (*notes, *strategy.notes()):
@@ -191,10 +170,20 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             seed=int(evaluator.options.seed),
             results_folder=folder / "results",
             token=log.attributes()["study"]["token"],
-            facts={"versions": _versions(), **prepared},
+            facts=opened.facts,
+            cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
+            alike=_alike(run, log.runs()),
         )
         search = Search(
-            plan, log, records, log.tasks(), evaluator, strategy, budgets, executor, progress
+            plan,
+            log,
+            records,
+            log.tasks(),
+            evaluator,
+            strategy,
+            budgets,
+            opened.executor,
+            progress,
         )
         search.search()
         if search.exhausted != run.exhausted:
@@ -209,21 +198,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         )
 
 
-def _make_evaluator(definition: StudyDefinition, folder: Path, request: Request) -> Evaluator:
-    evaluator = evaluator_class(definition.evaluator, definition.folder)
-    device = request.device
-    if device != "cpu" and evaluator.costly:
-        import torch
-
-        if device == "cuda" and not torch.cuda.is_available():
-            raise DeviceError("--device cuda: torch finds no CUDA device here; use --device cpu")
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda":
-        raise DeviceError(f"--device cuda: evaluator {definition.evaluator!r} runs on the CPU only")
-    return evaluator(Setup(definition, folder, "cuda" if device == "cuda" else "cpu"))
-
-
-def _require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: StudyDefinition) -> None:
+def require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: StudyDefinition) -> None:
     """Refuse a strategy whose own tasks the evaluator cannot do."""
     missing = sorted(kind.tasks_needed - evaluator.strategy_tasks)
     if not missing:
@@ -239,111 +214,19 @@ def _require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: Study
     )
 
 
-def _objectives(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
-    offered = {o.name: o for o in evaluator.objectives}
-    for objective in definition.objective:
-        if objective.name not in offered:
-            raise UnknownName("objective", objective.name, offered, f"study {definition.name!r}")
-    return tuple(offered[o.name] for o in definition.objective)
-
-
-def _workers(request: Request, evaluator: Evaluator) -> int:
-    """As asked, else as many evaluations as fit on this machine (one for a cheap evaluator)."""
-    if request.workers is not None:
-        if request.workers < 1:
-            raise InputError(f"--workers {request.workers}: at least 1 is needed")
-        return request.workers
-    if not evaluator.costly:
-        return 1
-    need = evaluator.resources()
-    fit = (os.cpu_count() or 1) / need.cpus
-    if need.gpus:
-        import torch
-
-        fit = min(fit, torch.cuda.device_count() / need.gpus)
-    return max(1, math.floor(fit))
-
-
-def _executor_kind(request: Request, evaluator: Evaluator, workers: int) -> str:
-    kind = request.executor
-    if kind == "auto":
-        useful = evaluator.costly and workers > 1
-        options = evaluator.options
-        wanted = bool(
-            request.ray_address or options.time_limit or options.memory_gib or options.gpus
-        )
-        kind = "ray" if useful or wanted else "in-process"
-    if kind == "in-process":
-        for option, given in (
-            ("--ray-address", request.ray_address),
-            ("evaluation.time_limit", evaluator.options.time_limit),
-            ("evaluation.memory_gib", evaluator.options.memory_gib),
-            ("evaluation.gpus", evaluator.options.gpus or None),
-            ("--workers", workers if workers > 1 and request.workers else None),
-        ):
-            if given is not None:
-                raise InputError(
-                    f"the in-process executor cannot keep {option} {given}; use --executor ray"
-                )
-    return kind
-
-
-def _executor(kind: str, request: Request, evaluator: Evaluator, workers: int) -> Executor:
-    if kind == "in-process":
-        return InProcessExecutor(evaluator)
-    from hqsearch.executors.ray import RayExecutor
-
-    return RayExecutor(
-        evaluator.setup,
-        workers,
-        [evaluator.resources(), *evaluator.preparation_resources()],
-        evaluator.options.retries,
-        evaluator.options.time_limit,
-        request.ray_address,
-    )
-
-
-def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -> dict[str, str]:
-    def run_task(
-        payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
-    ) -> dict[str, Any]:
-        done = threading.Event()
-
-        def watch() -> None:
-            while not done.wait(1.0):
-                poll()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            return executor.run(Task(-1, "prepare", payload, 0, resources)).details
-        except (HqsearchError, OSError):
-            raise
-        except Exception as error:
-            raise RunFailed(f"preparation failed: {type(error).__name__}: {error}") from error
-        finally:
-            done.set()
-            watcher.join()
-
-    def tell(line: str) -> None:
-        progress.console.print(line, highlight=False, soft_wrap=True)
-
-    return evaluator.prepare(PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task))
-
-
-def _recorded(url: str, name: str, folder: Path) -> dict[str, Any]:
-    """The study's attributes, if it exists; a study that was cut off while made counts as new."""
-    if url.startswith("sqlite") and not (folder / "study.db").exists():
-        return {}
-    try:
-        reader = LogReader(url, name)
-    except StorageError as error:
-        if "there is no study" in str(error) or "no such table" in str(error):
-            return {}
-        raise
-    attributes = reader.attributes()
-    reader.close()
-    return attributes if "fingerprint" in attributes else {}
+def run_identity(
+    definition: StudyDefinition, options: StrategyOptions, history: tuple[int, ...] | None
+) -> dict[str, Any]:
+    """What, with strategy and seed, tells one run of a study from another."""
+    identity: dict[str, Any] = {
+        "strategy": options.model_dump(mode="json"),
+        "constraints": dict(definition.constraints),
+    }
+    if definition.search != SearchOptions():
+        identity["search"] = definition.search.model_dump(mode="json")
+    if history is not None:
+        identity["history"] = list(history)
+    return identity
 
 
 def _run_record(
@@ -356,10 +239,7 @@ def _run_record(
     records: list[TrialRecord],
 ) -> RunRecord:
     """The run that is the same (strategy, options, seed), else a new one, logged."""
-    identity = {
-        "strategy": options.model_dump(mode="json"),
-        "constraints": dict(definition.constraints),
-    }
+    identity = run_identity(definition, options, request.history)
     runs = log.runs()
     for run in reversed(runs):
         same = (run.strategy, run.seed, run.options) == (
@@ -381,7 +261,7 @@ def _run_record(
         start=max((r.number for r in records), default=-1) + 1,
         unfinished=tuple(r.number for r in records if not r.finished),
         budgets=budgets,
-        versions=_versions(),
+        versions=versions(),
         notes=tuple(notes),
     )
     log.add_run(run)
@@ -398,16 +278,10 @@ def _strategy(
     records: list[TrialRecord],
 ) -> Strategy:
     history = tuple(
-        Result(
-            r.proposal.slot,
-            r.proposal.candidate,
-            r.proposal.kind,
-            r.values if r.state == "COMPLETE" else None,
-            r.outcome.violation if r.outcome else 0.0,
-            r.proposal.strategy,
-        )
+        result_of(r)
         for r in records
         if r.number < run.start and r.finished and r.number not in run.unfinished
+        if "history" not in run.options or r.proposal.run in run.options["history"]
     )
     problem = Problem(
         evaluator.space,
@@ -418,44 +292,35 @@ def _strategy(
         tuple(evaluator.space.baselines().values()),
         history,
         evaluator.reference(),
+        evaluator.full_budget,
+        "search" in run.options,
+        evaluator.strategy_tasks,
     )
     return kind(problem, options, run.seed)
 
 
-def _facts(
-    definition: StudyDefinition, evaluator: Evaluator, objectives: tuple[Objective, ...]
-) -> dict[str, Any]:
-    return {
-        "name": definition.name,
-        "token": uuid.uuid4().hex,
-        "title": definition.title,
-        "objectives": [
-            {"name": o.name, "unit": o.unit, "direction": o.direction, "cheap": o.cheap}
-            for o in objectives
-        ],
-        "dimensions": list(evaluator.space.names),
-        "notes": evaluator.notes(),
-        "created": datetime.now().isoformat(timespec="seconds"),
-        "platform": platform.platform(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _move_aside(folder: Path, request: Request) -> Path | None:
-    """``--fresh``: the old state gets another name; nothing is deleted."""
-    if request.storage is not None:
-        raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
-    if not folder.exists():
+def _cohorts(
+    definition: StudyDefinition,
+    rungs: tuple[int, ...],
+    run: RunRecord,
+    strategy: Strategy,
+    objectives: tuple[Objective, ...],
+    log: StudyLog,
+) -> Cohorts | None:
+    """What stops candidates early; None where every one is trained to the end."""
+    if not rungs:
         return None
-    with DriverLock(folder):
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        return folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))
+    return Cohorts(
+        run.ordinal,
+        rungs,
+        definition.search.keep,
+        definition.search.cohort or strategy.cohort,
+        objectives,
+        log.decisions(run.ordinal),
+    )
+
+
+def _alike(run: RunRecord, runs: list[RunRecord]) -> frozenset[int]:
+    """The runs that stop candidates early in the same way; none where this one does not."""
+    search = run.options.get("search")
+    return frozenset(r.ordinal for r in runs if search and r.options.get("search") == search)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,10 @@ class EvaluatorContract:
         assert stopped.checkpoint == at
         resumed = evaluator.evaluate(candidate, seed=5, resume_from=at)
         assert resumed.values == whole.values
+        nothing = tmp_path / "nothing"
+        nothing.mkdir()  # cut off before a checkpoint was finished: from the start, then
+        afresh = evaluator.evaluate(candidate, seed=5, budget=1, resume_from=nothing)
+        assert afresh.values == stopped.values
 
 
 class StrategyContract:
@@ -173,9 +178,17 @@ class StrategyContract:
                 strategy.observe_task(TaskResult(index, asked[index], details))
 
     def drive(
-        self, problem: Problem, seed: int, count: int, fail: int | None = None
+        self,
+        problem: Problem,
+        seed: int,
+        count: int,
+        fail: int | None = None,
+        stop: Container[int] = (),
     ) -> list[Candidate]:
-        """Run a strategy for ``count`` proposals, one at a time."""
+        """Run a strategy for ``count`` proposals, one at a time.
+
+        The one with index ``fail`` fails; those in ``stop`` are stopped early, at epoch 1.
+        """
         strategy = self.make(problem, seed)
         slots = itertools.count()
         for baseline in problem.baselines:
@@ -190,7 +203,10 @@ class StrategyContract:
                 break
             proposed.append(candidate)
             measured = None if index == fail else self.measure(problem, candidate)
-            strategy.observe(Result(next(slots), candidate, "search", measured))
+            result = Result(next(slots), candidate, "search", measured)
+            if index in stop and measured is not None:
+                result = replace(result, values=None, stopped_at=1, rungs=((1, measured),))
+            strategy.observe(result)
         return proposed
 
     def test_same_seed_same_proposals(self) -> None:
@@ -214,6 +230,14 @@ class StrategyContract:
     def test_survives_failures(self) -> None:
         proposed = self.drive(self.problem(), 0, 60, fail=5)
         assert len(proposed) == 60
+
+    def test_survives_early_stopping(self) -> None:
+        problem = replace(self.problem(), full_budget=4, early_stopping=True)
+        every_second = range(0, 24, 2)
+        proposed = self.drive(problem, 0, 24, stop=every_second)
+        assert proposed
+        assert len(set(proposed)) == len(proposed)
+        assert self.drive(problem, 0, 24, stop=every_second) == proposed
 
     def test_proposals_respect_budgets(self) -> None:
         problem = self.problem(budget=10.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hqsearch import launch
+from hqsearch import opening
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task, TaskOutcome
@@ -90,7 +90,7 @@ def test_several_workers_are_replayed_in_the_order_of_their_results(
     run: Any,
     table: Any,
 ) -> None:
-    monkeypatch.setattr(launch, "InProcessExecutor", FourWorkers)
+    monkeypatch.setattr(opening, "InProcessExecutor", FourWorkers)
     run(tmp_path / "whole", strategy, options, 24)
     expected = table(tmp_path / "whole")
     original = StudyLog.finish
@@ -108,6 +108,6 @@ def test_several_workers_are_replayed_in_the_order_of_their_results(
     monkeypatch.setattr(StudyLog, "finish", original)
     assert run(tmp_path / "cut", strategy, options, 24).mismatches == 0
     assert table(tmp_path / "cut") == expected
-    monkeypatch.setattr(launch, "InProcessExecutor", InProcessExecutor)
+    monkeypatch.setattr(opening, "InProcessExecutor", InProcessExecutor)
     run(tmp_path / "one-worker", strategy, options, 24)
     assert table(tmp_path / "one-worker") != expected

@@ -67,9 +67,11 @@ class LiveProgress:
         if self._finished_at_start is None:
             self._finished_at_start, self._started = finished, time.monotonic()
         failures = sum(t.state == "FAIL" for t in search.trials)
-        left = self._time_left(search, finished)
-        notes = [f"{failures} failed" if failures else "", f"{search.copies} copies"]
-        notes = [n for n in notes if n and not n.startswith("0 ")]
+        # How many candidates a strategy's own tasks give is known when they end.
+        left = "" if search.tasks else self._time_left(search, finished)
+        stopped = sum(t.state == "PRUNED" for t in search.trials)
+        notes = [f"{failures} failed", f"{stopped} stopped early", f"{search.copies} copies"]
+        notes = [n for n in notes if not n.startswith("0 ")]
         note = ", ".join([*notes, *([f"about {left} left"] if left else [])])
         if self._live is not None and finished != self._front_at:
             self._front_at = finished
@@ -122,7 +124,7 @@ class LiveProgress:
             if done >= total and last is not None and last < 0:
                 return
             self._told[label] = -1.0 if done >= total else now
-            self.console.print(f"{label}: {done:.0f}/{total} {note}".rstrip(), highlight=False)
+            self.console.print(f"{label}: {int(done)}/{total} {note}".rstrip(), highlight=False)
 
 
 def _progress_of(folder: Path) -> float:

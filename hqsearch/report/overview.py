@@ -13,6 +13,7 @@ from rich.table import Table
 from hqsearch.definition import embedded
 from hqsearch.errors import HqsearchError, StorageError, UnknownName
 from hqsearch.objective import Objective
+from hqsearch.report.confirmation import study_verdict
 from hqsearch.report.tables import number, value_text
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
@@ -74,7 +75,7 @@ def studies_table(rows: Sequence[dict[str, Any]]) -> Table:
         runs = [
             run["error"]
             if "error" in run
-            else f"{run['strategy']} seed {run['seed']}: {run['finished']}/{run['evaluations']}"
+            else f"{_name(run)}: {run['finished']}/{run['evaluations']}"
             for run in row["runs"]
         ]
         table.add_row(row["name"], row["title"], "\n".join(runs) or "–")
@@ -83,10 +84,15 @@ def studies_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def status_of(results: Results) -> dict[str, Any]:
     """Progress, failures by kind and time left of a study."""
-    trials = results.trials()
-    runs = _runs(results, trials)
+    every = results.trials()
+    runs = _runs(results, every)
+    front = results.front()
+    # Replicates belong to no search: neither its progress nor its time left.
+    trials = [t for t in every if t.kind != "replicate"]
+    replicates = Counter(t.state for t in every if t.kind == "replicate")
     costs = [t.seconds for t in trials if t.seconds and t.copy_of is None]
-    waiting = sum(max(r["evaluations"] - r["finished"], 0) for r in runs)
+    searches = [r for r in runs if r["searches"]]
+    waiting = sum(max(r["evaluations"] - r["finished"], 0) for r in searches)
     driver = results.driver
     per_trial = sum(costs) / len(costs) if costs else None
     return {
@@ -96,13 +102,16 @@ def status_of(results: Results) -> dict[str, Any]:
         "runs": runs,
         "trials": dict(Counter(t.state for t in trials)),
         "copies": sum(t.copy_of is not None for t in trials),
-        "failures": dict(Counter(t.failure for t in trials if t.failure)),
-        "front": len(results.front()),
+        "stopped": dict(sorted(Counter(t.stopped_at for t in trials if t.stopped_at).items())),
+        "failures": dict(Counter(t.failure for t in every if t.failure)),
+        "front": len(front),
+        "replicates": dict(replicates),
         "seconds_per_evaluation": per_trial,
         "evaluations_left": waiting,
         "worker_seconds_left": per_trial * waiting if per_trial else None,
         "budgets": [f"{b.metric} {b.text}" for b in results.budgets],
         "notes": [*results.study.get("notes", []), *(n for r in results.runs for n in r.notes)],
+        "verdict": study_verdict(front, every, results.objectives).splitlines(),
     }
 
 
@@ -111,12 +120,16 @@ def status_text(facts: dict[str, Any]) -> str:
     driver = facts["driver"]
     lines.append(f"driver: {driver}" if driver else "driver: none is running")
     for run in facts["runs"]:
+        stops = ", early stopping" if run["early_stopping"] else ""
+        unit = ("evaluations" if run["searches"] else "replicates") + stops
         lines.append(
-            f"run {run['ordinal']}: {run['strategy']} seed {run['seed']}, "
-            f"{run['finished']} of {run['evaluations']} evaluations"
+            f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
         )
     states = ", ".join(f"{n} {state}" for state, n in sorted(facts["trials"].items()))
     lines.append(f"trials: {states or 'none'}; {facts['copies']} copies; front {facts['front']}")
+    if facts["stopped"]:
+        places = ", ".join(f"{n} at epoch {epoch}" for epoch, n in facts["stopped"].items())
+        lines.append(f"stopped early: {places}")
     failures = ", ".join(f"{n} {kind}" for kind, n in sorted(facts["failures"].items()))
     lines.append(f"failures: {failures or 'none'}")
     lines += [f"budget: {b}" for b in facts["budgets"]]
@@ -126,6 +139,7 @@ def status_text(facts: dict[str, Any]) -> str:
             f"left: {facts['evaluations_left']} evaluations of "
             f"{facts['seconds_per_evaluation']:.1f} s, {left / 60:.1f} minutes of one worker"
         )
+    lines += facts["verdict"]
     return "\n".join(lines)
 
 
@@ -143,16 +157,34 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
         )
         error = trial.details.get("accuracy_se")
         if objective.name == "accuracy" and error:
-            samples = trial.details.get("validation_samples")
-            text += f" ± {100 * error:.1f} (standard error, {samples} validation samples)"
+            text += f" ± {100 * error:.1f} (standard error{_samples(trial)})"
         lines.append(text)
     lines.append(f"average bits: {number(trial.average_bits)}")
     lines.append(f"seed {trial.seed}, {number(trial.seconds)} s, {trial.attempts} attempt(s)")
+    for rung in trial.details.get("rungs", []):
+        worth = ", ".join(
+            f"{o.name} {value_text(o, rung['values'].get(o.name))}" for o in objectives
+        )
+        end = ": stopped here" if rung["epoch"] == trial.stopped_at else ""
+        lines.append(f"after epoch {rung['epoch']}: {worth}{end}")
     if trial.violation > 0:
         lines.append(f"beyond its budgets by {trial.violation:.1%}: not on the front")
     if trial.failure:
         lines.append(f"failed ({trial.failure}): {trial.reason}")
     return "\n".join(lines)
+
+
+def _name(run: dict[str, Any]) -> str:
+    return f"{run['strategy']} seed {run['seed']}" if run["searches"] else "confirmation"
+
+
+def _samples(trial: TrialRow) -> str:
+    """How many samples of which split an accuracy rests on."""
+    for split in ("validation", "test"):
+        count = trial.details.get(f"{split}_samples")
+        if count:
+            return f", {count} {split} samples"
+    return ""
 
 
 def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[dict[str, Any]]:
@@ -165,9 +197,11 @@ def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[di
         {
             "ordinal": run.ordinal,
             "strategy": run.strategy,
+            "searches": run.searches,
             "seed": run.seed,
             "evaluations": run.evaluations,
             "finished": finished[run.ordinal],
+            "early_stopping": run.options.get("search"),
         }
         for run in results.runs
     ]

@@ -14,6 +14,9 @@ from rich.table import Table
 from hqsearch.objective import Objective
 from hqsearch.store.records import TrialRow
 
+#: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
+LONG_FRONT = 200
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """A number for people; a dash where there is none."""
@@ -32,9 +35,12 @@ def choice_counts(choices: Mapping[str, str]) -> str:
 
 
 def front_table(
-    rows: Sequence[TrialRow], objectives: Sequence[Objective], title: str = "Front"
+    rows: Sequence[TrialRow],
+    objectives: Sequence[Objective],
+    title: str = "Front",
+    marks: Mapping[int, str] | None = None,
 ) -> Table:
-    """The front, cheapest first."""
+    """The front, cheapest first; ``marks``: trial → what its confirmation came to."""
     table = Table(
         title=title,
         title_justify="left",
@@ -46,26 +52,31 @@ def front_table(
     for objective in objectives:
         unit = "" if objective.unit == "fraction" else f"\n{objective.unit}"
         table.add_column(f"{objective.name}{unit}", justify="right", no_wrap=True)
-    table.add_column("± SE", justify="right", no_wrap=True)
-    table.add_column("bits", justify="right", no_wrap=True)
+    # A terminal has no room for both: once confirmed, the error of the search says little.
+    table.add_column("confirmed" if marks else "± SE", justify="right", no_wrap=True)
+    if not marks:
+        table.add_column("bits", justify="right", no_wrap=True)
     table.add_column("found by", no_wrap=True)
     table.add_column("layers", min_width=12, overflow="fold")
     for row in rows:
         values = row.values or {}
-        error = row.details.get("accuracy_se")
         table.add_row(
             str(row.number),
             *(value_text(o, values.get(o.name)) for o in objectives),
-            f"{100 * error:.1f}" if error is not None else "–",
-            number(row.average_bits, 3),
+            *([marks.get(row.number, "–")] if marks else _error_and_bits(row)),
             _found_by(row),
             choice_counts(row.choices),
         )
     return table
 
 
+def _error_and_bits(row: TrialRow) -> list[str]:
+    error = row.details.get("accuracy_se")
+    return [f"{100 * error:.1f}" if error is not None else "–", number(row.average_bits, 3)]
+
+
 def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> str:
-    """Every trial on one line: plain text, for rich takes a second for every thousand."""
+    """Every trial on one line, as plain text."""
     heads = [f"{o.name}{'' if o.unit == 'fraction' else ' ' + o.unit}" for o in objectives]
     lines = [f"trial run {'state':<8} {'found by':<13} {'  '.join(heads)}  bits  layers"]
     for row in rows:
@@ -74,6 +85,8 @@ def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> s
             for o, h in zip(objectives, heads, strict=True)
         ]
         what = f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices)
+        if row.stopped_at is not None:
+            what = f"stopped at epoch {row.stopped_at}  {what}"
         lines.append(
             f"{row.number:>5} {row.run:>3} {row.state:<8} {_found_by(row):<13} "
             f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"

@@ -35,6 +35,8 @@ class Verdict:
     accuracy_difference: float | None = None
     standard_error: float | None = None
     paired: bool | None = None
+    interval: tuple[float, float] | None = None
+    """Of the accuracy difference, 95 %; only where it was confirmed."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,6 +49,9 @@ class Verdict:
         gap = 100 * (self.accuracy_difference or 0.0)
         error = 100 * (self.standard_error or 0.0)
         points = f"{gap:+.1f} ± {error:.1f} points, trial {self.member}"
+        if self.interval is not None:
+            low, high = (100 * end for end in self.interval)
+            points = f"{gap:+.1f} points, 95 % {low:+.1f} to {high:+.1f}, trial {self.member}"
         if self.outcome == "saves":
             return (
                 f"against uniform {self.baseline}: saves {parts} and is no less accurate ({points})"
@@ -121,5 +126,5 @@ def verdict_text(front: Sequence[TrialRow], trials: Sequence[TrialRow]) -> str:
     noise = any(t.details.get("accuracy_se") for t in front)
     head = "Verdict"
     if noise:
-        head += " (provisional: search accuracies flatter the best of many)"
+        head += " (provisional: search accuracies flatter the best of many; hqsearch confirm)"
     return "\n".join([f"{head}:", *(f"  {v.sentence()}" for v in found)])

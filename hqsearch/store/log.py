@@ -12,7 +12,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,10 @@ from hqsearch.store.database import (
 )
 from hqsearch.store.records import (
     FINISHED,
+    Decision,
     Outcome,
     Proposal,
+    Rung,
     RunRecord,
     TaskRecord,
     TrialRecord,
@@ -111,6 +113,11 @@ class LogReader:
         found = [v for k, v in self.attributes().items() if k.startswith("task:")]
         return sorted((TaskRecord.from_json(v) for v in found), key=lambda t: (t.run, t.index))
 
+    def decisions(self, run: int) -> list[Decision]:
+        """What early stopping has decided in a run."""
+        prefix = f"rung:{run}:"
+        return [Decision.from_json(v) for k, v in self.attributes().items() if k.startswith(prefix)]
+
     def trials(self, start: int = 0) -> list[TrialRecord]:
         """Trials from number ``start`` on, in order."""
         bound = {"study": self.study_id, "start": start}
@@ -123,7 +130,7 @@ class LogReader:
             for trial, key, value in connection.execute(
                 _query("a.key, a.value_json", join, "t.trial_id"), bound
             ):
-                if key in ("proposal", "result"):
+                if key in ("proposal", "rungs", "result"):
                     attributes.setdefault(trial, {})[key] = json.loads(value)
             join = "JOIN trial_values v ON v.trial_id = t.trial_id"
             for trial, value in connection.execute(
@@ -144,6 +151,7 @@ class LogReader:
                     Proposal(**own["proposal"]),
                     tuple(values[trial]) if done and trial in values else None,
                     Outcome(**own["result"]) if "result" in own else None,
+                    tuple(Rung.from_json(r) for r in own.get("rungs", ())),
                 )
             )
         return records
@@ -215,30 +223,46 @@ class StudyLog(LogReader):
         """Write a strategy's own task, before it starts and when it has ended."""
         self.set_attribute(f"task:{task.run}:{task.index}", task.as_json())
 
+    def put_decision(self, decision: Decision) -> None:
+        """Write what early stopping decided, before it takes effect."""
+        key = f"rung:{decision.run}:{decision.cohort}:{decision.rung}"
+        self.set_attribute(key, decision.as_json())
+
     def create(self, proposal: Proposal) -> TrialRecord:
         """Log a proposal as a RUNNING trial: one transaction."""
-        return self._create(proposal, "RUNNING", None, None)
+        return self._create(proposal, "RUNNING")
 
     def create_copy(
-        self, proposal: Proposal, values: Sequence[float], outcome: Outcome
+        self,
+        proposal: Proposal,
+        values: Sequence[float] | None,
+        outcome: Outcome,
+        rungs: tuple[Rung, ...] = (),
     ) -> TrialRecord:
-        """Log a candidate that is answered from the log, COMPLETE at once: one transaction."""
-        return self._create(proposal, "COMPLETE", tuple(values), outcome)
+        """Log a candidate that is answered from the log: one transaction.
+
+        COMPLETE at once; PRUNED where its original was stopped early and has no ``values``.
+        """
+        state = "PRUNED" if values is None else "COMPLETE"
+        return self._create(proposal, state, tuple(values) if values else None, outcome, rungs)
 
     def _create(
         self,
         proposal: Proposal,
         state: str,
-        values: tuple[float, ...] | None,
-        outcome: Outcome | None,
+        values: tuple[float, ...] | None = None,
+        outcome: Outcome | None = None,
+        rungs: tuple[Rung, ...] = (),
     ) -> TrialRecord:
         import optuna
 
         attributes: dict[str, Any] = {"proposal": asdict(proposal)}
+        if rungs:
+            attributes["rungs"] = [r.as_json() for r in rungs]
         system: dict[str, Any] = {}
         if outcome is not None:
             attributes["result"] = asdict(outcome)
-            system = dict(_constraints(outcome))
+            system = dict(_constraints(proposal, outcome))
         trial = optuna.trial.create_trial(
             state=optuna.trial.TrialState[state],
             values=values,
@@ -246,11 +270,28 @@ class StudyLog(LogReader):
             distributions=self._distributions,
             user_attrs=attributes,
             system_attrs=system,
+            intermediate_values={r.epoch: self._intermediate(r) for r in rungs},
         )
         trial.datetime_start = datetime.now()
         with self._write():
             created = self._storage._create_new_trial(self.study_id, trial)
-        return TrialRecord(created.number, created._trial_id, state, proposal, values, outcome)
+        return TrialRecord(
+            created.number, created._trial_id, state, proposal, values, outcome, rungs
+        )
+
+    def reach(self, trial: TrialRecord, rung: Rung) -> TrialRecord:
+        """Log that a RUNNING trial has come to a rung, as an intermediate value for Optuna too."""
+        rungs = (*trial.rungs, rung)
+        with self._write():
+            value = self._intermediate(rung)
+            self._storage.set_trial_intermediate_value(trial.trial_id, rung.epoch, value)
+            self._storage.set_trial_user_attr(trial.trial_id, "rungs", [r.as_json() for r in rungs])
+        return replace(trial, rungs=rungs)
+
+    def _intermediate(self, rung: Rung) -> float:
+        """The one value that Optuna takes: of the first objective that needs training."""
+        measured = (i for i, o in enumerate(self._objectives) if not o.cheap)
+        return rung.values[next(measured, 0)]
 
     def finish(
         self, trial: TrialRecord, state: str, values: Sequence[float] | None, outcome: Outcome
@@ -260,13 +301,13 @@ class StudyLog(LogReader):
 
         with self._write():
             self._storage.set_trial_user_attr(trial.trial_id, "result", asdict(outcome))
-            for key, value in _constraints(outcome).items():
+            for key, value in _constraints(trial.proposal, outcome).items():
                 self._storage.set_trial_system_attr(trial.trial_id, key, value)
             self._storage.set_trial_state_values(
                 trial.trial_id, optuna.trial.TrialState[state], values
             )
         stored = tuple(values) if values is not None else None
-        return TrialRecord(trial.number, trial.trial_id, state, trial.proposal, stored, outcome)
+        return replace(trial, state=state, values=stored, outcome=outcome)
 
     def close(self) -> None:
         self._storage.remove_session()
@@ -274,8 +315,11 @@ class StudyLog(LogReader):
         super().close()
 
 
-def _constraints(outcome: Outcome) -> Mapping[str, float]:
-    """What makes Optuna (and its dashboard) treat a budget violator as infeasible."""
+def _constraints(proposal: Proposal, outcome: Outcome) -> Mapping[str, float]:
+    """What makes Optuna (and its dashboard) treat a budget violator as infeasible, and a
+    replicate as well: it belongs to no search."""
+    if proposal.kind == "replicate":
+        return {"constraints:replicate": 1.0}
     return {"constraints:budget": outcome.violation} if outcome.violation > 0 else {}
 
 

@@ -14,14 +14,18 @@ from hqsearch.pareto import non_dominated
 
 #: States of a trial in which nothing changes any more.
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+#: What the runs of ``hqsearch confirm`` have in place of a strategy's name.
+CONFIRM = "confirm"
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One execution of a strategy on a study.
 
-    ``options`` holds the strategy's validated options and the constraints; together with
-    strategy and seed they identify a run. ``start`` is the number of the trial it starts from.
+    ``options`` holds the strategy's validated options, the constraints and, where a run stops
+    candidates early, the ``[search]`` settings, and where it may learn from some runs only,
+    their ordinals as ``history``; with strategy and seed they identify a run.
+    ``start`` is the number of the trial it starts from.
     """
 
     ordinal: int
@@ -37,6 +41,11 @@ class RunRecord:
     """Everything there is to propose was proposed; there is nothing to resume."""
     unfinished: tuple[int, ...] = ()
     """Trials of earlier runs that were not finished when this one began: not in its history."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether a strategy proposed its trials; those of a confirmation are replicates."""
+        return self.strategy != CONFIRM
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -112,6 +121,8 @@ class Proposal:
     seen: int
     copy_of: int | None = None
     origin: str = ""
+    cohort: int | None = None
+    """With early stopping: which candidates it is compared with; baselines and copies are not."""
 
     @property
     def candidate(self) -> Candidate:
@@ -130,6 +141,62 @@ class Outcome:
     reason: str = ""
     attempts: int = 1
     details: dict[str, Any] = field(default_factory=dict)
+    stopped_at: int | None = None
+    """Epoch of the rung at which it was stopped early; None where it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What a trial was worth part-way.
+
+    Attributes:
+        epoch: of the full schedule; the evaluator's unit of budget.
+        values: in the order of the study's objectives.
+        violation: of the budgets, on these values.
+        seconds: that it took from the rung before.
+        attempts: of which all but the last one died.
+        details: what was measured, and the numbers among the evaluation's details.
+    """
+
+    epoch: int
+    values: tuple[float, ...]
+    violation: float = 0.0
+    seconds: float = 0.0
+    attempts: int = 1
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Rung:
+        return cls(**{**data, "values": tuple(data["values"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who goes on from a rung; logged before it takes effect, and never computed again.
+
+    Attributes:
+        run: ordinal of the run.
+        cohort: from 0, within the run.
+        rung: index of the rung.
+        ranked: numbers of the trials that reached it, best first.
+        promoted: how many of them go on.
+    """
+
+    run: int
+    cohort: int
+    rung: int
+    ranked: tuple[int, ...]
+    promoted: int
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Decision:
+        return cls(**{**data, "ranked": tuple(data["ranked"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +209,8 @@ class TrialRecord:
     proposal: Proposal
     values: tuple[float, ...] | None = None
     outcome: Outcome | None = None
+    rungs: tuple[Rung, ...] = ()
+    """What early stopping saw of it, in order."""
 
     @property
     def finished(self) -> bool:
@@ -169,6 +238,8 @@ class TrialRow:
     attempts: int
     origin: str
     details_json: str
+    stopped_at: int | None = None
+    """Epoch at which early stopping ended it."""
 
     @property
     def details(self) -> dict[str, Any]:
@@ -181,9 +252,16 @@ class TrialRow:
     @classmethod
     def of(cls, trial: TrialRecord, objectives: tuple[Objective, ...]) -> TrialRow:
         proposal, outcome = trial.proposal, trial.outcome or Outcome(order=-1)
+        names = [o.name for o in objectives]
         values = None
         if trial.values is not None:
-            values = dict(zip((o.name for o in objectives), trial.values, strict=True))
+            values = dict(zip(names, trial.values, strict=True))
+        details = dict(outcome.details)
+        if trial.rungs:
+            details["rungs"] = [
+                {"epoch": r.epoch, "values": dict(zip(names, r.values, strict=True))}
+                for r in trial.rungs
+            ]
         return cls(
             number=trial.number,
             state=trial.state,
@@ -201,7 +279,8 @@ class TrialRow:
             reason=outcome.reason,
             attempts=outcome.attempts,
             origin=proposal.origin,
-            details_json=json.dumps(outcome.details),
+            stopped_at=outcome.stopped_at,
+            details_json=json.dumps(details),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -216,6 +295,7 @@ class TrialRow:
             "choices": self.choices,
             "values": self.values,
             "average_bits": self.average_bits,
+            "stopped_at": self.stopped_at,
             "seed": self.seed,
             "seconds": self.seconds,
             "details": {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader
 from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
 
-SCHEMA = 1
+SCHEMA = 2
 _FIXED = (
     "number", "state", "run", "strategy", "kind", "copy_of", "average_bits", "seed", "seconds",
-    "violation", "failure", "reason", "attempts", "origin", "details",
+    "violation", "failure", "reason", "attempts", "origin", "stopped_at", "details",
 )  # fmt: skip
 
 
@@ -139,10 +140,10 @@ class Results:
         In one statement, for 10,000 trials of 20 layers are too many for one dict at a time.
         """
         kinds: dict[str, type] = {}
-        for row in rows:
-            for name, value in row.items():
-                if value is not None:
-                    kinds.setdefault(name, type(value))
+        for name in dict.fromkeys(chain.from_iterable(rows)):
+            first = next((row[name] for row in rows if row.get(name) is not None), None)
+            if first is not None:
+                kinds[name] = type(first)
         columns = set(self._db[table].columns_dict)
         for name, kind in kinds.items():
             if name not in columns:
@@ -153,12 +154,14 @@ class Results:
         marks = ", ".join("?" * len(kinds))
         self._db.conn.executemany(
             f"INSERT OR REPLACE INTO {_quoted(table)} ({names}) VALUES ({marks})",
-            ([_scalar(row.get(name)) for name in kinds] for row in rows),
+            zip(*(_column(rows, name) for name in kinds), strict=True),
         )
 
     def _create_tables(self) -> None:
         columns: dict[str, Any] = dict.fromkeys(_FIXED, str)
-        columns.update(dict.fromkeys(("number", "run", "copy_of", "seed", "attempts"), int))
+        columns.update(
+            dict.fromkeys(("number", "run", "copy_of", "seed", "attempts", "stopped_at"), int)
+        )
         columns.update(dict.fromkeys(("average_bits", "seconds", "violation"), float))
         columns.update({self._columns[d]: str for d in self.dimensions})
         columns.update({self._columns[o.name]: float for o in self.objectives})
@@ -228,8 +231,12 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _scalar(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict | tuple) else value
+def _column(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    """One column of rows, None where a row has none; what SQLite cannot hold as JSON."""
+    values = [row.get(name) for row in rows]
+    if {list, dict, tuple}.isdisjoint(set(map(type, values))):
+        return values
+    return [json.dumps(v) if isinstance(v, list | dict | tuple) else v for v in values]
 
 
 def _layer_rows(trials: Iterable[TrialRecord]) -> list[dict[str, Any]]:

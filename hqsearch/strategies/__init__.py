@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _BUILT_IN = {
+    "gumbel": "hqsearch.strategies.gumbel:Gumbel",
     "nsga2": "hqsearch.strategies.nsga2:Nsga2",
     "optuna-gp": "hqsearch.strategies.optuna_samplers:OptunaGp",
     "optuna-nsga2": "hqsearch.strategies.optuna_samplers:OptunaNsga2",
@@ -38,6 +39,7 @@ _BUILT_IN = {
     "optuna-random": "hqsearch.strategies.optuna_samplers:OptunaRandom",
     "optuna-tpe": "hqsearch.strategies.optuna_samplers:OptunaTpe",
     "random": "hqsearch.strategies.random:RandomSearch",
+    "sensitivity": "hqsearch.strategies.sensitivity:Sensitivity",
 }
 
 

@@ -24,6 +24,9 @@ from hqsearch.space import Space
 
 Floats = npt.NDArray[np.float64]
 
+#: Candidates that early stopping compares with each other where a strategy never waits.
+COHORT = 12
+
 
 class StrategyOptions(Strict):
     """``[strategy.<name>]``; each strategy extends it."""
@@ -79,6 +82,13 @@ class Result:
     """Sum of relative excesses over the budgets, on measured values; 0 is feasible."""
     strategy: str = ""
     """Which strategy's run it comes from."""
+    stopped_at: int | None = None
+    """Epoch at which early stopping ended it, and its ``values`` are None: it was worse than
+    others, but it did not fail. Worth less than whatever completed, more than a failure."""
+    rungs: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    """What it was worth part-way: epochs and objective values there."""
+    noise: float | None = None
+    """Standard error of the measured objective (accuracy); 0 is exact, None unknown."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,17 @@ class Problem:
     baselines: tuple[Candidate, ...] = ()
     history: tuple[Result, ...] = ()
     reference: Mapping[str, float] = field(default_factory=dict)
+    full_budget: int = 1
+    """Epochs of a whole evaluation: what ``stopped_at`` is a part of."""
+    early_stopping: bool = False
+    """Whether candidates may be stopped early."""
+
+    def untrained(self, result: Result) -> float:
+        """Which part of a whole evaluation early stopping has spared, above 0; 0 where none."""
+        at = result.stopped_at
+        return 0.0 if at is None else 1.0 - at / self.full_budget
+    tasks: frozenset[str] = frozenset()
+    """Kinds of tasks that the evaluator does for strategies."""
 
     def costs(self, results: Sequence[Result]) -> Floats:
         """Results as costs ``[n, m]``, every column minimized; NaN where one failed."""
@@ -128,6 +149,12 @@ class Strategy(ABC):
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         self.problem, self.options, self.seed = problem, options, seed
+
+    @property
+    def cohort(self) -> int | None:
+        """How many candidates early stopping compares with each other, unless the user says;
+        None where the strategy waits for a generation of its own."""
+        return COHORT
 
     @abstractmethod
     def next(self) -> Candidate | StrategyTask | Signal:

@@ -13,6 +13,10 @@ fast returns early, is mated more often and so is over-represented, in the early
 above all; where evaluation time goes with an objective (fewer timesteps, say), the search
 leans to that end of the front. And with several workers the table depends on the order in
 which evaluations finish; a cut run is continued exactly, for the log holds that order.
+
+``assist = true`` (the default) lets a surrogate of the measured objectives choose what is trained
+(:mod:`hqsearch.strategies.assisted`); where it knows nothing, the evolution breeds on its own.
+With ``assist = false`` this is plain NSGA-II.
 """
 
 from __future__ import annotations
@@ -25,10 +29,23 @@ import numpy.typing as npt
 from pydantic import Field
 
 from hqsearch.candidate import Candidate
-from hqsearch.strategies.base import Problem, Result, Signal, Strategy, StrategyOptions
+from hqsearch.pareto import non_dominated
+from hqsearch.strategies.assisted import Assistant
+from hqsearch.strategies.base import (
+    Problem,
+    Result,
+    Signal,
+    Strategy,
+    StrategyOptions,
+    StrategyTask,
+    TaskResult,
+)
 from hqsearch.strategies.notes import many_objectives
 from hqsearch.strategies.pymoo_parts import make_nsga2, population_of
+from hqsearch.surrogate import Scores
 
+#: Strategies whose front an evolution starts from.
+INHERITED = ("gumbel", "sensitivity")
 #: Draws per missing individual before the space counts as exhausted.
 ATTEMPTS = 100
 
@@ -46,6 +63,16 @@ class Nsga2Options(StrategyOptions):
     every gene uniform (which crowds around the average cost)."""
     mode: Literal["generational", "steady"] = "generational"
     """Whether offspring wait for their whole parent generation, or come one by one."""
+    assist: bool = True
+    """Choose what to train with a surrogate of the measured objectives; see ``assisted``."""
+    batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Candidates of an assisted generation; half a population by default."""
+    prior: bool = False
+    """Score every layer and choice without training first, for the surrogate, where the evaluator
+    can. Off: it costs some trainings' time and was measured to gain nothing on average."""
+    history: bool = True
+    """Start from what gumbel and sensitivity found in the study's earlier runs, and let the
+    surrogate learn from all of them."""
 
 
 class Nsga2(Strategy):
@@ -67,6 +94,12 @@ class Nsga2(Strategy):
         self._populated = False
         self._proposals = 0
         self._observations = 0
+        self._history = problem.history if options.history else ()
+        self._measured: list[Result] = []
+        self._flying: dict[Candidate, None] = dict.fromkeys(problem.baselines)
+        self._assistant: Assistant | None = None
+        self._asked = not (options.assist and options.prior and "scores" in problem.tasks)
+        self._scores: Scores | None = None
         self._baselines_awaited = len(problem.baselines)
         self._algorithm = make_nsga2(
             problem.space.cardinalities,
@@ -79,6 +112,10 @@ class Nsga2(Strategy):
             offspring=options.population if options.mode == "generational" else 1,
         )
 
+    @property
+    def cohort(self) -> int | None:
+        return None if self.options.mode == "generational" else int(self.options.population)
+
     def notes(self) -> list[str]:
         notes = many_objectives(self.problem)
         if self.options.mode == "steady":
@@ -86,9 +123,18 @@ class Nsga2(Strategy):
                 "steady state favours candidates that evaluate fast, and with several workers "
                 "the order of results decides what is proposed"
             )
+        inherited = self._inherited()
+        for name in INHERITED:
+            count = sum(strategy == name for strategy in inherited.values())
+            if count:
+                notes.append(f"starts from {count} candidates that {name} found")
         return notes
 
-    def next(self) -> Candidate | Signal:
+    def next(self) -> Candidate | StrategyTask | Signal:
+        if not self._asked:
+            self._asked = True
+            self._awaited += 1
+            return StrategyTask("scores", {}, "one pass over the parent")
         if not self._started:
             self._start()
         if not self._queue and not self._exhausted:
@@ -99,7 +145,9 @@ class Nsga2(Strategy):
         if self._queue:
             self._awaited += 1
             self._proposals += 1
-            return self._queue.popleft()
+            candidate = self._queue.popleft()
+            self._flying[candidate] = None
+            return candidate
         if self._exhausted and self._generation_is_complete:
             return Signal.DONE
         return Signal.WAIT
@@ -107,6 +155,8 @@ class Nsga2(Strategy):
     def observe(self, result: Result) -> None:
         self._seen.add(result.candidate)
         self._results.append(result)
+        self._measured.append(result)
+        self._flying.pop(result.candidate, None)
         self._observations += 1
         if result.kind == "baseline":
             self._baselines_awaited -= 1
@@ -114,6 +164,23 @@ class Nsga2(Strategy):
             self._awaited -= 1
         if self.options.mode == "steady":
             self._absorb()
+
+    def observe_task(self, result: TaskResult) -> None:
+        self._awaited -= 1
+        if result.details is not None:
+            self._scores = Scores.of(result.details, self.problem.space)
+
+    def _assisted(self, count: int, generator: np.random.Generator) -> bool:
+        """Queue what the surrogate promises most of; False where it knows nothing."""
+        if not self.options.assist:
+            return False
+        if self._assistant is None:
+            self._assistant = Assistant(self.problem, self._scores)
+        results = [*self._history, *self._measured]
+        chosen = self._assistant.propose(results, self._flying, self._seen, count, generator)
+        self._seen.update(chosen)
+        self._queue.extend(chosen)
+        return bool(chosen)
 
     @property
     def _generation_is_complete(self) -> bool:
@@ -127,9 +194,29 @@ class Nsga2(Strategy):
         joining = 0
         if estimates is not None:
             joining = int((self.problem.budgets.violations(estimates) <= 0).sum())
-        wanted = max(self.options.population - joining, 2)
+        inherited = [c for c in self._inherited() if c not in self._seen]
+        self._seen.update(inherited)
+        self._queue.extend(inherited)
+        wanted = max(self.options.population - joining - len(inherited), 0 if inherited else 2)
         for _ in range(wanted):
             self._enqueue_unseen(generator)
+
+    def _inherited(self) -> dict[Candidate, str]:
+        """Non-dominated, feasible candidates that other strategies found earlier, and which
+        one did; spread over their front where they are more than a population."""
+        results = [
+            r
+            for r in self._history
+            if r.strategy in INHERITED and r.kind == "search" and r.values and r.violation <= 0
+        ]
+        if not results:
+            return {}
+        costs = self.problem.costs(results)
+        front = np.flatnonzero(non_dominated(costs))
+        front = front[np.lexsort(costs[front].T)]
+        most = min(len(front), self.options.population)
+        chosen = front[np.unique(np.linspace(0, len(front) - 1, most).round().astype(int))]
+        return {results[i].candidate: results[i].strategy for i in chosen}
 
     def _enqueue_unseen(self, generator: np.random.Generator) -> None:
         """Queue a random candidate that is new, if one is found."""
@@ -159,7 +246,10 @@ class Nsga2(Strategy):
         self._results.sort(key=lambda r: r.slot)
         self._tell(self.generator(self._generation, 1))
         self._generation += 1
-        self._ask(self.generator(self._generation, 0))
+        self._measured.sort(key=lambda r: r.slot)
+        count = self.options.batch or max(self.options.population // 2, 1)
+        if not self._assisted(count, self.generator(self._generation, 4)):
+            self._ask(self.generator(self._generation, 0))
 
     def _absorb(self) -> None:
         """Steady state: tell pymoo the first population at once, then every single result."""
@@ -172,6 +262,8 @@ class Nsga2(Strategy):
         """Steady state: one offspring, or a random candidate while there are no parents yet."""
         generator = self.generator(self._proposals, 2)
         if self._populated:
+            if self._assisted(1, self.generator(self._proposals, 4)):
+                return
             self._ask(generator)
             if self._queue:
                 return
@@ -186,8 +278,10 @@ class Nsga2(Strategy):
         results = [r for r in self._results if self._joins(r)]
         codes = self.problem.space.encode(r.candidate for r in results)
         violation = np.array([r.violation for r in results])
+        untrained = np.array([self.problem.untrained(r) for r in results])
+        costs = self.problem.costs(results)
         self._algorithm.random_state = generator
-        self._algorithm.tell(infills=population_of(codes, self.problem.costs(results), violation))
+        self._algorithm.tell(infills=population_of(codes, costs, violation, untrained))
         self._populated = True
         self._results = []
 

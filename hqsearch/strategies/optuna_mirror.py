@@ -4,7 +4,10 @@ Samplers write attributes while they sample, and the log gets one atomic write p
 they never see the log, but an in-memory Optuna study that holds what this run has proposed
 and observed. Baselines and proposals enter it as RUNNING trials and become COMPLETE (FAIL
 where the evaluation failed) when their result is observed, so a sampler knows what is in
-flight; the violation of the budgets is told as a constraint.
+flight; the violation of the budgets is told as a constraint. A candidate that was stopped early
+is told as COMPLETE with what it was worth at its last rung and a violated constraint, the part
+of its training that was spared: samplers for several objectives refuse PRUNED trials or leave
+them out, and rank an infeasible one below every feasible one but learn from it.
 
 What resuming promises: each proposal comes from a fresh sampler seeded by (seed, number of
 the proposal), so the mirror is a function of the sequence of calls, and repeating the calls
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -134,9 +138,13 @@ class OptunaStrategy(Strategy):
             if trial is not None:
                 self._mirror.tell(trial, state=TrialState.FAIL)
             trial = self._enter(result.candidate)
-        if result.values is None:
+        if result.values is None and result.stopped_at is None:
             self._mirror.tell(trial, state=TrialState.FAIL)
             return
+        if self.problem.early_stopping:
+            trial.set_constraint("stopped", self.problem.untrained(result))
+        if result.values is None:
+            result = replace(result, values=result.rungs[-1][1])
         if self.problem.budgets.budgets:
             trial.set_constraint("budgets", result.violation)
         self._mirror.tell(trial, self.problem.costs([result])[0].tolist())

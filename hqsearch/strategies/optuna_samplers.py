@@ -107,6 +107,10 @@ class OptunaNsga2(OptunaStrategy):
     Options: ClassVar[type[StrategyOptions]] = GeneticOptions
     generational: ClassVar[bool] = True
 
+    @property
+    def cohort(self) -> int | None:
+        return int(self.options.population)
+
     def notes(self) -> list[str]:
         return many_objectives(self.problem)
 
@@ -132,6 +136,10 @@ class OptunaNsga3(OptunaStrategy):
     name: ClassVar[str] = "optuna-nsga3"
     Options: ClassVar[type[StrategyOptions]] = Nsga3Options
     generational: ClassVar[bool] = True
+
+    @property
+    def cohort(self) -> int | None:
+        return int(self.options.population)
 
     def sampler(self, seed: int) -> BaseSampler:
         with warnings.catch_warnings():

@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Constraint value of a failed evaluation: worse than any budget violation.
 FAILED = 1e9
+#: Least constraint value of a candidate that was stopped early: between the two.
+STOPPED = 1e6
 
 
 class ResetMutation(Mutation):
@@ -101,10 +103,18 @@ def make_nsga2(
     return algorithm
 
 
-def population_of(codes: Codes, costs: Floats, violation: Floats) -> Population:
-    """Evaluated individuals; failures (NaN costs) are told as infeasible: pymoo ranks NaN first."""
+def population_of(
+    codes: Codes, costs: Floats, violation: Floats, untrained: Floats | None = None
+) -> Population:
+    """Evaluated individuals; failures (NaN costs) are told as infeasible: pymoo ranks NaN first.
+
+    ``untrained [n]`` is above 0 for those that were stopped early: infeasible too, below every
+    completed one, above failures, and the sooner stopped the worse.
+    """
     failed = np.asarray(np.isnan(costs).any(axis=1), dtype=np.bool_)
     worst = np.nanmax(costs, axis=0) if (~failed).any() else np.zeros(costs.shape[1])
     filled = np.where(failed[:, None], worst, costs)
     constraint = np.where(failed, FAILED, violation)
+    if untrained is not None:
+        constraint = np.where(untrained > 0, STOPPED * (1.0 + untrained), constraint)
     return Population.new(X=codes, F=filled, G=constraint[:, None], H=np.zeros((len(codes), 0)))

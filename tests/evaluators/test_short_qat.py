@@ -90,6 +90,35 @@ def test_details_support_paired_comparison(prepared_folder: Path) -> None:
     assert not same.worse
 
 
+def test_a_confirmation_is_measured_on_the_test_split(
+    prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hqsearch.report.paired import unpack_correct
+    from hqsearch.training import loop
+
+    measured: list[int] = []
+    original = loop.evaluate
+
+    def spy(model: Any, frames: Any, *args: Any, **kwargs: Any) -> Any:
+        measured.append(len(frames))
+        return original(model, frames, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "evaluate", spy)
+    evaluator = make(prepared_folder)
+    candidate = evaluator.space.baseline("4u")
+    first, again = evaluator.confirm(candidate, 7), make(prepared_folder).confirm(candidate, 7)
+    assert first.values == again.values
+    assert first.details == again.details
+    assert measured == [11, 11]  # test samples; there are 22 for validation
+    assert "validation_samples" not in first.details
+    correct = unpack_correct(first.details["correct"], first.details["test_samples"])
+    assert correct.mean() == pytest.approx(first.values["accuracy"])
+    assert len(first.details["training_loss"]) == evaluator.options.epochs
+    longer = evaluator.confirm(candidate, 7, epochs=3)
+    assert len(longer.details["training_loss"]) == 3
+    assert evaluator.confirm(candidate, 8).details["test_loss"] != first.details["test_loss"]
+
+
 def test_quantized_weights_take_few_values(prepared_folder: Path, monkeypatch: Any) -> None:
     """What is evaluated really is the assignment: each layer has as many levels as it may."""
     seen: dict[str, int] = {}

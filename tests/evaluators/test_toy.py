@@ -20,6 +20,69 @@ class TestToyContract(EvaluatorContract):
         return make_evaluator(Setup(load_study(embedded("studies")["toy"]), folder))
 
 
+class TestToyWithEpochsContract(EvaluatorContract):
+    def make(self, folder: Path) -> Evaluator:
+        given = {"evaluation.epochs": 6, "evaluation.noise": 0.01}
+        return make_evaluator(Setup(load_study(embedded("studies")["toy"], given), folder))
+
+
+def learning(epochs: int, folder: Path, **more: float) -> Toy:
+    given = {"evaluation.epochs": epochs, **{f"evaluation.{k}": v for k, v in more.items()}}
+    made = make_evaluator(Setup(load_study(embedded("studies")["toy"], given), folder))
+    assert isinstance(made, Toy)
+    return made
+
+
+def test_learning_curves_rise_to_the_closed_form(toy: Toy, tmp_path: Path) -> None:
+    evaluator = learning(8, tmp_path)
+    assert evaluator.full_budget == 8
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        candidate = toy.space.random(generator)
+        curve = [evaluator.evaluate(candidate, 0, e).values["accuracy"] for e in range(1, 9)]
+        assert curve == sorted(curve)
+        assert curve[-1] == toy.evaluate(candidate, 0).values["accuracy"]
+        exact = float(toy.accuracy_codes(toy.space.encode([candidate]))[0])
+        assert curve[-1] == exact
+
+
+def test_low_bits_learn_more_slowly_so_that_curves_cross(toy: Toy, tmp_path: Path) -> None:
+    evaluator = learning(8, tmp_path)
+    generator = np.random.default_rng(0)
+    candidates = [toy.space.random(generator) for _ in range(60)]
+    early, late = (
+        np.array([evaluator.evaluate(c, 0, e).values["accuracy"] for c in candidates])
+        for e in (1, 8)
+    )
+    agree = np.sign(early[:, None] - early) == np.sign(late[:, None] - late)
+    assert 0.85 < agree.mean() < 0.995
+
+
+def test_noise_is_drawn_from_candidate_seed_and_epoch(toy: Toy, tmp_path: Path) -> None:
+    evaluator = learning(4, tmp_path, noise=0.01)
+    candidate = toy.space.baseline("4u")
+    drawn = {evaluator.evaluate(candidate, seed, 4).values["accuracy"] for seed in range(200)}
+    exact = toy.evaluate(candidate, 0).values["accuracy"]
+    assert len(drawn) > 150  # what would exceed 1 is cut there
+    assert abs(np.mean(list(drawn)) - exact) < 0.003
+    assert evaluator.evaluate(candidate, 0).details["accuracy_se"] == 0.01
+
+
+def test_resuming_saves_the_time_of_the_epochs_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("hqsearch.evaluators.toy.time.sleep", slept.append)
+    evaluator = learning(4, tmp_path, seconds=1.0)
+    first, other = evaluator.space.baseline("4u"), evaluator.space.baseline("2u")
+    at = tmp_path / "at"
+    evaluator.evaluate(first, 0, 1, checkpoint=at)
+    evaluator.evaluate(first, 0, 3, resume_from=at)
+    evaluator.evaluate(other, 0, 3, resume_from=at)  # of another candidate: no use
+    evaluator.evaluate(first, 0)
+    assert slept == [1.0, 2.0, 3.0, 4.0]
+
+
 def test_values_are_those_of_the_tables(toy: Toy) -> None:
     candidate = toy.space.baseline("4u")
     evaluation = toy.evaluate(candidate, 0)

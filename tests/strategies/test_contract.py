@@ -17,7 +17,7 @@ class TestRandom(StrategyContract):
 class TestNsga2(StrategyContract):
     def make(self, problem: Problem, seed: int) -> Strategy:
         kind = strategy_class("nsga2")
-        return kind(problem, kind.Options.model_validate({"population": 8}), seed)
+        return kind(problem, kind.Options.model_validate({"population": 8, "assist": False}), seed)
 
     def test_order_of_results_within_a_generation_changes_nothing(self) -> None:
         problem = self.problem()

@@ -12,7 +12,7 @@ from hqsearch.testing import StrategyContract
 class TestSteady(StrategyContract):
     def make(self, problem: Problem, seed: int) -> Strategy:
         kind = strategy_class("nsga2")
-        options = {"population": 8, "mode": "steady"}
+        options = {"population": 8, "mode": "steady", "assist": False}
         return kind(problem, kind.Options.model_validate(options), seed)
 
     def in_flight(

@@ -1,0 +1,115 @@
+"""The classical baseline: exact solutions of the additive model, under limits and budgets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hqsearch.budgets import Budget, Budgets
+from hqsearch.candidate import Candidate
+from hqsearch.errors import DefinitionError
+from hqsearch.objective import ACCURACY, ENERGY
+from hqsearch.space import Dimension, Space
+from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
+from hqsearch.strategies.sensitivity import AdditiveProgram, Sensitivity
+from hqsearch.surrogate import Scores
+
+VALUES = ("2u", "4u", "fp32")
+COST = np.array([[1.0, 2.0, 9.0], [2.0, 4.5, 18.0], [0.5, 1.0, 4.0], [3.0, 6.0, 25.0]])
+LOSS = np.array([[0.9, 0.2, 0.0], [0.4, 0.1, 0.0], [1.5, 0.3, 0.0], [0.7, 0.3, 0.0]])
+
+
+def problem(budget: float | None = None, square: bool = False) -> Problem:
+    space = Space(tuple(Dimension(f"l{i}", "weights", VALUES, (f"l{i}",)) for i in range(4)))
+
+    def cheap(candidates: Sequence[Candidate]) -> Any:
+        codes = space.encode(candidates)
+        total = COST[np.arange(4), codes].sum(axis=1, keepdims=True)
+        return total**2 if square else total
+
+    limits = (Budget("energy", budget, f"<= {budget} uJ"),) if budget else ()
+    return Problem(
+        space,
+        (ACCURACY, ENERGY),
+        cheap,
+        ("energy",),
+        Budgets(limits, space, ("energy",), cheap),
+        tuple(space.baselines().values()),
+        reference={"energy": float(COST[:, 2].sum())},
+    )
+
+
+def details() -> dict[str, Any]:
+    return {"scores": {f"l{i}": dict(zip(VALUES, own, strict=True)) for i, own in enumerate(LOSS)}}
+
+
+def proposals(given: Problem) -> tuple[list[Candidate], Sensitivity]:
+    strategy = strategy_class("sensitivity")(given, strategy_class("sensitivity").Options(), 0)
+    assert isinstance(strategy, Sensitivity)
+    asked = strategy.next()
+    assert asked == StrategyTask("scores", {}, "one pass over the parent")
+    assert strategy.next() is Signal.WAIT
+    strategy.observe_task(TaskResult(0, asked, details()))
+    found: list[Candidate] = []
+    while not isinstance(candidate := strategy.next(), Signal):
+        strategy.observe(Result(len(found), candidate, "search", (0.5, 1.0)))
+        found.append(candidate)
+    assert candidate is Signal.DONE
+    return found, strategy
+
+
+def test_every_solution_is_the_best_under_its_limit() -> None:
+    given = problem()
+    program = AdditiveProgram(given, Scores.of(details(), given.space))
+    every = np.array(list(itertools.product(range(3), repeat=4)))
+    costs = COST[np.arange(4), every].sum(axis=1)
+    losses = LOSS[np.arange(4), every].sum(axis=1)
+    for index in range(1, 40):
+        solved = program.solve(index)
+        assert solved is not None
+        candidate, label = solved
+        limit = float(label.removeprefix("energy <= ").removesuffix(" fp32")) * COST[:, 2].sum()
+        code = given.space.encode([candidate])[0]
+        own = COST[np.arange(4), code].sum()
+        assert own <= limit * 1.01
+        best = losses[costs <= max(own, limit * 0.99)].min()
+        assert LOSS[np.arange(4), code].sum() == pytest.approx(best)
+
+
+def test_proposes_each_once_and_says_why() -> None:
+    found, strategy = proposals(problem())
+    assert len(found) == len(set(found)) >= 8
+    assert not set(found) & set(strategy.problem.baselines)
+    assert strategy.origin(found[0]).startswith("energy <= ")
+
+
+def test_respects_budgets() -> None:
+    given = problem(budget=12.0)
+    found, _ = proposals(given)
+    assert found
+    assert (given.cheap(found) <= 12.0).all()
+
+
+def test_a_failed_scoring_pass_ends_it() -> None:
+    kind = strategy_class("sensitivity")
+    strategy = kind(problem(), kind.Options(), 0)
+    asked = strategy.next()
+    assert isinstance(asked, StrategyTask)
+    strategy.observe_task(TaskResult(0, asked, None, "died"))
+    assert strategy.next() is Signal.DONE
+
+
+def test_costs_that_are_no_sums_are_refused() -> None:
+    given = problem(square=True)
+    with pytest.raises(DefinitionError, match="sums over the space's dimensions"):
+        AdditiveProgram(given, Scores.of(details(), given.space))
+
+
+def test_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """The standard output may be one JSON document; HiGHS prints to it on its own."""
+    proposals(problem())
+    assert capfd.readouterr().out == ""
