@@ -95,7 +95,9 @@ def resume(request: Request, progress: LiveProgress) -> Finished:
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
-    definition = StudyDefinition.model_validate(attributes["definition"]).model_copy(
+    definition = _with_free(
+        StudyDefinition.model_validate(attributes["definition"]), attributes.get("free", {})
+    ).model_copy(
         update={
             "evaluations": run.evaluations,
             "seed": run.seed,
@@ -111,6 +113,25 @@ def resume(request: Request, progress: LiveProgress) -> Finished:
         history=tuple(run.options["history"]) if "history" in run.options else None,
     )
     return _launch(definition, request, progress)
+
+
+def _keep_free(log: StudyLog, definition: StudyDefinition, evaluator: Evaluator) -> None:
+    """Record what a run may change about its study: ``resume`` takes what was given last."""
+    path = definition.data.path if definition.data is not None else None
+    given = {k: v for k, v in definition.evaluation.items() if k in evaluator.options.FREE}
+    free = {"data_path": str(path) if path is not None else None, "evaluation": given}
+    if log.attributes().get("free") != free:
+        log.set_attribute("free", free)
+
+
+def _with_free(definition: StudyDefinition, free: Mapping[str, Any]) -> StudyDefinition:
+    """A recorded definition with the free settings that were given last."""
+    if not free:
+        return definition
+    update: dict[str, Any] = {"evaluation": {**definition.evaluation, **free["evaluation"]}}
+    if definition.data is not None and free["data_path"] is not None:
+        update["data"] = definition.data.model_copy(update={"path": Path(free["data_path"])})
+    return definition.model_copy(update=update)
 
 
 def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[TrialRecord]]:
@@ -156,6 +177,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         notes = budgets.check()
         log = opened.open_log()
         stack.callback(log.close)
+        _keep_free(log, definition, evaluator)
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in log.trials() if r.proposal.kind != "replicate"]
         run = _run_record(log, definition, request, options, budgets.budgets, notes, records)

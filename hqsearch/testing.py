@@ -102,6 +102,17 @@ class EvaluatorContract:
         assert first.values == again.values
         assert first.details == again.details
 
+    def test_a_confirmation_is_complete_and_deterministic(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        if not evaluator.can_confirm:
+            return
+        candidate = self.candidates(evaluator)[-1]
+        first = evaluator.confirm(candidate, seed=3)
+        again = self.make(tmp_path).confirm(candidate, seed=3)
+        assert set(first.values) >= {o.name for o in evaluator.objectives}
+        assert all(math.isfinite(v) for v in first.values.values())
+        assert (first.values, first.details) == (again.values, again.details)
+
     def test_stopping_and_going_on_is_bit_for_bit_the_same(self, tmp_path: Path) -> None:
         evaluator = self.prepared(tmp_path)
         if evaluator.full_budget < 2:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from hqsearch import launch
 from hqsearch.errors import (
     BudgetError,
     DefinitionError,
@@ -360,3 +361,31 @@ def test_steady_state_goes_on_where_pymoo_finds_nothing_new(
     keys = [row[2] for row in table(tmp_path)]
     assert len(set(keys)) == len(keys)
     assert finished.exhausted or finished.finished == 300
+
+
+def test_resume_takes_the_free_settings_given_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    run(tmp_path, evaluations=6, overrides={"evaluation.retries": 1})
+    original = StudyLog.finish
+
+    def cut(self: StudyLog, trial: Any, *args: Any) -> Any:
+        if trial.number == 8:
+            raise Crash
+        return original(self, trial, *args)
+
+    monkeypatch.setattr(StudyLog, "finish", cut)
+    with pytest.raises(Crash):
+        run(tmp_path, evaluations=12, overrides={"evaluation.retries": 4})
+    monkeypatch.setattr(StudyLog, "finish", original)
+    seen = []
+    original_launch = launch._launch
+
+    def watched(definition: Any, *rest: Any) -> Any:
+        seen.append(definition.evaluation["retries"])
+        return original_launch(definition, *rest)
+
+    monkeypatch.setattr(launch, "_launch", watched)
+    with LiveProgress(Console(quiet=True)) as progress:
+        assert resume(Request("toy", "", studies_dir=tmp_path), progress).finished == 12
+    assert seen == [4]
