@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 from rich.console import Console
@@ -192,6 +192,13 @@ def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it (.png, .svg, .pdf)."
 )
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "cpu"]),
+    default="wall",
+    show_default=True,
+    help="Seconds that runs are charged; cpu where a machine is shared with others.",
+)
 def compare(
     strategies: str,
     seeds: int,
@@ -199,6 +206,7 @@ def compare(
     as_json: bool,
     output: Path | None,
     plot: Path | None,
+    clock: Literal["wall", "cpu"],
     **asked: Any,
 ) -> None:
     """Strategies against each other and against uniform quantization, over several seeds."""
@@ -211,7 +219,7 @@ def compare(
     overrides = dict(parse_override(text) for text in settings)
     request = Request(strategy="", overrides=overrides, **asked)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
-    found = compare_strategies(request, names, seeds, err)
+    found = compare_strategies(request, names, seeds, err, clock)
     folder = study_folder(found.study, request.studies_dir) / "comparisons"
     saved = shown.save_comparison(found, folder)
     if output is not None:

@@ -31,7 +31,16 @@ from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
 from hqsearch.strategies import strategy_class
-from hqsearch.yardstick import Charge, Course, Yardstick, charges, course_of, make_yardstick
+from hqsearch.yardstick import (
+    Charge,
+    Clock,
+    Course,
+    Yardstick,
+    charges,
+    course_of,
+    make_yardstick,
+    seconds_of,
+)
 
 #: Of the study: its yardstick.
 ATTRIBUTE = "yardstick"
@@ -111,13 +120,20 @@ class Comparison:
     """Hypervolume of everything that these runs evaluated."""
     noisy: bool
     """Whether accuracies are measured with an error."""
+    clock: Clock
     versions: dict[str, str]
 
     def of(self, variant: Variant) -> list[Entry]:
         return [e for e in self.entries if e.variant == variant]
 
 
-def compare(request: Request, strategies: Sequence[str], seeds: int, err: Console) -> Comparison:
+def compare(
+    request: Request,
+    strategies: Sequence[str],
+    seeds: int,
+    err: Console,
+    clock: Clock = "wall",
+) -> Comparison:
     """Run what is missing, then read what all of it came to.
 
     Args:
@@ -126,6 +142,7 @@ def compare(request: Request, strategies: Sequence[str], seeds: int, err: Consol
         strategies: as :func:`parse_variants` reads them.
         seeds: how many.
         err: progress goes there.
+        clock: which seconds runs are charged.
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
@@ -143,7 +160,7 @@ def compare(request: Request, strategies: Sequence[str], seeds: int, err: Consol
             source = ordinals[variant.source.label, seed] if variant.source else None
             ordinals[variant.label, seed] = runner.run(variant, seed, source)
     yardstick = _yardstick(request, definition)
-    return _read(request, definition, variants, chosen, ordinals, yardstick)
+    return _read(request, definition, variants, chosen, ordinals, yardstick, clock)
 
 
 def _check(request: Request, definition: StudyDefinition, variants: Sequence[Variant]) -> None:
@@ -305,6 +322,7 @@ def _read(
     seeds: tuple[int, ...],
     ordinals: Mapping[tuple[str, int], int],
     yardstick: Yardstick,
+    clock: Clock,
 ) -> Comparison:
     attributes, runs, trials = read_study(request)
     objectives = _objectives(attributes)
@@ -313,12 +331,13 @@ def _read(
     for variant in variants:
         for seed in seeds:
             run = runs[ordinals[variant.label, seed]]
-            charged = charges(run, runs, trials, tasks, definition.evaluations)
+            charged = charges(run, runs, trials, tasks, definition.evaluations, clock)
             course = course_of(charged, yardstick, objectives)
             rows = [TrialRow.of(c.trial, objectives) for c in charged if c.trial is not None]
             against = verdicts(front_of(rows, objectives, run.budgets), rows)
             entries.append(Entry(variant, seed, run, charged, course, against))
-    uniform = [Charge(t, t.outcome.seconds if t.outcome else 0.0) for t in _baselines(trials)]
+    by_number = {t.number: t for t in trials}
+    uniform = [Charge(t, seconds_of(t, by_number, clock)) for t in _baselines(trials)]
     everything = [c for entry in entries for c in entry.charged]
     noisy = any(
         c.trial is not None and c.trial.outcome and c.trial.outcome.details.get("accuracy_se")
@@ -337,6 +356,7 @@ def _read(
         uniform=course_of(uniform, yardstick, objectives),
         union=float(course_of(everything, yardstick, objectives).hypervolume[-1]),
         noisy=noisy,
+        clock=clock,
         versions=versions(),
     )
 

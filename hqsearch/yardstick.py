@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from hqsearch.pareto import hypervolume
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 Floats = npt.NDArray[np.float64]
+#: What is charged: seconds that passed, or of the processor, which on a machine shared with
+#: others are those of the work alone (and where a GPU works, less than it took).
+Clock = Literal["wall", "cpu"]
 
 #: Beyond the worst baseline, in ranges of the baselines; and beyond fp32 for a known cost.
 MARGIN = 0.05
@@ -126,12 +129,13 @@ def charges(
     trials: Sequence[TrialRecord],
     tasks: Sequence[TaskRecord],
     evaluations: int,
+    clock: Clock = "wall",
 ) -> list[Charge]:
     """What a run is charged for up to a number of evaluations, in the order of its proposals.
 
     In that order one worker would do it; the order of results depends on the number of workers
     and on what the log answers at once. Each candidate once; first whatever the runs were
-    charged for that this one started from.
+    charged for that this one started from. ``clock`` says which seconds are charged.
     """
     by_number = {t.number: t for t in trials}
     found: list[Charge] = []
@@ -150,18 +154,30 @@ def charges(
         ]
         for _, record in sorted(own, key=lambda pair: pair[0]):
             if isinstance(record, TaskRecord):
-                found.append(Charge(None, record.seconds))
+                found.append(Charge(None, _task_seconds(record, clock)))
             elif record.proposal.key not in seen and len(seen) < evaluations:
                 seen.add(record.proposal.key)
-                found.append(Charge(record, _seconds(record, by_number)))
+                found.append(Charge(record, seconds_of(record, by_number, clock)))
     return found
 
 
-def _seconds(trial: TrialRecord, by_number: Mapping[int, TrialRecord]) -> float:
+def seconds_of(
+    trial: TrialRecord, by_number: Mapping[int, TrialRecord], clock: Clock = "wall"
+) -> float:
     """Of the training behind a trial, whichever run it was done for."""
     while trial.proposal.copy_of is not None and trial.proposal.copy_of in by_number:
         trial = by_number[trial.proposal.copy_of]
-    return trial.outcome.seconds if trial.outcome is not None else 0.0
+    if trial.outcome is None:
+        return 0.0
+    if clock == "cpu":
+        return float(trial.outcome.details.get("cpu_seconds", trial.outcome.seconds))
+    return trial.outcome.seconds
+
+
+def _task_seconds(task: TaskRecord, clock: Clock) -> float:
+    if clock == "cpu" and task.details is not None:
+        return float(task.details.get("cpu_seconds", task.seconds))
+    return task.seconds
 
 
 @dataclass(frozen=True, slots=True)

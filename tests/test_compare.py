@@ -289,3 +289,18 @@ def test_the_command_prints_and_saves(tmp_path: Path) -> None:
     assert (tmp_path / "toy" / "comparisons" / "2.json").is_file()
     with pytest.raises(InputError, match=r"\.png"):
         CliRunner().invoke(cli, [*words, "--plot", "x.txt"], catch_exceptions=False)
+
+
+def test_the_clock_says_which_seconds_are_charged() -> None:
+    """Processor time where it is recorded, for trainings and for a strategy's own tasks."""
+    proposal = Proposal(0, 0, "nsga2", "search", "a=2u", 0, 0)
+    trial = TrialRecord(
+        0, 1, "COMPLETE", proposal, (0.9, 1.0), Outcome(0, seconds=9.0, details={"cpu_seconds": 4})
+    )
+    task = TaskRecord(
+        0, 0, 0, 0, "supernet", {}, "", 0, "COMPLETE", 0, 20.0, details={"cpu_seconds": 8.5}
+    )
+    run = RunRecord(0, "nsga2", 0, {}, 1, 0, (), {})
+    for clock, expected in (("wall", [20.0, 9.0]), ("cpu", [8.5, 4.0])):
+        charged = charges(run, [run], [trial], [task], 5, clock)
+        assert [c.seconds for c in charged] == expected

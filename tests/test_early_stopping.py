@@ -444,7 +444,7 @@ def test_it_is_shown(tmp_path: Path, launched: Any) -> None:
     first = stopped[0]
     assert f"stopped at epoch {first.stopped_at}" in trials_lines(rows, results.objectives)
     shown = json.loads(json.dumps(first.as_json()))
-    assert shown["stopped_at"] == first.stopped_at
+    assert shown["details"]["stopped_at"] == first.stopped_at
     assert shown["values"] is None
     assert shown["details"]["rungs"][-1]["epoch"] == first.stopped_at
     assert shown["details"]["rungs"][-1]["values"]["accuracy"] > 0

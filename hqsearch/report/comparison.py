@@ -89,7 +89,8 @@ def comparison_text(found: Comparison) -> str:
         f"{100 * found.union:.2f}. Medians over seeds.",
         f"Last columns: best {yard.quality}{percent} at {yard.cost} up to that.",
         "Worker minutes: of the trainings that a run asked for, whoever ran them first, and of "
-        "its strategy's own tasks, on one worker; proposing is not in it.",
+        "its strategy's own tasks, on one worker; proposing is not in it. "
+        + ("Processor time." if found.clock == "cpu" else "Time that passed."),
     ]
     for variant in found.variants:
         if variant.source is not None:
@@ -174,6 +175,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
         "title": found.title,
         "created": found.created,
         "evaluations": found.evaluations,
+        "clock": found.clock,
         "seeds": list(found.seeds),
         "yardstick": found.yardstick.as_json(),
         "uniform": {

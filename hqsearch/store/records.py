@@ -295,12 +295,12 @@ class TrialRow:
             "choices": self.choices,
             "values": self.values,
             "average_bits": self.average_bits,
-            "stopped_at": self.stopped_at,
             "seed": self.seed,
             "seconds": self.seconds,
             "details": {
                 **self.details,
                 "origin": self.origin,
+                "stopped_at": self.stopped_at,
                 "violation": self.violation,
                 "failure": self.failure,
                 "reason": self.reason,

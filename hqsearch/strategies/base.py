@@ -124,6 +124,7 @@ class Problem:
         """Which part of a whole evaluation early stopping has spared, above 0; 0 where none."""
         at = result.stopped_at
         return 0.0 if at is None else 1.0 - at / self.full_budget
+
     tasks: frozenset[str] = frozenset()
     """Kinds of tasks that the evaluator does for strategies."""
 
