@@ -110,6 +110,11 @@ class Search:
         self.mismatches = 0
         self.exhausted = False
 
+    @property
+    def planned_tasks(self) -> int:
+        """How many tasks of its own the strategy will have asked for."""
+        return max(len(self.tasks), self._strategy.planned_tasks)
+
     def search(self) -> None:
         """Replay what the log holds, then search until the number is reached.
 
@@ -239,6 +244,7 @@ class Search:
             label=proposed.label,
             # Its own draws, the same ones however often it is retried.
             seed=_derived_seed(self.plan.run.seed, len(self.tasks)),
+            study=self.plan.token[:8],
         )
         self.log.put_task(task)
         self.tasks.append(task)

@@ -81,12 +81,16 @@ class UnknownName(InputError):
     """
 
     def __init__(self, what: str, name: str, known: Iterable[str], where: str = "") -> None:
-        self.what, self.name, self.known = what, name, sorted(set(known))
+        self.what, self.name, self.known, self.where = what, name, sorted(set(known)), where
         place = f" in {where}" if where else ""
         close = closest(name, self.known)
         hint = f"; did you mean {close!r}?" if close else "."
         listing = f" Known: {', '.join(self.known)}." if self.known else ""
         super().__init__(f"unknown {what} {name!r}{place}{hint}{listing}")
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str], str]]:
+        """So that it can come back from a worker."""
+        return type(self), (self.what, self.name, self.known, self.where)
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

@@ -42,8 +42,8 @@ def rungs_of(options: SearchOptions, full: int, evaluator: str) -> tuple[int, ..
     if full < 2:
         raise DefinitionError(
             f"search.early_stopping: evaluator {evaluator!r} trains a candidate for {full} epoch, "
-            "and there is nothing before its end to stop at; raise evaluation.epochs, or use "
-            "search.early_stopping = 'none'"
+            "and there is nothing before its end to stop at; raise evaluation.epochs if it has "
+            "that option, or use search.early_stopping = 'none'"
         )
     if options.rungs is not None:
         if options.rungs[-1] >= full:

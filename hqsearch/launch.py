@@ -22,7 +22,7 @@ from hqsearch.definition import (
     validate,
 )
 from hqsearch.engine import Plan, Search
-from hqsearch.errors import InputError, StorageError
+from hqsearch.errors import InputError, RunFailed, StorageError
 from hqsearch.evaluator import Evaluator
 from hqsearch.halving import rungs_of
 from hqsearch.objective import Objective
@@ -159,9 +159,19 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
     kind = strategy_class(request.strategy)
     where = f"study {definition.name!r} [strategy.{request.strategy}]"
     options = validate(kind.Options, definition.strategy.get(request.strategy, {}), where)
+    for other, table in definition.strategy.items():
+        # What is not used in this run may be used in the next: a misspelling is told now.
+        place = f"study {definition.name!r} [strategy.{other}]"
+        validate(strategy_class(other).Options, table, place)
     folder = study_folder(definition.name, request.studies_dir)
     evaluator = make_evaluator_for(definition, folder, request)
     require_tasks(kind, evaluator, definition)
+    kind.check(options, evaluator.metrics, evaluator.strategy_tasks)
+    if definition.search.early_stopping != "none" and not kind.stoppable:
+        raise InputError(
+            f"--strategy {kind.name} cannot be used with search.early_stopping: its few candidates "
+            "answer different questions and are no rivals of each other"
+        )
     rungs = rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
     ones = dict.fromkeys(evaluator.metrics, 1.0)
     parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
@@ -182,6 +192,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         records = [r for r in log.trials() if r.proposal.kind != "replicate"]
         run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
         strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
+        log.add_run(run)  # now that nothing refuses it
         for note in (*notes, *strategy.notes()):
             progress.console.print(f"note: {note}", highlight=False, soft_wrap=True)
         plan = Plan(
@@ -208,6 +219,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             progress,
         )
         search.search()
+        _tell_failed_tasks(search, run, progress)
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
         return Finished(
@@ -217,6 +229,23 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             search.exhausted,
             search.mismatches,
             search.recovered,
+        )
+
+
+def _tell_failed_tasks(search: Search, run: RunRecord, progress: LiveProgress) -> None:
+    """Failed tasks of the strategy's own, with their reasons.
+
+    Raises:
+        RunFailed: all of them failed, and nothing came of the run.
+    """
+    failed = [t for t in search.tasks if t.state == "FAIL"]
+    for task in failed:
+        text = f"note: {task.kind} {task.label}".rstrip() + f" failed: {task.reason}"
+        progress.console.print(text, highlight=False, soft_wrap=True)
+    searched = any(t.proposal.kind == "search" for t in search.trials)
+    if failed and len(failed) == len(search.tasks) and not searched:
+        raise RunFailed(
+            f"every task of {run.strategy} failed; other options or another --seed start a new run"
         )
 
 
@@ -260,7 +289,7 @@ def _run_record(
     notes: list[str],
     records: list[TrialRecord],
 ) -> RunRecord:
-    """The run that is the same (strategy, options, seed), else a new one, logged."""
+    """The run that is the same (strategy, options, seed), else a new one; not logged yet."""
     identity = run_identity(definition, options, request.history)
     runs = log.runs()
     for run in reversed(runs):
@@ -270,11 +299,8 @@ def _run_record(
             identity,
         )
         if same:
-            if run.evaluations != definition.evaluations:
-                run = replace(run, evaluations=definition.evaluations)
-                log.add_run(run)
-            return run
-    run = RunRecord(
+            return replace(run, evaluations=definition.evaluations)
+    return RunRecord(
         ordinal=len(runs),
         strategy=request.strategy,
         seed=definition.seed,
@@ -286,8 +312,6 @@ def _run_record(
         versions=versions(),
         notes=tuple(notes),
     )
-    log.add_run(run)
-    return run
 
 
 def _strategy(
@@ -299,8 +323,9 @@ def _strategy(
     budgets: Budgets,
     records: list[TrialRecord],
 ) -> Strategy:
+    # Budgets may differ from run to run: each judges by its own.
     history = tuple(
-        result_of(r)
+        replace(result_of(r), violation=_violation(r, budgets))
         for r in records
         if r.number < run.start and r.finished and r.number not in run.unfinished
         if "history" not in run.options or r.proposal.run in run.options["history"]
@@ -345,4 +370,18 @@ def _cohorts(
 def _alike(run: RunRecord, runs: list[RunRecord]) -> frozenset[int]:
     """The runs that stop candidates early in the same way; none where this one does not."""
     search = run.options.get("search")
-    return frozenset(r.ordinal for r in runs if search and r.options.get("search") == search)
+    budgets = run.options["constraints"]
+    return frozenset(
+        r.ordinal
+        for r in runs
+        # A budget decides, too, who is stopped.
+        if search and r.options.get("search") == search and r.options["constraints"] == budgets
+    )
+
+
+def _violation(trial: TrialRecord, budgets: Budgets) -> float:
+    """By these budgets, where the log holds what was measured."""
+    if trial.outcome is None:
+        return 0.0
+    measured = trial.outcome.details.get("measured")
+    return trial.outcome.violation if measured is None else budgets.measured_violation(measured)

@@ -206,7 +206,10 @@ def test_tasks_of_a_strategy_and_cohorts_are_replayed_together(
         "        return {'seed': seed}\n"
     )
     path = str(study_file("asked", evaluator="asked.py:Asked"))
-    monkeypatch.setattr(launch, "strategy_class", lambda name: Asking)
+    known = launch.strategy_class
+    monkeypatch.setattr(
+        launch, "strategy_class", lambda name: Asking if name == "asking" else known(name)
+    )
     asked = {"overrides": {**HALVING, "search.cohort": 5}, "strategy": "asking"}
     assert launched.run(tmp_path / "whole", path, **asked).exhausted
 
@@ -365,8 +368,11 @@ def test_other_runs_copy_what_was_stopped_only_if_they_stop_in_the_same_way(
             self._at = getattr(self, "_at", -1) + 1
             return before[keys[self._at]].proposal.candidate
 
+    known = launch.strategy_class
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "strategy_class", lambda name: Same)
+        patch.setattr(
+            launch, "strategy_class", lambda name: Same if name == "same" else known(name)
+        )
         launched.run(tmp_path, overrides=HALVING, strategy="same", evaluations=25)
         copies = [t for t in read(tmp_path) if t.proposal.run == 1]
         assert len(copies) == 25
@@ -381,9 +387,15 @@ def test_other_runs_copy_what_was_stopped_only_if_they_stop_in_the_same_way(
         full = {k: v for k, v in HALVING.items() if not k.startswith("search")}
         launched.run(tmp_path, overrides=full, strategy="same", evaluations=25)
         later = [t for t in read(tmp_path) if t.proposal.run == 2]
+        # A budget decides, too, who is stopped.
+        budget = {**HALVING, "constraints.energy": "<= 0.9 fp32"}
+        launched.run(tmp_path, overrides=budget, strategy="same", evaluations=25)
+        others = [t for t in read(tmp_path) if t.proposal.run == 3]
     for trial in later:
         assert trial.state == "COMPLETE"
         assert (trial.proposal.copy_of is None) == (trial.proposal.key in stopped)
+    pruned = {t.number for t in before.values() if t.state == "PRUNED"}
+    assert not any(t.proposal.copy_of in pruned for t in others)
 
 
 def test_a_run_can_be_extended(tmp_path: Path, launched: Any) -> None:

@@ -98,7 +98,8 @@ def test_tasks_are_logged_and_their_candidates_evaluated(
     assert [t.state for t in logged] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert logged[1].reason == "ValueError: the second one fails"
     assert logged[0].details is not None
-    assert logged[0].details["folder"] == "0-0"
+    assert logged[0].details["folder"] == Path(logged[0].folder).name
+    assert logged[0].folder.endswith("-0-0")
     assert len({t.seed for t in logged}) == 3
     reader = LogReader(storage_url(None, tmp_path / "asked"), "asked")
     origins = [t.proposal.origin for t in reader.trials()][5:]
@@ -142,7 +143,8 @@ def test_a_result_that_a_dead_driver_left_is_taken_over(
     assert [t.state for t in tasks(tmp_path)] == ["RUNNING"]
     finished = launched.run(tmp_path, study, strategy="asking")
     assert finished.recovered == 1
-    assert (tmp_path / "asked" / "tasks" / "0-0" / "starts").read_text() == "x"
+    folder = tmp_path / "asked" / tasks(tmp_path)[0].folder
+    assert (folder / "starts").read_text() == "x"
 
 
 def test_an_evaluator_that_cannot_is_refused(tmp_path: Path, study: str, launched: Any) -> None:

@@ -177,8 +177,17 @@ class NodeCache:
             (self.root / name).mkdir(exist_ok=True)
 
     def lacking(self, items: Iterable[Item]) -> tuple[str, ...]:
-        """Contents that are not here yet."""
-        return tuple({i.digest: None for i in items if not self._content(i.digest).exists()})
+        """Contents that are not here yet, or not whole."""
+        return tuple({i.digest: None for i in items if not self._whole(i)})
+
+    def _whole(self, item: Item) -> bool:
+        try:
+            if self._content(item.digest).stat().st_size == item.size:
+                return True
+        except FileNotFoundError:
+            return False
+        self._content(item.digest).unlink(missing_ok=True)
+        return False
 
     def add(self, digest: str, chunks: Iterable[Bytes]) -> bool:
         """Keep a content; False where another process of this node was quicker.
@@ -199,8 +208,11 @@ class NodeCache:
                     for chunk in chunks:
                         found.update(chunk.data)
                         file.write(chunk.data)
+                    file.flush()
+                    os.fsync(file.fileno())
                 if found.hexdigest() != digest:
                     raise RunFailed("a file of the study changed while it was shipped; run again")
+                temporary.chmod(0o444)
                 temporary.replace(target)
             except OSError as error:
                 raise DiskFull(
@@ -226,9 +238,11 @@ class NodeCache:
         """A folder for a task that leaves files; found again by a retry on this node, and
         removed when the task has succeeded."""
         # Whoever drives: a task that was cut off goes on from its checkpoint.
-        shipment = replace(shipment, token="")
-        with self._lock(shipment.key(task)):
-            folder = self.root / "studies" / shipment.key(task)
+        # And whatever tasks ended meanwhile, whose artifacts are shipped since.
+        others = tuple(i for i in shipment.items or () if not i.path.startswith(f"{_STUDY}/tasks/"))
+        key = replace(shipment, token="", items=others).key(task)
+        with self._lock(key):
+            folder = self.root / "studies" / key
             if not folder.exists():
                 self._lay_out(shipment.items or (), folder)
             yield folder
@@ -240,6 +254,7 @@ class NodeCache:
 
     def _lay_out(self, items: Iterable[Item], folder: Path) -> None:
         partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that died with this number
         (partial / _STUDY).mkdir(parents=True)
         for item in items:
             target, content = inside(partial, item.path), self._content(item.digest)

@@ -97,7 +97,7 @@ class LiveProgress:
             done += part
             labels.append(f"{task.label} {100 * part:.0f} %".strip())
         kinds = " and ".join(sorted({t.kind for t in search.tasks}))
-        self._advance(f"{kinds} tasks", done, len(search.tasks), ", ".join(labels))
+        self._advance(f"{kinds} tasks", done, search.planned_tasks, ", ".join(labels))
 
     def _time_left(self, search: Search, finished: int) -> str:
         done = finished - (self._finished_at_start or 0)

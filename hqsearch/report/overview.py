@@ -92,7 +92,7 @@ def status_of(results: Results) -> dict[str, Any]:
     replicates = Counter(t.state for t in every if t.kind == "replicate")
     costs = [t.seconds for t in trials if t.seconds and t.copy_of is None]
     searches = [r for r in runs if r["searches"]]
-    waiting = sum(max(r["evaluations"] - r["finished"], 0) for r in searches)
+    waiting = sum(max(r["evaluations"] - r["finished"], 0) for r in searches if not r["ended"])
     driver = results.driver
     per_trial = sum(costs) / len(costs) if costs else None
     return {
@@ -124,6 +124,7 @@ def status_text(facts: dict[str, Any]) -> str:
         unit = ("evaluations" if run["searches"] else "replicates") + stops
         lines.append(
             f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
+            + (", nothing left to propose" if run["ended"] else "")
         )
     states = ", ".join(f"{n} {state}" for state, n in sorted(facts["trials"].items()))
     lines.append(f"trials: {states or 'none'}; {facts['copies']} copies; front {facts['front']}")
@@ -201,6 +202,7 @@ def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[di
             "seed": run.seed,
             "evaluations": run.evaluations,
             "finished": finished[run.ordinal],
+            "ended": run.exhausted,
             "early_stopping": run.options.get("search"),
         }
         for run in results.runs

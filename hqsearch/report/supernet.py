@@ -28,6 +28,9 @@ from hqsearch.store.records import TaskRecord
 _COLORS = ("#1f5fa8", "#d9702b", "#3a9a5b", "#8a4fa8", "#7a7f87", "#c23b4e", "#b39a1f", "#2aa5a5")
 _COLUMNS = 4
 
+#: An expected cost above this part of its target has missed it.
+MISSED = 1.05
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -110,10 +113,17 @@ def learned_tables(found: Learned) -> RenderableType:
             text = f"{task.label}: {task.state.lower()} {task.failure} {task.reason}".rstrip()
             parts.append(Text(text))
             continue
-        numbers = ", ".join(str(n) for n in found.derived.get(task.label, ())) or "none of its own"
+        numbers = ", ".join(str(n) for n in found.derived.get(task.label, ())) or "none"
         expected = task.details["expected"].items()
         shares = ", ".join(f"{metric} {share:.3g}" for metric, share in expected)
         parts.append(_table(task))
+        missed = [
+            metric
+            for metric, share in task.payload["target"].items()
+            if task.details["expected"][metric] > MISSED * share
+        ]
+        if missed:
+            shares += f"; target missed: {', '.join(missed)} (candidates keep to it exactly)"
         told = f"expected, of fp32: {shares}\ntrials: {numbers}; {task.seconds:.0f} s\n"
         parts.append(Text(told))
     return Group(*parts)

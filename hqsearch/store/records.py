@@ -81,6 +81,8 @@ class TaskRecord:
     reason: str = ""
     attempts: int = 1
     details: dict[str, Any] | None = None
+    study: str = ""
+    """Start of the study's token: a folder may outlive its log."""
 
     @property
     def finished(self) -> bool:
@@ -94,7 +96,7 @@ class TaskRecord:
     @property
     def folder(self) -> str:
         """Of its checkpoints and artifacts, in the study's."""
-        return f"tasks/{self.run}-{self.index}"
+        return f"tasks/{self.study}-{self.run}-{self.index}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -126,6 +126,8 @@ class Assistant:
             columns.model = columns.model.believing(waiting)
             codes = np.vstack([codes, waiting])
         feasible = np.array([r.violation <= 0 for r in measured] + [True] * len(pending))
+        if not feasible.any():
+            return []  # nothing to improve on: plain NSGA-II finds the way into the budgets
         found = _Batch(self, columns, codes[feasible], taken, generator)
         return found.choose(count)
 

@@ -147,6 +147,8 @@ class Strategy(ABC):
     Options: ClassVar[type[StrategyOptions]] = StrategyOptions
     #: Kinds of tasks of its own; an evaluator that lacks one is refused at the start.
     tasks_needed: ClassVar[frozenset[str]] = frozenset()
+    #: Whether its candidates may be stopped early against each other.
+    stoppable: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         self.problem, self.options, self.seed = problem, options, seed
@@ -156,6 +158,25 @@ class Strategy(ABC):
         """How many candidates early stopping compares with each other, unless the user says;
         None where the strategy waits for a generation of its own."""
         return COHORT
+
+    @classmethod
+    def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
+        """Refuse options that an evaluator does not fit, before anything is created.
+
+        Args:
+            options: validated.
+            metrics: the evaluator's cheap metrics.
+            tasks: kinds of tasks that it does.
+
+        Raises:
+            InputError: what is wrong.
+        """
+        return None
+
+    @property
+    def planned_tasks(self) -> int:
+        """How many tasks of its own it will ask for, as far as it knows."""
+        return 0
 
     @abstractmethod
     def next(self) -> Candidate | StrategyTask | Signal:

@@ -10,6 +10,7 @@ schedule, and it tunes β by hand where here a target is reached directly.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 
 from hqsearch.candidate import Candidate
 from hqsearch.choice import FP32
-from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.errors import BudgetError, DefinitionError, UnknownName
 from hqsearch.strategies.base import (
     Problem,
     Result,
@@ -32,6 +33,8 @@ from hqsearch.supernet.options import Positive, TrainingOptions
 KIND = "supernet"
 #: Digits of the targets that are made here: labels stay readable.
 DIGITS = 3
+#: Part of a budget from which on a target is the same as the budget.
+NEAR = 0.99
 
 
 class GumbelOptions(StrategyOptions, TrainingOptions):
@@ -54,7 +57,8 @@ class GumbelOptions(StrategyOptions, TrainingOptions):
         given = [name for name in ("targets", "target", "betas") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
-        if given and "count" in self.model_fields_set:
+        # A recorded run has every field set: only another count than usual was asked for.
+        if given and self.count != type(self).model_fields["count"].default:
             raise ValueError(f"count has no effect where {given[0]} is given")
         if self.target and self.metric is not None:
             raise ValueError("metric has no effect where target names its metrics")
@@ -64,7 +68,8 @@ class GumbelOptions(StrategyOptions, TrainingOptions):
 class Gumbel(Strategy):
     """Asks for its supernets first, then proposes what was derived from them.
 
-    Candidates are proposed in the order of the targets, whichever supernet is done first, so
+    Candidates are proposed in the order of the targets, the most probable one of each before
+    all others, whichever supernet is done first, so
     that the table of trials does not depend on the number of workers. A supernet that fails
     loses its own candidates and nothing else.
     """
@@ -72,6 +77,7 @@ class Gumbel(Strategy):
     name: ClassVar[str] = "gumbel"
     Options: ClassVar[type[StrategyOptions]] = GumbelOptions
     tasks_needed: ClassVar[frozenset[str]] = frozenset({KIND})
+    stoppable: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
@@ -82,6 +88,16 @@ class Gumbel(Strategy):
         self._queue: deque[Candidate] = deque()
         self._origins: dict[Candidate, str] = {}
         self._seen = set(problem.baselines)
+
+    @classmethod
+    def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
+        for metric in (*options.target, *([options.metric] if options.metric else [])):
+            if metric not in metrics:
+                raise UnknownName("cost", metric, metrics, "[strategy.gumbel]")
+
+    @property
+    def planned_tasks(self) -> int:
+        return len(self._tasks)
 
     def notes(self) -> list[str]:
         labels = ", ".join(task.label for task in self._tasks)
@@ -102,14 +118,20 @@ class Gumbel(Strategy):
         found = result.details["candidates"] if result.details is not None else []
         self._answers[result.index] = [c["key"] for c in found]
         while self._released in self._answers:
-            label = self._tasks[self._released].label
-            for key in self._answers[self._released]:
-                candidate = Candidate.from_key(key)
-                if candidate not in self._seen:
-                    self._seen.add(candidate)
-                    self._origins[candidate] = label
-                    self._queue.append(candidate)
+            self._release(self._released, self._answers[self._released][:1])
             self._released += 1
+        if self._released == len(self._tasks):
+            for index in range(len(self._tasks)):
+                self._release(index, self._answers[index][1:])
+
+    def _release(self, index: int, keys: list[str]) -> None:
+        """Queue candidates of a supernet that are new."""
+        for key in keys:
+            candidate = Candidate.from_key(key)
+            if candidate not in self._seen:
+                self._seen.add(candidate)
+                self._origins[candidate] = self._tasks[index].label
+                self._queue.append(candidate)
 
     def origin(self, candidate: Candidate) -> str:
         """The target of the supernet that it was derived from."""
@@ -120,8 +142,9 @@ class Gumbel(Strategy):
     def _plan(self) -> list[StrategyTask]:
         options = self.options
         if options.target:
-            for metric in options.target:
+            for metric, share in options.target.items():
                 self._require(metric)
+                self._require_attainable(metric, [share])
             return [self._task("target", options.target)]
         metric = options.metric or self._first_cost()
         self._require(metric)
@@ -146,8 +169,8 @@ class Gumbel(Strategy):
         low, high = (bound / reference for bound in self._attainable(metric))
         budget = min([limit / reference for limit in limits], default=np.inf)
         if self.options.targets:
-            wanted = sorted({t for t in self.options.targets if t < budget})
-            return wanted if np.isinf(budget) else [*wanted, budget]
+            self._require_attainable(metric, self.options.targets)
+            return sorted({min(t, budget) for t in self.options.targets})
         binding = budget < high
         top = budget if binding else high
         # Evenly in ratios, without the cheapest candidate, which is known without a search.
@@ -155,7 +178,9 @@ class Gumbel(Strategy):
         spread = [low * (top / low) ** (i / parts) for i in range(1, parts + 1)]
         rounded = [float(f"{t:.{DIGITS}g}") for t in spread]
         wanted = [t for t in dict.fromkeys(rounded) if t >= low]
-        return [*[t for t in wanted if t < budget], budget] if binding else wanted or [high]
+        if not binding:
+            return wanted or [high]
+        return [*[t for t in wanted if t < NEAR * budget], budget]
 
     def _attainable(self, metric: str) -> tuple[float, float]:
         """Least cost, and the largest of candidates without fp32.
@@ -184,6 +209,15 @@ class Gumbel(Strategy):
         raise DefinitionError(
             "[strategy.gumbel]: no objective of the study is a cost; say which one with metric"
         )
+
+    def _require_attainable(self, metric: str, targets: Sequence[float]) -> None:
+        least = self._attainable(metric)[0] / self.problem.reference[metric]
+        for target in targets:
+            if target < least * (1.0 - 1e-9):
+                raise BudgetError(
+                    f"[strategy.gumbel]: target {metric} <= {target:g} fp32 cannot be met: the "
+                    f"cheapest candidate needs {least:.3g}"
+                )
 
     def _require(self, metric: str) -> None:
         if metric not in self.problem.metrics:

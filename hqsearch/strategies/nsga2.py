@@ -22,13 +22,15 @@ With ``assist = false`` this is plain NSGA-II.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hqsearch.candidate import Candidate
+from hqsearch.errors import InputError
 from hqsearch.pareto import non_dominated
 from hqsearch.strategies.assisted import Assistant
 from hqsearch.strategies.base import (
@@ -74,6 +76,14 @@ class Nsga2Options(StrategyOptions):
     """Start from what gumbel and sensitivity found in the study's earlier runs, and let the
     surrogate learn from all of them."""
 
+    @model_validator(mode="after")
+    def _used(self) -> Nsga2Options:
+        if self.batch is not None and (not self.assist or self.mode == "steady"):
+            raise ValueError("batch has no effect with assist = false or mode = 'steady'")
+        if self.prior and not self.assist:
+            raise ValueError("prior has no effect with assist = false")
+        return self
+
 
 class Nsga2(Strategy):
     """Proposes a generation when every result of the last one is in; with ``mode = "steady"``
@@ -111,6 +121,17 @@ class Nsga2(Strategy):
             self._is_new,
             offspring=options.population if options.mode == "generational" else 1,
         )
+
+    @classmethod
+    def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
+        if options.prior and "scores" not in tasks:
+            raise InputError(
+                "strategy.nsga2.prior needs an evaluator that scores layers, and this one does not"
+            )
+
+    @property
+    def planned_tasks(self) -> int:
+        return int(self.options.assist and self.options.prior)
 
     @property
     def cohort(self) -> int | None:

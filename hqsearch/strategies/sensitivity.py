@@ -124,6 +124,11 @@ class AdditiveProgram:
         self._swept = columns
         self._least = (costs.base + sum(t.min(axis=0) for t in costs.tables))[columns]
         self._most = (costs.base + sum(t.max(axis=0) for t in costs.tables))[columns]
+        for budget in problem.budgets.budgets:
+            if budget.metric in self.names:
+                # Above a budget there is nothing to sweep.
+                place = self.names.index(budget.metric)
+                self._most[place] = min(self._most[place], budget.limit)
         self._scores = np.concatenate(scores.increase)
         largest = max(float(self._scores.max()), 1e-300)
         scaled = self._added[:, columns] / np.maximum(self._most - self._least, 1e-300)
