@@ -171,7 +171,7 @@ class Strategy(ABC):
         Raises:
             InputError: what is wrong.
         """
-        return None
+        return
 
     @property
     def planned_tasks(self) -> int:
