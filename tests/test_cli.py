@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hqsearch.cli import cli
+from hqsearch.errors import StorageError
+from hqsearch.store.log import LogReader, storage_url
 
 TOY = ("--study", "toy")
 
@@ -132,8 +135,7 @@ def test_interrupt_leaves_a_resumable_study(tmp_path: Path) -> None:
     words = ["run", *TOY, "--strategy", "nsga2", "--evaluations", "30"]
     command = [sys.executable, "-m", "hqsearch", *words, "--set", "evaluation.seconds=0.1"]
     driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    _wait_for(tmp_path / "studies" / "toy" / "study.db")
-    time.sleep(1.5)
+    _wait_for_trials(tmp_path, 8)
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=30)
     assert driver.returncode == 130
@@ -149,8 +151,7 @@ def test_kill_9_leaves_a_resumable_study(tmp_path: Path) -> None:
     words = ["run", *TOY, "--strategy", "nsga2", "--evaluations", "30"]
     command = [sys.executable, "-m", "hqsearch", *words, "--set", "evaluation.seconds=0.1"]
     driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    _wait_for(tmp_path / "studies" / "toy" / "study.db")
-    time.sleep(1.5)
+    _wait_for_trials(tmp_path, 8)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     call(tmp_path, *words, "--set", "evaluation.seconds=0.1")
@@ -185,6 +186,21 @@ def _wait_for(path: Path) -> None:
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert path.exists()
+
+
+def _wait_for_trials(folder: Path, count: int) -> None:
+    """Until a driver has logged so many, however long it takes to start."""
+    place = (folder / "studies" / "toy").resolve()
+    _wait_for(place / "study.db")
+    deadline = time.monotonic() + 60
+    found = 0
+    while found < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+        with suppress(StorageError):  # it is being made
+            reader = LogReader(storage_url(None, place), "toy")
+            found = len(reader.trials())
+            reader.close()
+    assert found >= count
 
 
 def _same_as_uninterrupted(folder: Path, words: list[str]) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from hqsearch import launch, opening
 from hqsearch.candidate import Candidate
-from hqsearch.errors import DefinitionError, RunFailed, UnknownName
+from hqsearch.errors import RunFailed
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task, TaskOutcome, perform
@@ -420,30 +420,6 @@ def test_a_small_space_ends_when_exhausted(
         assert done.exhausted
         assert done.finished <= 8
         assert all(t.finished for t in read(folder, "small"))
-
-
-@pytest.mark.parametrize(
-    ("overrides", "told"),
-    [
-        ({"search.early_stopping": "halving"}, r"for 1 epoch.*raise evaluation\.epochs"),
-        ({**HALVING, "search.rungs": [2, 8]}, "8 is not before the end, epoch 8"),
-        ({**HALVING, "search.rungs": [4, 2]}, r"rungs must rise.*\[4, 2\]"),
-        ({**HALVING, "search.keep": 1.0}, "keep"),
-        ({"search.keep": 0.3}, "keep has no effect without early_stopping"),
-        ({**HALVING, "search.early_stopping": "asha"}, "'none' or 'halving'"),
-    ],
-)
-def test_bad_settings_create_nothing(
-    tmp_path: Path, launched: Any, overrides: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(DefinitionError, match=told):
-        launched.run(tmp_path / "s", overrides=overrides)
-    assert not list((tmp_path / "s").glob("**/study.db"))
-
-
-def test_a_misspelt_setting_is_refused(tmp_path: Path, launched: Any) -> None:
-    with pytest.raises(UnknownName, match="did you mean 'rungs'"):
-        launched.run(tmp_path / "s", overrides={**HALVING, "search.rugns": [1]})
 
 
 def test_it_is_shown(tmp_path: Path, launched: Any) -> None:

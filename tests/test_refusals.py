@@ -17,6 +17,11 @@ from hqsearch.report.overview import status_of, status_text
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.results import Results
 
+HALVING = {
+    "evaluation.epochs": 8,
+    "search.early_stopping": "halving",
+    "strategy.nsga2.assist": False,
+}
 OVER = """
 from hqsearch.evaluators.toy import Toy
 
@@ -172,3 +177,27 @@ def test_history_is_judged_by_the_budgets_of_the_run(tmp_path: Path, launched: A
 def test_errors_with_suggestions_come_back_from_workers() -> None:
     error = UnknownName("strategy", "nsga", ["nsga2", "random"], "here")
     assert str(copy.copy(error)) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"search.early_stopping": "halving"}, r"for 1 epoch.*raise evaluation\.epochs"),
+        ({**HALVING, "search.rungs": [2, 8]}, "8 is not before the end, epoch 8"),
+        ({**HALVING, "search.rungs": [4, 2]}, r"rungs must rise.*\[4, 2\]"),
+        ({**HALVING, "search.keep": 1.0}, "keep"),
+        ({"search.keep": 0.3}, "keep has no effect without early_stopping"),
+        ({**HALVING, "search.early_stopping": "asha"}, "'none' or 'halving'"),
+    ],
+)
+def test_bad_search_settings_create_nothing(
+    tmp_path: Path, launched: Any, overrides: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        launched.run(tmp_path / "s", overrides=overrides)
+    assert not list((tmp_path / "s").glob("**/study.db"))
+
+
+def test_a_misspelt_search_setting_is_refused(tmp_path: Path, launched: Any) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'rungs'"):
+        launched.run(tmp_path / "s", overrides={**HALVING, "search.rugns": [1]})

@@ -18,7 +18,7 @@ import pytest
 from hqsearch.evaluators.recorded import SUFFIX, Recorded, read_table, true_front
 from rich.console import Console
 
-from hqsearch.definition import embedded, load_study
+from hqsearch.definition import load_study
 from hqsearch.errors import DataError
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.launch import Request, start
@@ -278,8 +278,13 @@ def test_the_script_writes_a_table_that_can_be_read(
     (cheap,) = table.cheap.values()
     assert cheap == (1.0, 2.0, 3.0)
 
-    study = load_study(embedded("studies")["recorded"], {"evaluation.table": "recorded.csv.gz"})
-    study = study.model_copy(update={"folder": tmp_path})
+    path = tmp_path / "answers.toml"
+    lines = ['space = "recorded"', 'evaluator = "recorded"', "[evaluation]"]
+    lines += ['table = "recorded.csv.gz"']
+    for objective in ("accuracy", "energy", "storage"):
+        lines += ["[[objective]]", f'name = "{objective}"']
+    path.write_text("\n".join(lines) + "\n")
+    study = load_study(path)
     answering = make_evaluator(Setup(study, tmp_path / "state"))
     answering.check()
     first = next(iter(answering.space.baselines().values()))
