@@ -94,7 +94,7 @@ class LiveProgress:
                 done += 1.0
                 continue
             part = _progress_of(search.plan.results_folder.parent / task.folder)
-            done += part
+            done += part if self._live is not None else 0.0  # a bar moves on, a line counts
             labels.append(f"{task.label} {100 * part:.0f} %".strip())
         kinds = " and ".join(sorted({t.kind for t in search.tasks}))
         self._advance(f"{kinds} tasks", done, search.planned_tasks, ", ".join(labels))
