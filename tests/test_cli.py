@@ -134,7 +134,14 @@ def test_bad_usage_is_told_with_exit_2(folder: Path, words: tuple[str, ...], tol
 def test_interrupt_leaves_a_resumable_study(tmp_path: Path) -> None:
     words = ["run", *TOY, "--strategy", "nsga2", "--evaluations", "30"]
     command = [sys.executable, "-m", "hqsearch", *words, "--set", "evaluation.seconds=0.1"]
-    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background ignores it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     _wait_for_trials(tmp_path, 8)
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=30)
