@@ -278,3 +278,18 @@ def test_links_to_data_elsewhere_are_followed(tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "data").symlink_to(tmp_path / "disk")
     assert [p for p, _ in files_of(tmp_path / "study", frozenset())] == ["data/frames.npy"]
+
+
+def test_a_content_that_is_not_whole_is_shipped_again(tmp_path: Path, setup: Setup) -> None:
+    packer, cache = Packer(setup), NodeCache(tmp_path / "cache")
+    shipment = packer.pack(tasks=True)
+    assert deliver(packer, shipment, cache) > 0
+    items = shipment.items or ()
+    assert cache.lacking(items) == ()
+    victim = next(i for i in items if i.size)
+    content = tmp_path / "cache" / "contents" / victim.digest
+    content.chmod(0o644)
+    content.write_bytes(b"")
+    assert cache.lacking(items) == (victim.digest,)
+    deliver(packer, shipment, cache)
+    assert content.stat().st_size == victim.size
