@@ -175,9 +175,13 @@ def seconds_of(
 
 
 def _task_seconds(task: TaskRecord, clock: Clock) -> float:
-    if clock == "cpu" and task.details is not None:
-        return float(task.details.get("cpu_seconds", task.seconds))
-    return task.seconds
+    """Of the attempt that ended, and of what earlier ones had saved for it."""
+    details = task.details or {}
+    earlier = details.get("earlier", {})
+    if clock == "cpu":
+        own = details.get("cpu_seconds", task.seconds)
+        return float(own) + float(earlier.get("cpu_seconds", 0.0))
+    return task.seconds + float(earlier.get("seconds", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +262,18 @@ def by_seconds(courses: Sequence[Course], points: int = 100) -> dict[str, list[f
     """Median and quartiles over runs at times up to the longest run's end."""
     end = max((float(c.seconds[-1]) for c in courses if c.evaluations), default=0.0)
     grid = np.linspace(0.0, end, points)
-    rows = np.zeros((points, len(courses)))
-    for column, course in enumerate(courses):
-        done = np.searchsorted(course.seconds, grid, side="right")
-        rows[:, column] = np.concatenate([[0.0], course.hypervolume])[done]
+    rows = np.column_stack([_at(course, grid) for course in courses])
     return {"seconds": grid.round(3).tolist(), **_quartiles(rows)}
+
+
+def at_seconds(courses: Sequence[Course], seconds: float) -> tuple[float, float, float]:
+    """Median and quartiles over runs of the hypervolume after so many seconds of one worker."""
+    return spread([float(_at(course, np.array([seconds]))[0]) for course in courses])
+
+
+def _at(course: Course, seconds: Floats) -> Floats:
+    done = np.searchsorted(course.seconds, seconds, side="right")
+    return np.asarray(np.concatenate([[0.0], course.hypervolume])[done])
 
 
 def _quartiles(rows: Floats) -> dict[str, list[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hqsearch.yardstick import (
     Charge,
     Course,
     Yardstick,
+    at_seconds,
     by_evaluation,
     by_seconds,
     charges,
@@ -213,6 +215,14 @@ def test_copies_are_charged_like_their_originals_and_tasks_too() -> None:
     assert len(charges(runs[1], runs, trials, tasks, 3)) == 4  # three evaluations and a task
 
 
+def test_a_task_that_was_cut_off_is_charged_for_what_it_had_saved() -> None:
+    details = {"cpu_seconds": 8.0, "earlier": {"seconds": 90.0, "cpu_seconds": 70.0}}
+    tasks = [replace(task(0, 0, 0, 0, 10.0), details=details)]
+    runs = [record(0, [])]
+    assert [c.seconds for c in charges(runs[0], runs, [], tasks, 10)] == [100.0]
+    assert [c.seconds for c in charges(runs[0], runs, [], tasks, 10, "cpu")] == [78.0]
+
+
 def test_a_course_is_the_hypervolume_after_every_evaluation() -> None:
     yard = Yardstick(
         {"accuracy": 0.5, "energy": 10.0, "storage": 100.0},
@@ -254,6 +264,8 @@ def test_runs_of_different_length_are_summed_up_by_their_last_value() -> None:
     times = by_seconds([long, short], points=5)
     assert times["seconds"] == [0, 1, 2, 3, 4]
     assert times["median"] == pytest.approx([0.0, 0.05, 0.1, 0.3, 0.45])
+    assert at_seconds([long, short], 3.9) == pytest.approx((0.3, 0.15, 0.45))
+    assert at_seconds([long, short], 4.0) == pytest.approx((0.45, 0.375, 0.525))
 
 
 # What is told

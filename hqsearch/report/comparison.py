@@ -18,7 +18,7 @@ from hqsearch.objective import Objective
 from hqsearch.report.plot import FORMATS
 from hqsearch.report.tables import number, value_text
 from hqsearch.report.verdict import COSTS, LEAST
-from hqsearch.yardstick import by_evaluation, by_seconds, spread
+from hqsearch.yardstick import at_seconds, by_evaluation, by_seconds, spread
 
 _COLORS = ("#1f5fa8", "#d9702b", "#3a8f5c", "#8a4fa3", "#b3424a", "#7a6a4f", "#3f8fa8", "#555b66")
 _GREY = "#8f96a0"
@@ -39,13 +39,15 @@ def comparison_table(found: Comparison) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("strategy", overflow="fold")
+    table.add_column("strategy", overflow="fold", min_width=18)
     table.add_column("evalu-\nations", justify="right", no_wrap=True)
     table.add_column("worker\nminutes", justify="right", no_wrap=True)
     table.add_column("hyper-\nvolume", justify="right", no_wrap=True)
-    table.add_column("25–75 %\nof seeds", justify="right", no_wrap=True)
+    table.add_column("25–75 %", justify="right", no_wrap=True)
+    equal = equal_seconds(found)
+    table.add_column("equal\ntime", justify="right", no_wrap=True)
     for limit in yard.budgets:
-        table.add_column(f"≤ {number(limit, 3)}\n{cost.unit}", justify="right", no_wrap=True)
+        table.add_column(f"≤{number(limit, 3)}\n{cost.unit}", justify="right", no_wrap=True)
     for variant in ranked(found):
         entries = found.of(variant)
         middle, low, high = spread([_final(e) for e in entries])
@@ -53,9 +55,10 @@ def comparison_table(found: Comparison) -> Table:
         table.add_row(
             variant.label,
             f"{median(e.course.evaluations for e in entries):g}",
-            number(median(_spent(e) for e in entries) / 60, 3),
+            f"{median(_spent(e) for e in entries) / 60:.1f}",
             f"{100 * middle:.2f}",
-            f"{100 * low:.2f}–{100 * high:.2f}",
+            f"{100 * low:.1f}–{100 * high:.1f}",
+            f"{100 * at_seconds([e.course for e in entries], equal)[0]:.2f}",
             *(_quality(quality, _median(b)) for b in bests),
         )
     table.add_section()
@@ -63,12 +66,18 @@ def comparison_table(found: Comparison) -> Table:
     table.add_row(
         "uniform alone",
         str(uniform.evaluations),
-        number(float(uniform.seconds[-1]) / 60, 3),
+        f"{float(uniform.seconds[-1]) / 60:.1f}",
         f"{100 * uniform.hypervolume[-1]:.2f}",
         "",
+        f"{100 * at_seconds([uniform], equal)[0]:.2f}",
         *(_quality(quality, b) for b in uniform.best),
     )
     return table
+
+
+def equal_seconds(found: Comparison) -> float:
+    """Worker time that every strategy has spent at its end: the least median of them."""
+    return min(median(_spent(e) for e in found.of(v)) for v in found.variants)
 
 
 def ranked(found: Comparison) -> list[Variant]:
@@ -87,6 +96,8 @@ def comparison_text(found: Comparison) -> str:
         f"Hypervolume: percent of the box from the reference point ({point}) to the ideal "
         f"({ideal}), fixed for this study; everything found here together has "
         f"{100 * found.union:.2f}. Medians over seeds.",
+        f"Equal time: hypervolume after {number(equal_seconds(found) / 60, 3)} worker minutes, "
+        "which all strategies have spent in the end.",
         f"Last columns: best {yard.quality}{percent} at {yard.cost} up to that.",
         "Worker minutes: of the trainings that a run asked for, whoever ran them first, and of "
         "its strategy's own tasks, on one worker; proposing is not in it. "
@@ -183,6 +194,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
             "best": list(found.uniform.best),
         },
         "union": round(found.union, 6),
+        "equal_seconds": round(equal_seconds(found), 3),
         "strategies": [_strategy_json(found, v) for v in ranked(found)],
         "verdict": verdict_lines(found),
         "versions": found.versions,
@@ -202,6 +214,9 @@ def _strategy_json(found: Comparison, variant: Variant) -> dict[str, Any]:
             "q25": round(low, 6),
             "q75": round(high, 6),
         },
+        "at_equal_seconds": dict(
+            zip(("median", "q25", "q75"), at_seconds(courses, equal_seconds(found)), strict=True)
+        ),
         "best": [_median([c.best[i] for c in courses]) for i in range(len(courses[0].best))],
         "by_evaluation": by_evaluation(courses),
         "by_worker_seconds": by_seconds(courses),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def run_supernet(
         ``candidates`` (most probable first; ``key``, ``log_likelihood``, ``costs``),
         ``probabilities`` (dimension → value → p), ``expected`` (metric → cost as a fraction of
         fp32 under these probabilities), ``limits`` (metric → largest cost allowed),
-        ``multipliers``, ``epochs``, ``history`` (``file``, ``sha256``).
+        ``multipliers``, ``epochs``, ``history`` (``file``, ``sha256``); after an attempt that was
+        cut off, ``earlier``: the ``seconds`` and ``cpu_seconds`` of the epochs that it saved.
 
     Raises:
         DefinitionError: a payload that cannot be used.
@@ -107,7 +109,9 @@ def run_supernet(
         }
     )
     write_atomically(folder / HISTORY, history)
+    earlier = {"earlier": training.earlier} if training.earlier["seconds"] else {}
     return {
+        **earlier,
         "candidates": [
             {"key": d.candidate.key, "log_likelihood": d.log_likelihood, "costs": d.costs}
             for d in derived(table, options.top)
@@ -148,6 +152,9 @@ class SupernetTraining:
         self.logits = torch.zeros(sum(relaxation.choices), requires_grad=True)
         self.parameters = relaxation.named_parameters()
         self.history: list[dict[str, Any]] = []
+        self.earlier = {"seconds": 0.0, "cpu_seconds": 0.0}
+        """Spent by attempts that were cut off, up to the checkpoint that this one goes on from."""
+        self._began = time.monotonic(), time.process_time()
         self._schedule = Schedule(options.epochs, options.learning_rate)
         self._logit_optimizer = torch.optim.Adam(
             [self.logits], lr=options.logit_learning_rate, betas=(0.9, 0.99)
@@ -299,8 +306,18 @@ class SupernetTraining:
             "training": self._identity(),
             "target": self.target.state(),
             "history": self.history,
+            "spent": self._spent(),
         }
         save_checkpoint(folder, tensors, about)
+
+    def _spent(self) -> dict[str, float]:
+        now = time.monotonic(), time.process_time()
+        return {
+            name: round(before + end - began, 3)
+            for (name, before), end, began in zip(
+                self.earlier.items(), now, self._began, strict=True
+            )
+        }
 
     def _resume(self, folder: Path) -> None:
         found = load_checkpoint(folder)
@@ -327,6 +344,7 @@ class SupernetTraining:
                 self.logits.copy_(tensors["logits"])
             self.target.load_state(about["target"])
             self.history = list(about["history"])
+            self.earlier = dict(about.get("spent", self.earlier))
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunFailed(f"the checkpoint in {folder} cannot be used: {error}") from error
 
