@@ -37,9 +37,9 @@ def comparison_table(found: Comparison) -> Table:
         title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
-    table.add_column("strategy", overflow="fold", min_width=18)
+    table.add_column("strategy", overflow="fold", min_width=20)
     table.add_column("evalu-\nations", justify="right", no_wrap=True)
     table.add_column("worker\nminutes", justify="right", no_wrap=True)
     table.add_column("hyper-\nvolume", justify="right", no_wrap=True)
