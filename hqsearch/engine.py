@@ -210,12 +210,18 @@ class Search:
         self.copies += 1
         self._ended(trial)
 
-    def _propose(self) -> tuple[Candidate, str, str] | StrategyTask | Signal:
+    def _propose(
+        self, recorded: TrialRecord | TaskRecord | None = None
+    ) -> tuple[Candidate, str, str] | StrategyTask | Signal:
         slot = len(self.trials)
         if slot < len(self.plan.baselines):
             choice, candidate = list(self.plan.baselines.items())[slot]
             return candidate, "baseline", choice
-        proposed = self._strategy.next()
+        if isinstance(recorded, TrialRecord):
+            known = recorded.proposal
+            proposed = self._strategy.next_recorded(known.candidate, known.origin)
+        else:
+            proposed = self._strategy.next()
         if isinstance(proposed, Signal | StrategyTask):
             return proposed
         return proposed, "search", self._strategy.origin(proposed)
@@ -416,7 +422,7 @@ class Search:
             while delivered < min(seen(record), len(results)):
                 self._observe(results[delivered])
                 delivered += 1
-            if not is_same(self._propose(), record):
+            if not is_same(self._propose(None if record is recorded[-1] else record), record):
                 # Another library version, say: what the log holds wins.
                 self.mismatches += 1
             if isinstance(record, TaskRecord):

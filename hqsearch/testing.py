@@ -167,14 +167,20 @@ class StrategyContract:
         raise NotImplementedError(f"say what comes of a task {task.kind!r}")
 
     def next_candidate(
-        self, problem: Problem, strategy: Strategy, asked: list[StrategyTask], answered: list[int]
+        self,
+        problem: Problem,
+        strategy: Strategy,
+        asked: list[StrategyTask],
+        answered: list[int],
+        recorded: tuple[Candidate, str] | None = None,
     ) -> Candidate | None:
         """The next candidate, tasks performed in the order asked; None where it is done.
 
-        ``asked`` and ``answered`` (indices) gather the tasks over all calls.
+        ``asked`` and ``answered`` (indices) gather the tasks over all calls; ``recorded`` is what
+        the log says was proposed, with its origin.
         """
         while True:
-            proposed = strategy.next()
+            proposed = strategy.next_recorded(*recorded) if recorded else strategy.next()
             if isinstance(proposed, Candidate):
                 return proposed
             if isinstance(proposed, StrategyTask):
@@ -195,12 +201,16 @@ class StrategyContract:
         count: int,
         fail: int | None = None,
         stop: Container[int] = (),
+        log: list[tuple[Candidate, str]] | None = None,
     ) -> list[Candidate]:
         """Run a strategy for ``count`` proposals, one at a time.
 
-        The one with index ``fail`` fails; those in ``stop`` are stopped early, at epoch 1.
+        The one with index ``fail`` fails; those in ``stop`` are stopped early, at epoch 1. What
+        ``log`` holds is replayed, as the engine does it, and what is proposed is appended.
         """
         strategy = self.make(problem, seed)
+        log = [] if log is None else log
+        replayed = len(log)
         slots = itertools.count()
         for baseline in problem.baselines:
             values = self.measure(problem, baseline)
@@ -209,10 +219,13 @@ class StrategyContract:
         asked: list[StrategyTask] = []
         answered: list[int] = []
         for index in range(count):
-            candidate = self.next_candidate(problem, strategy, asked, answered)
+            trusted = log[index] if index < replayed - 1 else None
+            candidate = self.next_candidate(problem, strategy, asked, answered, trusted)
             if candidate is None:
                 break
             proposed.append(candidate)
+            if index >= replayed:
+                log.append((candidate, strategy.origin(candidate)))
             measured = None if index == fail else self.measure(problem, candidate)
             result = Result(next(slots), candidate, "search", measured)
             if index in stop and measured is not None:
@@ -237,6 +250,16 @@ class StrategyContract:
         problem = self.problem(layers=2)
         proposed = self.drive(problem, 0, 50)
         assert len(proposed) + len(problem.baselines) <= problem.space.size
+
+    def test_a_run_that_was_cut_goes_on_as_if_it_had_not(self) -> None:
+        problem = self.problem()
+        whole: list[tuple[Candidate, str]] = []
+        proposed = self.drive(problem, 1, 40, log=whole)
+        for cut in (1, 2, 11, 18, 27, 39):
+            if cut <= len(whole):
+                log = whole[:cut]
+                assert self.drive(problem, 1, 40, log=log) == proposed
+                assert log == whole
 
     def test_survives_failures(self) -> None:
         proposed = self.drive(self.problem(), 0, 60, fail=5)

@@ -77,7 +77,8 @@ class Assistant:
         self._main = dear[0] if dear else 0
         self._blas = ThreadpoolController()
         self.costs = CostTables(problem)
-        self._settings: dict[int, tuple[int, Settings]] = {}
+        self._fitted_at = 0
+        self._settings: dict[int, Settings] = {}
 
     def propose(
         self,
@@ -101,6 +102,14 @@ class Assistant:
         with self._blas.limit(limits=1, user_api="blas"):
             return self._propose(results, list(pending), taken, count, generator)
 
+    def skip(self, results: Sequence[Result]) -> None:
+        """Take note of a call of :meth:`propose` that replay spares itself."""
+        if len(results) < REFIT * self._fitted_at:
+            return  # nor are there more candidates than results
+        count = len(_measured(results))
+        if count >= LEAST:
+            self._age(count)
+
     def _propose(
         self,
         results: Sequence[Result],
@@ -110,13 +119,10 @@ class Assistant:
         generator: np.random.Generator,
     ) -> list[Candidate]:
         space = self.problem.space
-        first: dict[Candidate, Result] = {}
-        for result in results:
-            if result.values is not None and result.kind != "replicate":
-                first.setdefault(result.candidate, result)
-        measured = list(first.values())
+        measured = _measured(results)
         if len(measured) < LEAST:
             return []
+        self._age(len(measured))
         codes = space.encode(r.candidate for r in measured)
         columns = self._fit(measured, codes)
         if columns.model.skill() <= CHANCE / np.sqrt(len(measured)):
@@ -161,12 +167,18 @@ class Assistant:
     ) -> Posterior:
         """A posterior; its prior is chosen anew whenever there are so much more data."""
         design = self._design if column == self._main else self._plain
-        at, settings = self._settings.get(column, (0, None))
-        if len(values) >= REFIT * at:
-            at, settings = len(values), None
-        model = fit(design, codes, values, errors, settings)
-        self._settings[column] = (at, model.settings)
-        return model
+        if column not in self._settings:
+            # Of the data there were then, which are the first ones now.
+            first = slice(self._fitted_at)
+            known = None if errors is None else errors[first]
+            self._settings[column] = fit(design, codes[first], values[first], known).settings
+        return fit(design, codes, values, errors, self._settings[column])
+
+    def _age(self, count: int) -> None:
+        """Forget the priors where there are so much more data than they were chosen for."""
+        if count >= REFIT * self._fitted_at:
+            self._fitted_at = count
+            self._settings.clear()
 
     def _corrected(
         self,
@@ -186,6 +198,15 @@ class Assistant:
             return lambda _, cheap: sign * cheap[:, place]
         model = self._model(column, codes, ratio)
         return lambda asked, cheap: sign * cheap[:, place] * np.exp(model.mean(asked))
+
+
+def _measured(results: Iterable[Result]) -> list[Result]:
+    """The first result with values of every candidate."""
+    first: dict[Candidate, Result] = {}
+    for result in results:
+        if result.values is not None and result.kind != "replicate":
+            first.setdefault(result.candidate, result)
+    return list(first.values())
 
 
 def _times(sign: float, model: Posterior) -> Callable[[Codes, Floats], Floats]:

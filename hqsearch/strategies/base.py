@@ -182,6 +182,15 @@ class Strategy(ABC):
     def next(self) -> Candidate | StrategyTask | Signal:
         """The next candidate to evaluate, a task of the strategy's own, or why there is none."""
 
+    def next_recorded(self, candidate: Candidate, origin: str) -> Candidate | StrategyTask | Signal:
+        """:meth:`next` in replay, where the log says what it proposed and with which origin.
+
+        A strategy may spare itself the work of finding ``candidate`` again, so long as all that
+        it does later is as if it had; by default it spares nothing. The last proposal of the log
+        is never replayed in this way, so that it shows whether these library versions agree.
+        """
+        return self.next()
+
     @abstractmethod
     def observe(self, result: Result) -> None:
         """Learn what became of a candidate."""

@@ -17,12 +17,17 @@ which evaluations finish; a cut run is continued exactly, for the log holds that
 ``assist = true`` (the default) lets a surrogate of the measured objectives choose what is trained
 (:mod:`hqsearch.strategies.assisted`); where it knows nothing, the evolution breeds on its own.
 With ``assist = false`` this is plain NSGA-II.
+
+The log says of every candidate of the surrogate which place it has in its batch, so that replay
+takes batches from there and thinks only about one that the log does not hold as a whole.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -48,6 +53,9 @@ from hqsearch.surrogate import Scores
 
 #: Strategies whose front an evolution starts from.
 INHERITED = ("gumbel", "sensitivity")
+#: Origins in the log: of the surrogate's candidates, place and size of the batch; and pymoo's.
+ASSISTED = re.compile(r"assisted (\d+)/(\d+)")
+BRED = "bred"
 #: Draws per missing individual before the space counts as exhausted.
 ATTEMPTS = 100
 
@@ -85,6 +93,20 @@ class Nsga2Options(StrategyOptions):
         return self
 
 
+@dataclass
+class _Deferred:
+    """A batch that replay takes from the log, and what it takes to think of its rest."""
+
+    results: int
+    """Of this run, known when the batch was chosen; the first ones."""
+    seen: int
+    flying: tuple[Candidate, ...]
+    count: int
+    generator: np.random.Generator
+    size: int
+    taken: int = 1
+
+
 class Nsga2(Strategy):
     """Proposes a generation when every result of the last one is in; with ``mode = "steady"``
     an offspring at every call. See the module's docstring."""
@@ -94,7 +116,7 @@ class Nsga2(Strategy):
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
-        self._seen = set(problem.baselines)
+        self._seen: dict[Candidate, None] = dict.fromkeys(problem.baselines)
         self._generation = 0
         self._queue: deque[Candidate] = deque()
         self._awaited = 0
@@ -108,6 +130,9 @@ class Nsga2(Strategy):
         self._measured: list[Result] = []
         self._flying: dict[Candidate, None] = dict.fromkeys(problem.baselines)
         self._assistant: Assistant | None = None
+        self._origins: dict[Candidate, str] = {}
+        self._recorded: tuple[Candidate, str] | None = None
+        self._deferred: _Deferred | None = None
         self._asked = not (options.assist and options.prior and "scores" in problem.tasks)
         self._scores: Scores | None = None
         self._baselines_awaited = len(problem.baselines)
@@ -156,6 +181,8 @@ class Nsga2(Strategy):
             self._asked = True
             self._awaited += 1
             return StrategyTask("scores", {}, "one pass over the parent")
+        if self._deferred is not None:
+            self._think()
         if not self._started:
             self._start()
         if not self._queue and not self._exhausted:
@@ -164,17 +191,42 @@ class Nsga2(Strategy):
             elif self._generation_is_complete:
                 self._advance()
         if self._queue:
-            self._awaited += 1
-            self._proposals += 1
-            candidate = self._queue.popleft()
-            self._flying[candidate] = None
-            return candidate
+            return self._take()
         if self._exhausted and self._generation_is_complete:
             return Signal.DONE
         return Signal.WAIT
 
+    def next_recorded(self, candidate: Candidate, origin: str) -> Candidate | StrategyTask | Signal:
+        place, batch = ASSISTED.fullmatch(origin), self._deferred
+        if place and batch and (int(place[1]), int(place[2])) == (batch.taken + 1, batch.size):
+            batch.taken += 1
+            if batch.taken == batch.size:
+                self._deferred = None
+            self._enqueue([candidate], origin)
+            return self._take()
+        self._recorded = candidate, origin
+        try:
+            return self.next()
+        finally:
+            self._recorded = None
+
+    def origin(self, candidate: Candidate) -> str:
+        return self._origins.pop(candidate, "")
+
+    def _take(self) -> Candidate:
+        self._awaited += 1
+        self._proposals += 1
+        candidate = self._queue.popleft()
+        self._flying[candidate] = None
+        return candidate
+
+    def _enqueue(self, candidates: Sequence[Candidate], *origins: str) -> None:
+        self._seen.update(dict.fromkeys(candidates))
+        self._queue.extend(candidates)
+        self._origins.update(zip(candidates, origins, strict=False))
+
     def observe(self, result: Result) -> None:
-        self._seen.add(result.candidate)
+        self._seen[result.candidate] = None
         self._results.append(result)
         self._measured.append(result)
         self._flying.pop(result.candidate, None)
@@ -198,10 +250,38 @@ class Nsga2(Strategy):
         if self._assistant is None:
             self._assistant = Assistant(self.problem, self._scores)
         results = [*self._history, *self._measured]
+        candidate, origin = self._recorded or (None, "")
+        place = ASSISTED.fullmatch(origin)
+        if candidate is not None and place and place[1] == "1":
+            self._assistant.skip(results)
+            size, known = int(place[2]), (len(self._measured), len(self._seen))
+            if size > 1:
+                self._deferred = _Deferred(*known, tuple(self._flying), count, generator, size)
+            self._enqueue([candidate], origin)
+            return True
+        if origin == BRED:
+            self._assistant.skip(results)
+            return False
         chosen = self._assistant.propose(results, self._flying, self._seen, count, generator)
-        self._seen.update(chosen)
-        self._queue.extend(chosen)
+        places = [f"assisted {k}/{len(chosen)}" for k in range(1, len(chosen) + 1)]
+        self._enqueue(chosen, *places)
         return bool(chosen)
+
+    def _think(self) -> None:
+        """Choose the rest of a batch that the log holds the beginning of."""
+        batch, self._deferred = self._deferred, None
+        assert batch is not None
+        assert self._assistant is not None
+        chosen = self._assistant.propose(
+            [*self._history, *self._measured[: batch.results]],
+            batch.flying,
+            list(self._seen)[: batch.seen],
+            batch.count,
+            batch.generator,
+        )
+        rest = [c for c in chosen[batch.taken :] if c not in self._seen]
+        places = range(batch.taken + 1, batch.size + 1)
+        self._enqueue(rest, *(f"assisted {k}/{batch.size}" for k in places))
 
     @property
     def _generation_is_complete(self) -> bool:
@@ -216,8 +296,7 @@ class Nsga2(Strategy):
         if estimates is not None:
             joining = int((self.problem.budgets.violations(estimates) <= 0).sum())
         inherited = [c for c in self._inherited() if c not in self._seen]
-        self._seen.update(inherited)
-        self._queue.extend(inherited)
+        self._enqueue(inherited)
         wanted = max(self.options.population - joining - len(inherited), 0 if inherited else 2)
         for _ in range(wanted):
             self._enqueue_unseen(generator)
@@ -244,8 +323,7 @@ class Nsga2(Strategy):
         for _ in range(ATTEMPTS):
             candidate = self.problem.budgets.repair(self._draw(generator), generator)
             if candidate not in self._seen:
-                self._seen.add(candidate)
-                self._queue.append(candidate)
+                self._enqueue([candidate])
                 return
 
     def _draw(self, generator: np.random.Generator) -> Candidate:
@@ -315,9 +393,8 @@ class Nsga2(Strategy):
             self._algorithm.termination.force_termination = False
             self._exhausted = True
             return
-        for candidate in self.problem.space.decode(np.array([i.X for i in offspring], dtype=int)):
-            self._seen.add(candidate)
-            self._queue.append(candidate)
+        bred = self.problem.space.decode(np.array([i.X for i in offspring], dtype=int))
+        self._enqueue(bred, *([BRED] * len(bred) if self.options.assist else []))
 
     def _repair_codes(
         self, codes: npt.NDArray[np.int64], generator: np.random.Generator

@@ -14,8 +14,9 @@ the proposal), so the mirror is a function of the sequence of calls, and repeati
 from the log rebuilds it. A sequential run that was cut and resumed therefore equals the
 uninterrupted one. With several workers the log is continued just as exactly, but which
 results a proposal could see depends on the order in which evaluations finished, so two runs
-with the same seed may differ. The cost of a proposal grows with the number of trials, and
-resuming pays it again for every proposal of the run.
+with the same seed may differ. The cost of a proposal grows with the number of trials; resuming
+pays it again for every proposal of a sampler that keeps something in the study as it samples
+(populations, the place in a sequence).
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ class OptunaStrategy(Strategy):
     """Draws for one proposal before a neighbour is taken."""
     generational: ClassVar[bool] = False
     """Whether sampling a trial is what puts it into the sampler's population."""
+    forgets: ClassVar[bool] = False
+    """Whether sampling leaves nothing behind that later samples depend on: replay then takes
+    proposals from the log."""
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
@@ -114,6 +118,11 @@ class OptunaStrategy(Strategy):
     def sampler(self, seed: int) -> BaseSampler:
         """A fresh sampler whose random numbers follow from ``seed``."""
 
+    def next_recorded(self, candidate: Candidate, origin: str) -> Candidate | Signal:
+        if self._exhausted or not self.forgets:
+            return self.next()
+        return self._proposed(candidate, self._enter(candidate))
+
     def next(self) -> Candidate | Signal:
         if self._exhausted:
             return Signal.DONE
@@ -124,7 +133,9 @@ class OptunaStrategy(Strategy):
         except Exhausted:
             self._exhausted = True
             return Signal.DONE
-        candidate = self.problem.space.candidate(trial.params)
+        return self._proposed(self.problem.space.candidate(trial.params), trial)
+
+    def _proposed(self, candidate: Candidate, trial: Trial) -> Candidate:
         self._seen.add(candidate)
         self._running[len(self.problem.baselines) + self._proposals] = candidate, trial
         self._proposals += 1

@@ -53,6 +53,7 @@ class OptunaTpe(OptunaStrategy):
 
     name: ClassVar[str] = "optuna-tpe"
     Options: ClassVar[type[StrategyOptions]] = TpeOptions
+    forgets: ClassVar[bool] = True
 
     def sampler(self, seed: int) -> BaseSampler:
         return optuna.samplers.TPESampler(
@@ -68,17 +69,15 @@ class GpOptions(ModelOptions):
 
 
 class OptunaGp(OptunaStrategy):
-    """Gaussian processes and expected hypervolume improvement.
-
-    A proposal takes seconds, and so does each of them on resuming.
-    """
+    """Gaussian processes and expected hypervolume improvement; a proposal takes seconds."""
 
     name: ClassVar[str] = "optuna-gp"
     Options: ClassVar[type[StrategyOptions]] = GpOptions
+    forgets: ClassVar[bool] = True
     draws: ClassVar[int] = 1
 
     def notes(self) -> list[str]:
-        return ["optuna-gp takes seconds for a proposal, and again for each on resuming"]
+        return ["optuna-gp takes seconds for a proposal"]
 
     def sampler(self, seed: int) -> BaseSampler:
         return optuna.samplers.GPSampler(
@@ -175,6 +174,7 @@ class OptunaRandom(OptunaStrategy):
     """Optuna's uniform random sampler."""
 
     name: ClassVar[str] = "optuna-random"
+    forgets: ClassVar[bool] = True
 
     def sampler(self, seed: int) -> BaseSampler:
         return optuna.samplers.RandomSampler(seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from hqsearch.strategies import (
     TaskResult,
     strategy_class,
 )
+from hqsearch.strategies.assisted import Assistant
 from hqsearch.testing import StrategyContract
 
 
@@ -65,14 +67,28 @@ def values(evaluator: Synthetic, candidate: Candidate) -> tuple[float, ...]:
     return tuple(evaluator.evaluate(candidate, 0).values.values())
 
 
-def drive(evaluator: Synthetic, strategy: Strategy, count: int, workers: int = 1) -> list[Result]:
-    """Run until ``count`` results are in, the newest of ``workers`` finishing first."""
+def drive(
+    evaluator: Synthetic,
+    strategy: Strategy,
+    count: int,
+    workers: int = 1,
+    log: list[tuple[Candidate, str]] | None = None,
+) -> list[Result]:
+    """Run until ``count`` results are in, the newest of ``workers`` finishing first.
+
+    What ``log`` holds is replayed; what is proposed is appended.
+    """
+    log = [] if log is None else log
+    replayed, index = len(log), 0
     waiting = [(c, "baseline") for c in strategy.problem.baselines]
     slots = {c: i for i, (c, _) in enumerate(waiting)}
     results: list[Result] = []
     while len(results) < count:
         while len(waiting) < workers or not waiting:
-            proposed = strategy.next()
+            if index < replayed - 1:
+                proposed = strategy.next_recorded(*log[index])
+            else:
+                proposed = strategy.next()
             if isinstance(proposed, StrategyTask):
                 details = evaluator.strategy_task(proposed.kind, proposed.payload, 0, Path())
                 strategy.observe_task(TaskResult(0, proposed, details))
@@ -82,6 +98,9 @@ def drive(evaluator: Synthetic, strategy: Strategy, count: int, workers: int = 1
                 break
             slots[proposed] = len(slots)
             waiting.append((proposed, "search"))
+            if index >= replayed:
+                log.append((proposed, strategy.origin(proposed)))
+            index += 1
         candidate, kind = waiting.pop()
         measured = values(evaluator, candidate)
         results.append(Result(slots[candidate], candidate, kind, measured, noise=0.0))
@@ -111,6 +130,38 @@ def test_table_does_not_depend_on_the_number_of_workers(synthetic: Synthetic) ->
         results = drive(synthetic, nsga2(problem_of(synthetic), 0), 36, workers)
         tables.append([r.candidate.key for r in sorted(results, key=lambda r: r.slot)][:30])
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("mode", ["generational", "steady"])
+def test_replay_takes_batches_from_the_log(
+    synthetic: Synthetic, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    original = Assistant.propose
+
+    def counted(self: Assistant, *arguments: Any) -> list[Candidate]:
+        nonlocal calls
+        calls += 1
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Assistant, "propose", counted)
+
+    def run(log: list[tuple[Candidate, str]]) -> list[Result]:
+        strategy = nsga2(problem_of(synthetic), 0, population=10, mode=mode)
+        return drive(synthetic, strategy, 34, 3, log)
+
+    whole: list[tuple[Candidate, str]] = []
+    results = run(whole)
+    origins = [origin for _, origin in whole]
+    size = 5 if mode == "generational" else 1
+    assert origins.count(f"assisted 1/{size}") == calls
+    assert f"assisted {size}/{size}" in origins
+    for cut in range(1, len(whole) + 1, 3):
+        log, calls = whole[:cut], 0
+        assert run(log) == results
+        assert log == whole
+        # Of the last recorded proposal's batch, and of those that the log holds nothing of.
+        assert calls <= 1 + sum(o == f"assisted 1/{size}" for o in origins[cut:])
 
 
 def test_steps_back_where_it_knows_nothing(synthetic: Synthetic) -> None:
