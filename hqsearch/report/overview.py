@@ -148,6 +148,8 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
     """One trial's facts, above its layers."""
     who = f"uniform {trial.origin}" if trial.kind == "baseline" else trial.kind
     lines = [f"trial {trial.number}: {trial.state}, {who}, run {trial.run} ({trial.strategy})"]
+    if trial.kind != "baseline" and trial.origin:
+        lines.append(f"origin: {trial.origin}")
     if trial.copy_of is not None:
         lines.append(f"copy of trial {trial.copy_of}")
     for objective in objectives:

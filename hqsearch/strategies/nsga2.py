@@ -76,7 +76,8 @@ class Nsga2Options(StrategyOptions):
     assist: bool = True
     """Choose what to train with a surrogate of the measured objectives; see ``assisted``."""
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Candidates of an assisted generation; half a population by default."""
+    """Candidates of an assisted generation, a third of a population by default; the first one,
+    which a surrogate knows nothing of yet, is of two batches."""
     prior: bool = False
     """Score every layer and choice without training first, for the surrogate, where the evaluator
     can. Off: it costs some trainings' time and was measured to gain nothing on average."""
@@ -146,6 +147,11 @@ class Nsga2(Strategy):
             self._is_new,
             offspring=options.population if options.mode == "generational" else 1,
         )
+        self._batch = options.batch or max(options.population // 3, 1)
+        self._first = options.population
+        if options.assist:
+            # Fewer random ones, measured to be worth it: the surrogate makes more of the rest.
+            self._first = min(2 * self._batch, options.population)
 
     @classmethod
     def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
@@ -288,7 +294,7 @@ class Nsga2(Strategy):
         return self._awaited == 0 and self._baselines_awaited <= 0
 
     def _start(self) -> None:
-        """Draw generation 0: it fills up what the feasible baselines leave of the population."""
+        """Draw generation 0: it fills up what the feasible baselines leave of its size."""
         self._started = True
         generator = self.generator(0, 0)
         estimates = self.problem.cheap(self.problem.baselines) if self.problem.baselines else None
@@ -297,7 +303,7 @@ class Nsga2(Strategy):
             joining = int((self.problem.budgets.violations(estimates) <= 0).sum())
         inherited = [c for c in self._inherited() if c not in self._seen]
         self._enqueue(inherited)
-        wanted = max(self.options.population - joining - len(inherited), 0 if inherited else 2)
+        wanted = max(self._first - joining - len(inherited), 0 if inherited else 2)
         for _ in range(wanted):
             self._enqueue_unseen(generator)
 
@@ -346,14 +352,13 @@ class Nsga2(Strategy):
         self._tell(self.generator(self._generation, 1))
         self._generation += 1
         self._measured.sort(key=lambda r: r.slot)
-        count = self.options.batch or max(self.options.population // 2, 1)
-        if not self._assisted(count, self.generator(self._generation, 4)):
+        if not self._assisted(self._batch, self.generator(self._generation, 4)):
             self._ask(self.generator(self._generation, 0))
 
     def _absorb(self) -> None:
-        """Steady state: tell pymoo the first population at once, then every single result."""
+        """Steady state: tell pymoo the first ones at once, then every single result."""
         self._results = [r for r in self._results if self._joins(r)]
-        needed = 1 if self._populated else self.options.population
+        needed = 1 if self._populated else self._first
         if len(self._results) >= needed:
             self._tell(self.generator(self._observations, 3))
 

@@ -171,7 +171,6 @@ def about(evaluator: Evaluator, prepared: dict[str, str]) -> dict[str, Any]:
         "layers": [[layer.path, layer.weights] for layer in evaluator.layers()],
         "metrics": list(evaluator.metrics),
         "reference": dict(evaluator.reference()),
-        "cheap": cheap(evaluator),
         "prepared": prepared,
         "parent": parent(evaluator),
         "commit": commit(),
@@ -185,9 +184,7 @@ def cheap(evaluator: Evaluator) -> dict[str, list[float]]:
     """The cheap metrics of every candidate."""
     candidates = [Candidate.from_key(key) for key, seed in in_order(evaluator) if seed == SEEDS[0]]
     rows = evaluator.cheap(candidates).tolist()
-    return {
-        c.key: [float(f"{v:.9g}") for v in row] for c, row in zip(candidates, rows, strict=True)
-    }
+    return {c.key: row for c, row in zip(candidates, rows, strict=True)}
 
 
 def parent(evaluator: Evaluator) -> dict[str, Any]:
@@ -224,7 +221,8 @@ def write_table(folder: Path, to: Path, partial: bool) -> None:
     evaluator = evaluator_in(folder)
     space = evaluator.space
     rows = {(row["key"], row["seed"]): row for row in read(folder / "trainings.jsonl")}
-    missing = len(SEEDS) * len(origin["cheap"]) - len(rows)
+    estimates = cheap(evaluator)
+    missing = len(SEEDS) * len(estimates) - len(rows)
     if missing and not partial:
         sys.exit(f"{missing} trainings are missing; --partial writes the table without them")
     text = io.StringIO()
@@ -233,13 +231,13 @@ def write_table(folder: Path, to: Path, partial: bool) -> None:
     for key, seed in sorted(rows):
         choices = Candidate.from_key(key).choices
         measured = [rows[key, seed][name] for name in COLUMNS]
-        numbers = (*origin["cheap"][key], *measured)
-        writer.writerow(
-            [*choices.values(), *(f"{n:.7g}" if isinstance(n, float) else n for n in numbers)]
-        )
+        # What is estimated in full, for strategies check whether it is a sum over layers.
+        estimated = [f"{n:.14g}" for n in estimates[key]]
+        found = [f"{n:.7g}" if isinstance(n, float) else n for n in measured]
+        writer.writerow([*choices.values(), *estimated, *found])
     (to / "recorded.csv.gz").write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
     ends = sorted(row["ended"] for row in rows.values())
-    del origin["cheap"], origin["space"]
+    del origin["space"]
     if "scores" in evaluator.strategy_tasks:
         origin["scores"] = scores(evaluator, folder / "scores")
     origin |= {

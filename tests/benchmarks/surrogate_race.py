@@ -1,9 +1,14 @@
-"""Races strategies on the synthetic space: share of the attainable hypervolume, and own time.
+"""Races strategies where the truth is known: share of the attainable hypervolume, and own time.
 
 ``python tests/benchmarks/surrogate_race.py [--seeds 10] [--noise 0 0.8] [--gp-seeds 2]
-[--only NAME …] [--models] [--timing]``. Every strategy is driven directly, one evaluation at a
-time, with the evaluator's seed equal to its own. Shares are of the *noiseless* volume of all
-evaluated candidates, and (``front``) of those alone that look non-dominated as measured.
+[--only NAME …] [--recorded] [--models] [--timing]``. Every strategy is driven directly, one
+evaluation at a time, with the evaluator's seed equal to its own. Shares are of the *noiseless*
+volume of all evaluated candidates, and (``front``) of those alone that look non-dominated as
+measured.
+
+``--recorded`` races on real trainings instead of the synthetic space: the 625 assignments of
+``--study recorded``. A run sees one of the two trainings of each; the truth is their mean, and
+``front`` is worth what its other training says, so that luck in one does not count.
 
 ``--models`` compares surrogates on equal data: the additive one, its parts, a Gaussian process on
 Hamming distance and a random forest (needs scikit-learn). ``--timing`` prints the
@@ -15,30 +20,34 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from hqsearch.evaluators.recorded import Recorded
 from hqsearch.evaluators.synthetic import Synthetic, attainable, costs_of, volume
 
 from hqsearch.budgets import Budgets
 from hqsearch.candidate import Candidate
 from hqsearch.definition import embedded, load_study
-from hqsearch.evaluator import Setup
-from hqsearch.pareto import non_dominated
+from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.pareto import hypervolume, non_dominated
 from hqsearch.registry import make_evaluator
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
 from hqsearch.strategies.assisted import Assistant
 from hqsearch.surrogate import Design, Scores, fit
+from hqsearch.yardstick import make_yardstick
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
+#: Share of the attainable hypervolume that candidates have, and what was picked with a seed.
+Share = Callable[[Sequence[Candidate], int | None], float]
 #: Fits (codes, values, standard errors); returns what predicts.
 Contestant = Callable[[Codes, Floats, Floats], Callable[[Codes], Floats]]
-CHECKS = (48, 100)
+SYNTHETIC, RECORDED = (48, 100), (40, 200)
 CELLS = 800
 FIELD: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("random", {}),
@@ -60,7 +69,31 @@ def make(folder: Path, noise: float) -> Synthetic:
     return found
 
 
-def problem_of(evaluator: Synthetic) -> Problem:
+def recorded(folder: Path) -> tuple[Recorded, Share]:
+    """The recorded trainings, and the share of their whole hypervolume."""
+    found = make_evaluator(Setup(load_study(embedded("studies")["recorded"]), folder))
+    assert isinstance(found, Recorded)
+    count = len(found.table.origin["seeds"])
+
+    def truth(candidates: Sequence[Candidate], seeds: Sequence[int]) -> Floats:
+        rows = [[list(found.evaluate(c, s).values.values()) for s in seeds] for c in candidates]
+        return np.asarray(np.mean(rows, axis=1))
+
+    every = range(count)
+    baselines = list(found.space.baselines().values())
+    yard = make_yardstick(truth(baselines, every), found.objectives, found.reference())
+    whole = found.space.decode(np.indices(found.space.cardinalities).reshape(4, -1).T)
+
+    def volume_of(candidates: Sequence[Candidate], picked: int | None = None) -> float:
+        others = every if picked is None else [s for s in every if s != picked % count]
+        values = truth(candidates, others)
+        return hypervolume(yard.scaled(values, found.objectives), np.ones(3))
+
+    most = volume_of(whole)
+    return found, lambda candidates, picked: volume_of(candidates, picked) / most
+
+
+def problem_of(evaluator: Evaluator) -> Problem:
     return Problem(
         evaluator.space,
         evaluator.objectives,
@@ -74,9 +107,14 @@ def problem_of(evaluator: Synthetic) -> Problem:
 
 
 def run(
-    evaluator: Synthetic, name: str, options: dict[str, Any], seed: int, whole: float
+    evaluator: Evaluator,
+    name: str,
+    options: dict[str, Any],
+    seed: int,
+    checks: Sequence[int],
+    share: Share,
 ) -> Floats:
-    """Shares at the checks (all, front each) and seconds per proposal ``[5]``."""
+    """Shares at the checks (all, front each) and seconds per proposal ``[2 checks + 1]``."""
     problem, kind = problem_of(evaluator), strategy_class(name)
     strategy = kind(problem, kind.Options.model_validate(options), seed)
     results: list[Result] = []
@@ -92,7 +130,7 @@ def run(
 
     for candidate in problem.baselines:
         strategy.observe(measure(candidate, "baseline"))
-    while len(results) < CHECKS[-1]:
+    while len(results) < checks[-1]:
         began = time.perf_counter()
         proposed = strategy.next()
         spent += time.perf_counter() - began
@@ -106,34 +144,53 @@ def run(
         began = time.perf_counter()
         strategy.observe(result)
         spent += time.perf_counter() - began
-    truth = costs_of(evaluator, evaluator.space.encode(r.candidate for r in results))
     seen = problem.costs(results)
     row = []
-    for check in CHECKS:
-        looks = non_dominated(seen[:check])
-        row += [volume(truth[:check]) / whole, volume(truth[:check][looks]) / whole]
+    for check in checks:
+        looks = np.flatnonzero(non_dominated(seen[:check]))
+        row.append(share([r.candidate for r in results[:check]], None))
+        row.append(share([results[i].candidate for i in looks], seed))
     return np.array([*row, spent / max(len(results) - len(problem.baselines), 1)])
 
 
 def race(folder: Path, args: argparse.Namespace) -> None:
+    if args.recorded:
+        evaluator, share = recorded(folder)
+        print("625 recorded assignments; medians [lowest, highest]")
+        compete(evaluator, RECORDED, share, args)
+        return
     whole = volume(attainable(make(folder, 0.0), CELLS))
     print(f"attainable with {CELLS} cells: {whole:.4f} of the box")
     for noise in args.noise:
-        evaluator = make(folder, noise)
+        synthetic = make(folder, noise)
+
+        def known(
+            candidates: Sequence[Candidate],
+            picked: int | None = None,
+            synthetic: Synthetic = synthetic,
+        ) -> float:
+            return volume(costs_of(synthetic, synthetic.space.encode(candidates))) / whole
+
         print(f"\nnoise {noise} points; medians [lowest, highest]")
-        print(f"{'strategy':26s} {'at 48':>22s} {'front':>6s} {'at 100':>7s} {'front':>6s}  s each")
-        for label, (name, options) in FIELD.items():
-            seeds = args.gp_seeds if name == "optuna-gp" else args.seeds
-            if seeds < 1 or (args.only and label not in args.only):
-                continue
-            rows = np.array([run(evaluator, name, options, s, whole) for s in range(seeds)])
-            low, high = rows[:, 0].min(), rows[:, 0].max()
-            a, b, c, d, e = np.median(rows, axis=0)
-            print(
-                f"{label:26s} {a:.3f} [{low:.3f}, {high:.3f}] {b:7.3f} {c:7.3f} {d:6.3f} {e:7.3f}"
-                f"  ({seeds} seeds)",
-                flush=True,
-            )
+        compete(synthetic, SYNTHETIC, known, args)
+
+
+def compete(
+    evaluator: Evaluator, checks: tuple[int, int], share: Share, args: argparse.Namespace
+) -> None:
+    early, late = (f"at {check}" for check in checks)
+    print(f"{'strategy':26s} {early:>22s} {'front':>6s} {late:>22s} {'front':>6s}  s each")
+    for label, (name, options) in FIELD.items():
+        seeds = args.gp_seeds if name == "optuna-gp" else args.seeds
+        if seeds < 1 or (args.only and label not in args.only):
+            continue
+        rows = np.array([run(evaluator, name, options, s, checks, share) for s in range(seeds)])
+        (a, b, c, d, e), low, high = np.median(rows, axis=0), rows.min(axis=0), rows.max(axis=0)
+        print(
+            f"{label:26s} {a:.3f} [{low[0]:.3f}, {high[0]:.3f}] {b:7.3f} "
+            f"{c:.3f} [{low[2]:.3f}, {high[2]:.3f}] {d:7.3f} {e:7.3f}  ({seeds} seeds)",
+            flush=True,
+        )
 
 
 def models(folder: Path, args: argparse.Namespace) -> None:
@@ -240,6 +297,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--gp-seeds", type=int, default=0, help="of optuna-gp, which takes minutes")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.8])
+    parser.add_argument("--recorded", action="store_true", help="race on recorded trainings")
     parser.add_argument("--only", nargs="+", choices=sorted(FIELD))
     parser.add_argument("--models", action="store_true")
     parser.add_argument("--timing", action="store_true")

@@ -18,7 +18,7 @@ import pytest
 from hqsearch.evaluators.recorded import SUFFIX, Recorded, read_table, true_front
 from rich.console import Console
 
-from hqsearch.definition import load_study
+from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.launch import Request, start
@@ -290,3 +290,32 @@ def test_the_script_writes_a_table_that_can_be_read(
     first = next(iter(answering.space.baselines().values()))
     assert first.key == key
     assert answering.evaluate(first, seed).values["accuracy"] == 0.7
+
+
+def test_the_table_that_comes_along_is_whole(tmp_path: Path) -> None:
+    evaluator = make_evaluator(Setup(load_study(embedded("studies")["recorded"]), tmp_path))
+    assert isinstance(evaluator, Recorded)
+    evaluator.check()
+    space, table = evaluator.space, evaluator.table
+    assert space.size == 625
+    assert len(table.rows) == 1250
+    grid = np.indices(tuple(space.cardinalities)).reshape(len(space.dimensions), -1).T
+    costs = evaluator.cheap(space.decode(grid)).reshape(*space.cardinalities, -1)
+    # Sums over dimensions, on which sensitivity and the assisted evolution rest.
+    for axis in range(4):
+        steps = np.diff(costs, axis=axis)
+        np.testing.assert_allclose(steps, steps.mean(axis=_others(axis), keepdims=True), rtol=1e-6)
+    accuracies = [
+        [evaluator.evaluate(c, seed).values["accuracy"] for seed in (0, 1)]
+        for c in space.decode(grid)
+    ]
+    assert np.corrcoef(np.array(accuracies).T)[0, 1] > 0.9
+    assert {"study", "versions", "machine", "commit", "from", "to"} <= set(table.origin)
+    assert table.path.stat().st_size < 300 * 1024
+    row = next(iter(table.rows.values()))
+    samples = table.origin["parent"]["validation_samples"]
+    assert unpack_correct(row["correct"], samples).sum() == int(row["right"])
+
+
+def _others(axis: int) -> tuple[int, ...]:
+    return tuple(a for a in range(4) if a != axis)
