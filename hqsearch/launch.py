@@ -193,7 +193,8 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
         strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
         log.add_run(run)  # now that nothing refuses it
-        for note in (*notes, *strategy.notes()):
+        told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
+        for note in told:
             progress.console.print(f"note: {note}", highlight=False, soft_wrap=True)
         plan = Plan(
             run=run,

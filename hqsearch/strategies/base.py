@@ -207,6 +207,10 @@ class Strategy(ABC):
         """What the user should know before a run of this strategy."""
         return []
 
+    def notes_for(self, workers: int) -> list[str]:
+        """What the user should know before a run on so many workers."""
+        return []
+
     def generator(self, *index: int) -> np.random.Generator:
         """The seeded generator of event ``index`` of this run."""
         return np.random.default_rng([self.seed, *index])

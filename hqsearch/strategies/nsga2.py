@@ -182,6 +182,16 @@ class Nsga2(Strategy):
                 notes.append(f"starts from {count} candidates that {name} found")
         return notes
 
+    def notes_for(self, workers: int) -> list[str]:
+        option = "batch" if self.options.assist else "population"
+        at_once = self._batch if self.options.assist else self.options.population
+        if self.options.mode == "steady" or workers <= at_once:
+            return []
+        return [
+            f"nsga2 trains {at_once} candidates at a time, and {workers} workers are there: "
+            f"--set strategy.nsga2.{option}={workers} uses all of them, mode=steady too"
+        ]
+
     def next(self) -> Candidate | StrategyTask | Signal:
         if not self._asked:
             self._asked = True
