@@ -45,8 +45,7 @@ class Verdict:
         """The verdict in words."""
         if self.member is None or self.savings is None:
             return (
-                f"against uniform {self.baseline}: the front saves nothing (no member costs less, "
-                "and no more in anything, at an accuracy that is not worse)"
+                f"against uniform {self.baseline}: the front saves nothing without losing accuracy"
             )
         parts = " and ".join(f"{s:.0%} {name}" for name, s in self.savings.items() if s >= LEAST)
         gap = 100 * (self.accuracy_difference or 0.0)

@@ -89,7 +89,10 @@ def test_outcomes(wrong: range, energy: float, storage: float, outcome: str) -> 
         assert verdict.savings == {"energy": 0.5, "storage": 0.5}
         assert "saves 50% energy and 50% storage" in verdict.sentence()
     else:
-        assert verdict.sentence() == "against uniform 4u: the front saves nothing"
+        assert (
+            verdict.sentence()
+            == "against uniform 4u: the front saves nothing without losing accuracy"
+        )
 
 
 def test_provisional_where_accuracies_are_noisy() -> None:
