@@ -10,6 +10,7 @@ All columns are costs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ from scipy.special import ndtr
 from hqsearch.pareto import non_dominated
 
 Floats = npt.NDArray[np.float64]
+
+
+#: Numbers that a block of candidates may hold at a time: candidates times cells.
+BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,23 @@ class Front:
             level[place] = np.minimum(level[place], row[0])
         return cls(edges, level)
 
+    @cached_property
+    def cells(self) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The different levels, the cells in their order, and where each level starts there.
+
+        A cell that starts at edge i - 1 is dominated by what lies at or below that edge; in those
+        below the lowest edge, last in the order, nothing dominates.
+        """
+        levels, place = np.unique(self.level, return_inverse=True)
+        labels = np.full(self.level.shape, len(levels))
+        inner = tuple(slice(1, None) for _ in self.edges)
+        outer = tuple(slice(None, -1) for _ in self.edges)
+        labels[inner] = place.reshape(self.level.shape)[outer]
+        flat = labels.ravel()
+        order = np.argsort(flat, kind="stable")
+        found, starts = np.unique(flat[order], return_index=True)
+        return np.append(levels, np.inf)[found], order, starts
+
 
 def expected_improvement(
     front: Front, mean: Floats, deviation: Floats, known: Floats, reference: Floats
@@ -62,28 +84,26 @@ def expected_improvement(
         known: the other costs ``[n, m − 1]``.
         reference: its first entry belongs to the uncertain cost.
     """
-    levels, place = np.unique(front.level, return_inverse=True)
-    # The cell below the lowest edge is not in the front's grid; nothing dominates there.
-    gain = _normal_improvement(mean, deviation, np.append(levels, reference[0]))
+    rows = max(1, BLOCK // front.level.size)
+    blocks = [slice(start, start + rows) for start in range(0, len(mean), rows)]
+    parts = [_improvement(front, mean[b], deviation[b], known[b], reference) for b in blocks]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _improvement(
+    front: Front, mean: Floats, deviation: Floats, known: Floats, reference: Floats
+) -> Floats:
+    levels, order, starts = front.cells
+    gain = _normal_improvement(mean, deviation, np.minimum(levels, reference[0]))
     spans = []
     for column, edges in enumerate(front.edges):
         padded = np.concatenate([[-np.inf], edges])
         low = np.maximum(padded[None, :-1], known[:, column : column + 1])
         spans.append(np.maximum(padded[None, 1:] - low, 0.0))
-    shape = [len(e) for e in front.edges]
-    padded_place = np.full(shape, len(levels))
-    # A cell that starts at edge i - 1 is dominated by what lies at or below that edge.
-    inner = tuple(slice(1, None) for _ in shape)
-    outer = tuple(slice(None, -1) for _ in shape)
-    padded_place[inner] = place.reshape(shape)[outer]
     weight = spans[0]
     for span in spans[1:]:
         weight = weight[..., None] * span.reshape(len(span), *([1] * (weight.ndim - 1)), -1)
-    flat = weight.reshape(len(mean), -1)
-    by_level = np.zeros((len(mean), len(levels) + 1))
-    labels = padded_place.ravel()
-    for index in np.unique(labels):
-        by_level[:, index] = flat[:, labels == index].sum(axis=1)
+    by_level = np.add.reduceat(weight.reshape(len(mean), -1)[:, order], starts, axis=1)
     return np.asarray((by_level * gain).sum(axis=1))
 
 
