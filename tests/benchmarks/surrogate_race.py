@@ -283,7 +283,7 @@ def timing(folder: Path) -> None:
             values = tuple(evaluator.evaluate(candidate, 0).values.values())
             results[candidate] = Result(len(results), candidate, "search", values, noise=0.008)
         held = list(results.values())
-        for count in (1, 6):
+        for count in (1, 4):
             assistant = Assistant(problem)
             for again in ("first call", "next call"):
                 began = time.perf_counter()
