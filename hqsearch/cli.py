@@ -167,8 +167,8 @@ def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
         finished = action(request, progress)
     if finished.mismatches:
         err.print(
-            f"note: {finished.mismatches} recorded proposals differ from what these library "
-            "versions would propose; the recorded ones were kept"
+            f"note: {finished.mismatches} recorded proposals differ from what these versions of "
+            "hqsearch and its libraries would propose; the recorded ones were kept"
         )
     if finished.exhausted:
         err.print("note: the strategy has nothing left to propose; the run ends early")

@@ -422,9 +422,13 @@ class Search:
             while delivered < min(seen(record), len(results)):
                 self._observe(results[delivered])
                 delivered += 1
-            if not is_same(self._propose(None if record is recorded[-1] else record), record):
+            proposed = self._propose(None if record is recorded[-1] else record)
+            if not is_same(proposed, record):
                 # Another library version, say: what the log holds wins.
                 self.mismatches += 1
+                if isinstance(record, TrialRecord) and record.proposal.kind != "baseline":
+                    instead = proposed[0] if isinstance(proposed, tuple) else proposed
+                    self._strategy.overruled(instead, record.proposal.candidate)
             if isinstance(record, TaskRecord):
                 self.tasks.append(record)
             else:

@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 #: others are those of the work alone (and where a GPU works, less than it took).
 Clock = Literal["wall", "cpu"]
 
+#: Detail of what was only looked up: the seconds that it had taken when it was recorded.
+RECORDED = "training_seconds"
 #: Beyond the worst baseline, in ranges of the baselines; and beyond fp32 for a known cost.
 MARGIN = 0.05
 #: Parts of the way, on a logarithmic scale, from the cheapest uniform assignment to fp32.
@@ -169,14 +171,19 @@ def seconds_of(
         trial = by_number[trial.proposal.copy_of]
     if trial.outcome is None:
         return 0.0
+    details = trial.outcome.details
+    if RECORDED in details:
+        return float(details[RECORDED])
     if clock == "cpu":
-        return float(trial.outcome.details.get("cpu_seconds", trial.outcome.seconds))
+        return float(details.get("cpu_seconds", trial.outcome.seconds))
     return trial.outcome.seconds
 
 
 def _task_seconds(task: TaskRecord, clock: Clock) -> float:
     """Of the attempt that ended, and of what earlier ones had saved for it."""
     details = task.details or {}
+    if RECORDED in details:
+        return float(details[RECORDED])
     earlier = details.get("earlier", {})
     if clock == "cpu":
         own = details.get("cpu_seconds", task.seconds)

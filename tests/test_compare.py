@@ -223,6 +223,15 @@ def test_a_task_that_was_cut_off_is_charged_for_what_it_had_saved() -> None:
     assert [c.seconds for c in charges(runs[0], runs, [], tasks, 10, "cpu")] == [78.0]
 
 
+def test_what_was_looked_up_is_charged_for_what_it_had_taken() -> None:
+    looked = Outcome(0, 0.001, details={"training_seconds": 4.5, "cpu_seconds": 0.001})
+    trials = [replace(trial(0, 0, 0, "a=1"), outcome=looked)]
+    tasks = [replace(task(0, 0, 0, 0, 0.001), details={"training_seconds": 30.0})]
+    runs = [record(0, [])]
+    for clock in ("wall", "cpu"):
+        assert [c.seconds for c in charges(runs[0], runs, trials, tasks, 10, clock)] == [30.0, 4.5]
+
+
 def test_a_course_is_the_hypervolume_after_every_evaluation() -> None:
     yard = Yardstick(
         {"accuracy": 0.5, "energy": 10.0, "storage": 100.0},

@@ -15,6 +15,7 @@ from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task, TaskOutcome
 from hqsearch.launch import Finished
 from hqsearch.store.log import StudyLog
+from hqsearch.strategies import strategy_class
 
 STEADY = {"strategy.nsga2.population": 6, "strategy.nsga2.mode": "steady"}
 TPE = {"strategy.optuna-tpe.startup": 7}
@@ -111,3 +112,35 @@ def test_several_workers_are_replayed_in_the_order_of_their_results(
     monkeypatch.setattr(opening, "InProcessExecutor", InProcessExecutor)
     run(tmp_path / "one-worker", strategy, options, 24)
     assert table(tmp_path / "one-worker") != expected
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("strategy", ["nsga2", "optuna-tpe"])
+def test_a_run_that_another_version_began_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, workers: int, run: Any,
+    launched: Any,
+) -> None:  # fmt: skip
+    """Another version draws other numbers and makes other batches: the log wins."""
+    if workers > 1:
+        monkeypatch.setattr(opening, "InProcessExecutor", FourWorkers)
+    options = {"strategy.nsga2.assist": True, "evaluation.noise": 0.01}
+    kind = strategy_class(strategy)
+    began = kind.__init__
+
+    def other(self: Any, problem: Any, options: Any, seed: int) -> None:
+        began(self, problem, options, seed + 1)
+        self._batch, self._first = 6, 12
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "__init__", other)
+        run(tmp_path, strategy, options, 21)
+    before = launched.table(tmp_path)
+    finished = run(tmp_path, strategy, options, 40)
+    after = launched.table(tmp_path)
+    assert finished.mismatches > 0
+    assert len(after) == 40
+    assert after[:21] == before
+    keys = [row[2] for row in after]
+    assert len(set(keys)) == 40
+    assert run(tmp_path, strategy, options, 44).mismatches > 0
+    assert len({row[2] for row in launched.table(tmp_path)}) == 44

@@ -97,7 +97,7 @@ def comparison_text(found: Comparison) -> str:
         f"({ideal}), fixed for this study; everything found here together has "
         f"{100 * found.union:.2f}. Medians over seeds.",
         f"Equal time: hypervolume after {number(equal_seconds(found) / 60, 3)} worker minutes, "
-        "which all strategies have spent in the end.",
+        "the least that a strategy's median run has spent in all.",
         f"Last columns: best {yard.quality}{percent} at {yard.cost} up to that.",
         "Worker minutes: of the trainings that a run asked for, whoever ran them first, and of "
         "its strategy's own tasks, on one worker; proposing is not in it. "

@@ -191,6 +191,14 @@ class Strategy(ABC):
         """
         return self.next()
 
+    def overruled(self, proposed: Candidate | StrategyTask | Signal, recorded: Candidate) -> None:
+        """Learn in replay that the log holds ``recorded`` where this one just said ``proposed``.
+
+        It happens where another version made the proposal. The log wins: what is observed next
+        is the recorded candidate's result, and ``proposed`` is never evaluated.
+        """
+        return
+
     @abstractmethod
     def observe(self, result: Result) -> None:
         """Learn what became of a candidate."""

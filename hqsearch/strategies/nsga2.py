@@ -188,8 +188,9 @@ class Nsga2(Strategy):
         if self.options.mode == "steady" or workers <= at_once:
             return []
         return [
-            f"nsga2 trains {at_once} candidates at a time, and {workers} workers are there: "
-            f"--set strategy.nsga2.{option}={workers} uses all of them, mode=steady too"
+            f"nsga2 trains {at_once} candidates at a time, and {workers} workers are there: a run "
+            f"with --set strategy.nsga2.{option}={workers} keeps them busy after its first "
+            "generation, one with mode=steady always"
         ]
 
     def next(self) -> Candidate | StrategyTask | Signal:
@@ -225,6 +226,16 @@ class Nsga2(Strategy):
             return self.next()
         finally:
             self._recorded = None
+
+    def overruled(self, proposed: Candidate | StrategyTask | Signal, recorded: Candidate) -> None:
+        if isinstance(proposed, Signal):
+            self._awaited += 1  # otherwise it stands for the one that was proposed
+        elif isinstance(proposed, Candidate):
+            self._flying.pop(proposed, None)
+        if recorded in self._queue:
+            self._queue.remove(recorded)
+        self._flying[recorded] = None
+        self._seen[recorded] = None
 
     def origin(self, candidate: Candidate) -> str:
         return self._origins.pop(candidate, "")
