@@ -43,8 +43,10 @@ class Counting(Toy):
     costly = True
 
     def evaluate(self, candidate, seed, budget=None, resume_from=None, checkpoint=None):
+        # A worker that was killed may leave its folder without a file in it.
         file = resume_from / "toy.json" if resume_from else None
-        done = int(file.read_text().split('"epoch": ')[1].rstrip("}")) if file else 0
+        left = file.read_text() if file and file.exists() else '"epoch": 0'
+        done = int(left.split('"epoch": ')[1].rstrip("}"))
         with (self.setup.folder / "trained").open("a") as log:
             log.write(f"{candidate.key} {done} {budget or self.full_budget}\\n")
         return super().evaluate(candidate, seed, budget, resume_from, checkpoint)
