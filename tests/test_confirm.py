@@ -279,9 +279,19 @@ def study(accuracies: dict[str, float], samples: int = 2000) -> Confirmation | N
             more = {"run": 1, "seed": seed, "details": details}
             rows.append(row(len(rows), key, "replicate", values, **more))
     found = confirmation_of(front, rows, OBJECTIVES)
-    if found is not None:
-        assert f"confirmed: {found.seeds} fresh" in study_verdict(front, rows, OBJECTIVES)
+    told = study_verdict(front, rows, OBJECTIVES)
+    if found is not None and any(not m.label for m in found.members):
+        assert f"confirmed: {found.seeds} fresh" in told
+    elif found is not None:
+        assert "provisional" in told
+        assert "not confirmed: trial 1, 2" in told
     return found
+
+
+def test_baselines_alone_confirm_nothing() -> None:
+    found = study({"a=2u": 0.80, "a=4u": 0.91})
+    assert found is not None
+    assert [m.label for m in found.members] == ["uniform 2u", "uniform 4u"]
 
 
 def test_a_place_that_rested_on_luck_is_marked() -> None:

@@ -288,6 +288,9 @@ def study_verdict(
     found = confirmation_of(front, trials, objectives)
     if found is None or found.quality != "accuracy" or not any(m.label for m in found.members):
         return verdict_text(front, trials)
+    if found.missing and all(m.label for m in found.members):
+        # A confirmation that has just begun, or that the front has moved on from since.
+        return "\n".join([verdict_text(front, trials), *_gaps(found)])
     lines = [f"Verdict (confirmed: {_basis(found)}):"]
     lines += [f"  {v.sentence()}" for v in confirmed_verdicts(found)]
     lines += _gaps(found)
