@@ -293,7 +293,14 @@ def plot_comparison(found: Comparison, path: Path) -> None:
     left.set_xlabel("evaluations")
     right.set_xlabel(f"time of one worker, {'minutes' if minutes else 'seconds'}")
     left.set_ylabel("hypervolume, % of the fixed box")
-    left.legend(frameon=False, fontsize=8, loc="lower right")
+    # Below: nowhere within the axes is sure to be free of curves.
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(len(found.variants) + 1, 5),
+        frameon=False,
+        fontsize=8,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

@@ -80,8 +80,8 @@ class Nsga2Options(StrategyOptions):
     which a surrogate knows nothing of yet, is of two batches."""
     prior: bool = False
     """Score every layer and choice without training first, for the surrogate, where the evaluator
-    can. Off: it costs some trainings' time and gained nothing on average on the spaces ``synthetic``
-    and ``recorded``; on others it was not measured."""
+    can. Off: it costs some trainings' time and gained nothing on average on ``synthetic`` and
+    ``recorded``; on other spaces it was not measured."""
     history: bool = True
     """Start from what gumbel and sensitivity found in the study's earlier runs, and let the
     surrogate learn from all of them."""
