@@ -23,13 +23,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.candidate import Candidate
-from hqsearch.choice import parse_choice
 from hqsearch.definition import EvaluationOptions
 from hqsearch.errors import DataError
 from hqsearch.evaluator import Evaluation, Evaluator
-from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
-from hqsearch.pareto import non_dominated
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.problem.pareto import non_dominated
+from hqsearch.schemes.choice import parse_choice
 
 Floats = npt.NDArray[np.float64]
 #: One choice for each group of layers that was trained together.

@@ -12,18 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from hqsearch.candidate import Candidate
-from hqsearch.choice import parse_choice
+from hqsearch.analysis.paired import pack_correct
 from hqsearch.definition import validate
 from hqsearch.evaluator import Evaluation
 from hqsearch.hardware import CostModel, LayerRate, rates_to_json
-from hqsearch.report.paired import pack_correct
+from hqsearch.problem.candidate import Candidate
+from hqsearch.qat.evaluator import RATE_SAMPLES, QatStudy
+from hqsearch.schemes.choice import parse_choice
 from hqsearch.training.state import load_state
 
-from ._qat_study import RATE_SAMPLES, QatStudy
-
 if TYPE_CHECKING:
-    from ._qat_supernet import Batching, QatRelaxation
+    from hqsearch.qat.relaxation import Batching, QatRelaxation
 
 
 class ShortQat(QatStudy):
@@ -129,7 +128,7 @@ class ShortQat(QatStudy):
     def _score(self, seed: int) -> dict[str, Any]:
         import torch
 
-        from ._qat_scores import score_choices
+        from hqsearch.qat.scores import score_choices
 
         torch.set_num_threads(self.options.threads)
         model, data = self._build(), self._data
@@ -141,7 +140,7 @@ class ShortQat(QatStudy):
 
     def relaxation(self, batching: Batching) -> QatRelaxation:
         """The parent with mixed quantizers, for a supernet; needs :meth:`prepare`."""
-        from ._qat_supernet import QatRelaxation
+        from hqsearch.qat.relaxation import QatRelaxation
 
         model, data = self._build(), self._data
         load_state(model, self._parent_folder("") / "parent.safetensors")
@@ -158,10 +157,9 @@ class ShortQat(QatStudy):
     def _train_supernet(self, payload: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
         import torch
 
+        from hqsearch.qat.relaxation import Batching
         from hqsearch.supernet.options import SupernetOptions
         from hqsearch.supernet.train import run_supernet
-
-        from ._qat_supernet import Batching
 
         torch.set_num_threads(self.options.threads)
         given = validate(SupernetOptions, payload, "the supernet's payload")

@@ -25,13 +25,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from hqsearch.candidate import Candidate
-from hqsearch.choice import parse_choice
 from hqsearch.definition import EvaluationOptions
 from hqsearch.errors import DefinitionError
 from hqsearch.evaluator import Evaluation, Evaluator
-from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
-from hqsearch.pareto import hypervolume, non_dominated
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.problem.pareto import hypervolume, non_dominated
+from hqsearch.schemes.choice import parse_choice
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

@@ -26,13 +26,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from hqsearch.candidate import Candidate
-from hqsearch.choice import Choice, parse_choice
 from hqsearch.definition import EvaluationOptions
 from hqsearch.evaluator import Evaluation, Evaluator
 from hqsearch.executors.task import write_atomically
-from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
-from hqsearch.pareto import non_dominated
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.problem.pareto import non_dominated
+from hqsearch.schemes.choice import Choice, parse_choice
 
 Floats = npt.NDArray[np.float64]
 

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from hqsearch.budgets import Budget, Budgets
-from hqsearch.candidate import Candidate
 from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext
 from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Task, TaskOutcome, perform
-from hqsearch.objective import ACCURACY, ENERGY
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.budgets import Budget, Budgets
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY, ENERGY
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.strategies import Problem, Result, Signal, Strategy, StrategyTask, TaskResult
 
 

@@ -42,16 +42,16 @@ from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from hqsearch.budgets import Budgets, Cheap, parse_budgets
-from hqsearch.candidate import Candidate
 from hqsearch.definition import find_definition, load_study, validate
 from hqsearch.errors import InputError, StudyMismatch, UnknownName
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
+from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.task import evaluator_for, setup_as_json, write_atomically
-from hqsearch.objective import Objective
-from hqsearch.registry import make_evaluator
-from hqsearch.report.live import LiveProgress
-from hqsearch.space import Space
+from hqsearch.problem.budgets import Budgets, Cheap, parse_budgets
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import Objective
+from hqsearch.problem.space import Space
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.lock import DriverLock
 from hqsearch.strategies import (
     Problem,
@@ -88,7 +88,7 @@ class HqsearchSearcher(Searcher):
         """Make a searcher.
 
         Args:
-            space: what may be chosen; see :func:`hqsearch.space.derive_space`.
+            space: what may be chosen; see :func:`hqsearch.problem.space.derive_space`.
             objectives: at least two; a trial reports them by name.
             strategy: ``nsga2``, ``random``, ``optuna-tpe``, …; none that needs tasks of its own.
             options: of the strategy, as in a study's ``[strategy.<name>]``.

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.launch import Finished, Request, start
-from hqsearch.registry import make_evaluator
-from hqsearch.report.live import LiveProgress
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
+from hqsearch.study.running import Finished, Request, start
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,8 +16,8 @@ from ray.tune.search import Searcher
 
 from hqsearch.definition import SpaceDefinition
 from hqsearch.errors import InputError, StudyMismatch, UnknownName
-from hqsearch.objective import ACCURACY, ENERGY, Objective
-from hqsearch.space import Space, derive_space
+from hqsearch.problem.objective import ACCURACY, ENERGY, Objective
+from hqsearch.problem.space import Space, derive_space
 from hqsearch.strategies.random import RandomSearch
 from hqsearch.tune import HqsearchSearcher, study_trainable
 

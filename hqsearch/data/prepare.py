@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import DESCRIPTION, SPLITS, FrameData, open_frames
 from hqsearch.data.framing import count_frames
-from hqsearch.data.plan import Plan, Sample
 from hqsearch.data.recordings import check_recordings, plan_recordings
+from hqsearch.data.samples import Plan, Sample
 from hqsearch.data.simulated import plan_simulated
 from hqsearch.data.spec import SIMULATED, DataSpec
 from hqsearch.errors import DataError, DiskFull

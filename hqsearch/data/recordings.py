@@ -23,7 +23,7 @@ from hqsearch.data.known import (
     native_recordings,
     native_root,
 )
-from hqsearch.data.plan import Plan, Sample
+from hqsearch.data.samples import Plan, Sample
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, Labelled, split
 from hqsearch.errors import DataError

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from hqsearch.candidate import Candidate
 from hqsearch.definition import StudyDefinition
 from hqsearch.errors import HqsearchError, RunFailed
 from hqsearch.evaluator import Evaluation, Evaluator, Resources, Setup
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.problem.candidate import Candidate
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.choice import FP32, Choice, parse_choice
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.hardware import energy
 from hqsearch.hardware.profile import Profile
@@ -28,6 +27,7 @@ from hqsearch.hardware.storage import (
     unquantized_bits,
 )
 from hqsearch.hardware.workload import LayerRate, Operation, Workload
+from hqsearch.schemes.choice import FP32, Choice, parse_choice
 
 Floats = npt.NDArray[np.float64]
 _GRID = 2.0**36

@@ -30,9 +30,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from hqsearch.choice import Choice
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware.workload import Operation
+from hqsearch.schemes.choice import Choice
 
 Number = Any  # a float, or an array [draws]
 Values = Mapping[str, Number]
@@ -50,7 +50,7 @@ def addition(c: Values, bits: Number) -> Number:
 def exponent_span(choice: Choice) -> int:
     """Difference between a power-of-two choice's largest and smallest exponent.
 
-    >>> from hqsearch.choice import parse_choice
+    >>> from hqsearch.schemes.choice import parse_choice
     >>> [exponent_span(parse_choice(c)) for c in ("2l", "3l", "4l", "5l")]
     [0, 2, 6, 14]
     """

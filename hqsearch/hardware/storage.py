@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hqsearch.choice import Choice
 from hqsearch.hardware.workload import Operation, Workload
+from hqsearch.schemes.choice import Choice
 
 SCALE_BITS: Final = 32
 EXPONENT_BITS: Final = 8

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hqsearch.choice import Choice, parse_choice
+from hqsearch.schemes.choice import Choice, parse_choice
 
 
 def code_range(choice: str | Choice) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hqsearch.choice import Choice, parse_choice
 from hqsearch.quant import codebooks
+from hqsearch.schemes.choice import Choice, parse_choice
 
 _SMALLEST_SCALE = 2.0**-60
 #: Weight of the summed error when a scale is chosen; measured on a trained Spikformer, where it

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hqsearch.choice import Choice, parse_choice
 from hqsearch.errors import UnknownName
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.quant import codebooks
 from hqsearch.quant.fake import FakeQuantizer, make_quantizer
+from hqsearch.schemes.choice import Choice, parse_choice
 
 
 class MixedQuantizer(nn.Module):

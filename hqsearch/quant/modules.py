@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hqsearch.choice import FP32, parse_choice
 from hqsearch.errors import UnknownName
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.quant import codebooks
 from hqsearch.quant.fake import FakeQuantizer, PowerOfTwoQuantizer, make_quantizer
+from hqsearch.schemes.choice import FP32, parse_choice
 
 
 @dataclass(frozen=True)

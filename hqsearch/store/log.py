@@ -20,8 +20,8 @@ import sqlalchemy
 from sqlalchemy import text
 
 from hqsearch.errors import StorageError
-from hqsearch.objective import Objective
-from hqsearch.space import Space
+from hqsearch.problem.objective import Objective
+from hqsearch.problem.space import Space
 from hqsearch.store.database import (
     check_database,
     connect,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hqsearch.budgets import Budget
-from hqsearch.candidate import Candidate
-from hqsearch.objective import Objective, minimized
-from hqsearch.pareto import non_dominated
+from hqsearch.problem.budgets import Budget
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import Objective, minimized
+from hqsearch.problem.pareto import non_dominated
 
 #: States of a trial in which nothing changes any more.
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")

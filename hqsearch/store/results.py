@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from hqsearch.budgets import Budget
-from hqsearch.objective import Objective
+from hqsearch.problem.budgets import Budget
+from hqsearch.problem.objective import Objective
 from hqsearch.store.database import is_server, shown
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader

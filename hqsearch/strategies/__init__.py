@@ -31,13 +31,13 @@ __all__ = [
 
 _BUILT_IN = {
     "gumbel": "hqsearch.strategies.gumbel:Gumbel",
-    "nsga2": "hqsearch.strategies.nsga2:Nsga2",
-    "optuna-gp": "hqsearch.strategies.optuna_samplers:OptunaGp",
-    "optuna-nsga2": "hqsearch.strategies.optuna_samplers:OptunaNsga2",
-    "optuna-nsga3": "hqsearch.strategies.optuna_samplers:OptunaNsga3",
-    "optuna-qmc": "hqsearch.strategies.optuna_samplers:OptunaQmc",
-    "optuna-random": "hqsearch.strategies.optuna_samplers:OptunaRandom",
-    "optuna-tpe": "hqsearch.strategies.optuna_samplers:OptunaTpe",
+    "nsga2": "hqsearch.strategies.nsga2.strategy:Nsga2",
+    "optuna-gp": "hqsearch.strategies.optuna.samplers:OptunaGp",
+    "optuna-nsga2": "hqsearch.strategies.optuna.samplers:OptunaNsga2",
+    "optuna-nsga3": "hqsearch.strategies.optuna.samplers:OptunaNsga3",
+    "optuna-qmc": "hqsearch.strategies.optuna.samplers:OptunaQmc",
+    "optuna-random": "hqsearch.strategies.optuna.samplers:OptunaRandom",
+    "optuna-tpe": "hqsearch.strategies.optuna.samplers:OptunaTpe",
     "random": "hqsearch.strategies.random:RandomSearch",
     "sensitivity": "hqsearch.strategies.sensitivity:Sensitivity",
 }

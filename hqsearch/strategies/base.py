@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.budgets import Budgets
-from hqsearch.candidate import Candidate
 from hqsearch.definition import Strict
-from hqsearch.objective import Objective, minimized
-from hqsearch.space import Space
+from hqsearch.problem.budgets import Budgets
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import Objective, minimized
+from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
 

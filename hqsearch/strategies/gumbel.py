@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from hqsearch.candidate import Candidate
-from hqsearch.choice import FP32
 from hqsearch.errors import BudgetError, DefinitionError, UnknownName
+from hqsearch.problem.candidate import Candidate
+from hqsearch.schemes.choice import FP32
 from hqsearch.strategies.base import (
     Problem,
     Result,

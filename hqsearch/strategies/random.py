@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from hqsearch.candidate import Candidate
+from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem, Result, Signal, Strategy
 
 #: Draws for one proposal before the space counts as exhausted.

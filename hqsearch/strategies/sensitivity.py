@@ -23,8 +23,9 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from hqsearch.candidate import Candidate
 from hqsearch.errors import DefinitionError
+from hqsearch.problem.additive import CostTables
+from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import (
     Problem,
     Result,
@@ -33,7 +34,6 @@ from hqsearch.strategies.base import (
     StrategyTask,
     TaskResult,
 )
-from hqsearch.strategies.cost_tables import CostTables
 from hqsearch.surrogate import Scores
 
 Floats = npt.NDArray[np.float64]

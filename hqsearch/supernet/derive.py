@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.candidate import Candidate
-from hqsearch.space import Space
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

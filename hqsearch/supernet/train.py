@@ -26,7 +26,7 @@ from hqsearch.errors import RunFailed, UnknownName
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.task import write_atomically
 from hqsearch.supernet.derive import Derived, derive
-from hqsearch.supernet.gumbel import Temperature, probabilities, sample, seeded
+from hqsearch.supernet.gumbel_softmax import Temperature, probabilities, sample, seeded
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.relaxation import Relaxation
 from hqsearch.supernet.targets import Gains, Target

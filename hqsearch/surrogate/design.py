@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.choice import parse_choice
 from hqsearch.errors import DefinitionError
-from hqsearch.space import Space
+from hqsearch.problem.space import Space
+from hqsearch.schemes.choice import parse_choice
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from hqsearch.pareto import non_dominated
+from hqsearch.problem.pareto import non_dominated
 
 Floats = npt.NDArray[np.float64]
 

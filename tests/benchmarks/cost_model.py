@@ -16,8 +16,8 @@ import torch
 
 from hqsearch.hardware import CostModel, RateMeter, Workload, load_profile
 from hqsearch.hardware.cost import all_codes
-from hqsearch.hardware.front import cheap_front, staircase
-from hqsearch.hardware.sensitivity import sensitivity
+from hqsearch.hardware.cost_front import cheap_front, staircase
+from hqsearch.hardware.uncertainty import sensitivity
 from hqsearch.models import build_model
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")

@@ -20,12 +20,12 @@ from rich.console import Console
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Setup
-from hqsearch.launch import Request, start
-from hqsearch.pareto import scaled_hypervolume
-from hqsearch.registry import make_evaluator
-from hqsearch.report.live import LiveProgress
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.problem.pareto import scaled_hypervolume
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRecord
+from hqsearch.study.running import Request, start
 
 #: Candidates in a cohort, and in a population.
 COHORT = 12

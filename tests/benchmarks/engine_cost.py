@@ -28,14 +28,14 @@ from hqsearch.evaluators.toy import ToyLayer
 from optuna.storages import RDBStorage
 from rich.console import Console
 
-from hqsearch.candidate import Candidate
-from hqsearch.choice import parse_choice
-from hqsearch.engine import Search
 from hqsearch.evaluator import Evaluation, Evaluator
-from hqsearch.launch import Request, start
-from hqsearch.objective import ACCURACY, ENERGY, STORAGE, Objective
-from hqsearch.report.live import LiveProgress
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
+from hqsearch.schemes.choice import parse_choice
+from hqsearch.search.loop import Search
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import StudyLog
+from hqsearch.study.running import Request, start
 
 DIMENSIONS = 20
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqsearch.candidate import Candidate
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.supernet.relaxation import Learn, Relaxation
 
 BITS = {"2u": 2, "4u": 4, "fp32": 32}

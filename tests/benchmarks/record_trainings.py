@@ -39,10 +39,10 @@ from typing import Any
 
 import numpy as np
 
-from hqsearch.candidate import Candidate
 from hqsearch.definition import load_study
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.problem.candidate import Candidate
 
 STUDY = Path(__file__).with_name("recorded_trainings.toml")
 SEEDS = (0, 1)

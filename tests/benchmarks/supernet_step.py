@@ -13,7 +13,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from hqsearch.evaluators._qat_supernet import Batching, QatRelaxation
 from timing import (
     BATCH,
     CLASSES,
@@ -31,8 +30,9 @@ from hqsearch.data.encoding import get_encoding
 from hqsearch.definition import SpaceDefinition
 from hqsearch.hardware import CostModel, Workload, load_profile
 from hqsearch.models import weight_layers
+from hqsearch.problem.space import derive_space
+from hqsearch.qat.relaxation import Batching, QatRelaxation
 from hqsearch.quant import quantize_model
-from hqsearch.space import derive_space
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
 #: The gesture network's 4-bit frames.

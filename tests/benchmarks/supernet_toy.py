@@ -28,12 +28,12 @@ from hqsearch.evaluators._toy_relaxation import ToyRelaxation
 from hqsearch.evaluators.toy import Toy
 from linear_relaxation import BITS, LAYERS, LinearProblem, LinearRelaxation
 
-from hqsearch.candidate import Candidate
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Setup
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.problem.candidate import Candidate
 from hqsearch.supernet import train
-from hqsearch.supernet.gumbel import sample, seeded
+from hqsearch.supernet.gumbel_softmax import sample, seeded
 
 Options = dict[str, Any]
 VARIANTS: dict[str, Options] = {

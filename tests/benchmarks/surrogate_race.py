@@ -29,16 +29,16 @@ import numpy.typing as npt
 from hqsearch.evaluators.recorded import Recorded
 from hqsearch.evaluators.synthetic import Synthetic, attainable, costs_of, volume
 
-from hqsearch.budgets import Budgets
-from hqsearch.candidate import Candidate
+from hqsearch.analysis.yardstick import make_yardstick
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.pareto import hypervolume, non_dominated
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.problem.budgets import Budgets
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.pareto import hypervolume, non_dominated
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
-from hqsearch.strategies.assisted import Assistant
+from hqsearch.strategies.nsga2.assistant import Assistant
 from hqsearch.surrogate import Design, Scores, fit
-from hqsearch.yardstick import make_yardstick
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

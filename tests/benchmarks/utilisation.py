@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from hqsearch.launch import Request, start
-from hqsearch.report.live import LiveProgress
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.study.running import Request, start
 
 #: Standard deviation of the logarithm of a duration.
 SPREAD = 1.0

@@ -18,8 +18,8 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from hqsearch.launch import Request, start
-from hqsearch.report.live import LiveProgress
+from hqsearch.show.live import LiveProgress
+from hqsearch.study.running import Request, start
 
 SETTINGS = {"evaluation.parent_epochs": 1}
 

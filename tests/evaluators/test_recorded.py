@@ -18,14 +18,14 @@ import pytest
 from hqsearch.evaluators.recorded import SUFFIX, Recorded, read_table, true_front
 from rich.console import Console
 
+from hqsearch.analysis.paired import unpack_correct
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.launch import Request, start
-from hqsearch.registry import make_evaluator
-from hqsearch.report.live import LiveProgress
-from hqsearch.report.paired import unpack_correct
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
+from hqsearch.study.running import Request, start
 from hqsearch.testing import EvaluatorContract
 
 CHOICES = ("2u", "4u", "fp32")

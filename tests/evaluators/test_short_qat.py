@@ -14,7 +14,7 @@ from hqsearch.evaluators.short_qat import ShortQat
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.testing import EvaluatorContract, prepare_here
 
 SMALL = {
@@ -73,7 +73,7 @@ def test_energy_follows_the_rates_of_the_quantized_network(prepared_folder: Path
 
 
 def test_details_support_paired_comparison(prepared_folder: Path) -> None:
-    from hqsearch.report.paired import accuracy_difference, unpack_correct
+    from hqsearch.analysis.paired import accuracy_difference, unpack_correct
 
     evaluator = make(prepared_folder)
     first = evaluator.evaluate(evaluator.space.baseline("4u"), 0)
@@ -93,7 +93,7 @@ def test_details_support_paired_comparison(prepared_folder: Path) -> None:
 def test_a_confirmation_is_measured_on_the_test_split(
     prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hqsearch.report.paired import unpack_correct
+    from hqsearch.analysis.paired import unpack_correct
     from hqsearch.training import loop
 
     measured: list[int] = []
@@ -260,7 +260,7 @@ def test_rates_are_measured_over_the_whole_split(
     prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most recorded sets lie sorted by class: the first samples would be of one class only."""
-    from hqsearch.evaluators import _qat_study
+    from hqsearch.qat import evaluator as _qat_study
 
     monkeypatch.setattr(_qat_study, "RATE_SAMPLES", 8)
     monkeypatch.setattr(_qat_study, "RATE_BATCH", 3)

@@ -11,7 +11,7 @@ from hqsearch.evaluators.synthetic import LAYERS, Synthetic, attainable, costs_o
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.testing import EvaluatorContract
 
 

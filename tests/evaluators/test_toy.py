@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hqsearch.evaluators.toy import Toy, true_front
 
-from hqsearch.budgets import Budgets
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
-from hqsearch.pareto import scaled_hypervolume
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.problem.budgets import Budgets
+from hqsearch.problem.pareto import scaled_hypervolume
 from hqsearch.strategies import Problem, Result, Signal, strategy_class
 from hqsearch.testing import EvaluatorContract
 

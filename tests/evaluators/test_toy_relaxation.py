@@ -12,7 +12,7 @@ from hqsearch.evaluators._toy_relaxation import ToyRelaxation
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Setup
-from hqsearch.registry import make_evaluator
+from hqsearch.evaluator.registry import make_evaluator
 
 
 def one_hot(code: Any, choices: tuple[int, ...]) -> list[torch.Tensor]:

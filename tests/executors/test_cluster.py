@@ -18,18 +18,18 @@ from click.testing import CliRunner
 from ray.cluster_utils import Cluster
 from ray.exceptions import NodeDiedError, ObjectLostError, RaySystemError, RayTaskError
 
-from hqsearch.candidate import Candidate
-from hqsearch.cli import cli
+from hqsearch.cli.main import cli
 from hqsearch.definition import load_study
 from hqsearch.errors import DeviceError
 from hqsearch.evaluator import Evaluator, Resources, Setup
+from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.cluster import room
 from hqsearch.executors.ray import RayExecutor, _check_imports
 from hqsearch.executors.ray_worker import Reply, check_version
 from hqsearch.executors.shipping import CACHE_VARIABLE, SHIP_VARIABLE, Shipment
 from hqsearch.executors.task import Task, TaskOutcome
-from hqsearch.registry import make_evaluator
+from hqsearch.problem.candidate import Candidate
 from hqsearch.testing import ExecutorContract
 
 # Says where it ran, needs what preparation left, and leaves a line in the node's own log.

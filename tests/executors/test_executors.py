@@ -14,10 +14,10 @@ import pytest
 from hqsearch.definition import load_study
 from hqsearch.errors import DeviceError
 from hqsearch.evaluator import Evaluator, Resources, Setup
+from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task, TaskOutcome, perform, read_result
-from hqsearch.registry import make_evaluator
 from hqsearch.testing import ExecutorContract
 
 PLUGIN = """

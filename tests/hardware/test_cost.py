@@ -13,7 +13,7 @@ import torch
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.hardware import CostModel, LayerRate, Workload, load_profile, profile_names
 from hqsearch.hardware.cost import all_codes
-from hqsearch.hardware.front import cheap_front, staircase
+from hqsearch.hardware.cost_front import cheap_front, staircase
 from hqsearch.models import build_model
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
@@ -139,7 +139,7 @@ def test_staircase() -> None:
 
 def test_nothing_here_imports_torch() -> None:
     code = (
-        "import sys, hqsearch.hardware as h; import hqsearch.hardware.sensitivity, "
+        "import sys, hqsearch.hardware as h; import hqsearch.hardware.uncertainty, "
         "hqsearch.hardware.tables; h.load_profile('sop-45nm'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqsearch.choice import parse_choice
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware import Operation, load_profile, profile_names
 from hqsearch.hardware.cost import energy_row
 from hqsearch.hardware.energy import exponent_bits, exponent_span
+from hqsearch.schemes.choice import parse_choice
 
 PROFILES = {name: load_profile(name) for name in profile_names()}
 

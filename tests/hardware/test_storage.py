@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from hqsearch.choice import parse_choice
 from hqsearch.hardware import Operation, Workload
 from hqsearch.hardware.storage import layer_storage, storage_report
+from hqsearch.schemes.choice import parse_choice
 
 BASE = Operation(
     kind="weight", path="a", input_shape=(6,), output_shape=(3,), timesteps=2, macs_per_step=18,

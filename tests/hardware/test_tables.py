@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hqsearch.hardware import CostModel, Workload, load_profile
-from hqsearch.hardware.baselines import comparison, non_spiking
+from hqsearch.hardware.non_spiking import comparison, non_spiking
 from hqsearch.hardware.tables import breakdown, layer_table, part_of, to_csv
 from hqsearch.models import build_model
 

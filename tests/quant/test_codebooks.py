@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqsearch.choice import all_choices, parse_choice
 from hqsearch.quant import (
     code_range,
     decode,
@@ -19,6 +18,7 @@ from hqsearch.quant import (
     levels,
     scale_of,
 )
+from hqsearch.schemes.choice import all_choices, parse_choice
 
 QUANTIZED = [choice for choice in all_choices() if choice != "fp32"]
 POWER = [choice for choice in QUANTIZED if choice.endswith("l")]

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqsearch.choice import all_choices, parse_choice
 from hqsearch.quant import PowerOfTwoQuantizer, UniformQuantizer, code_range, decode, make_quantizer
 from hqsearch.quant.fake import best_step, lsq_step
+from hqsearch.schemes.choice import all_choices, parse_choice
 
 QUANTIZED = [choice for choice in all_choices() if choice != "fp32"]
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hqsearch.choice import FP32, all_choices
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.quant import FakeQuantizer, make_quantizer, quantizer_of
 from hqsearch.quant.mixture import MixedQuantizer, mix_model
+from hqsearch.schemes.choice import FP32, all_choices
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
 SHAPES = {"linear": (6, 5), "conv": (6, 3, 3, 3), "pointwise": (6, 4, 1, 1), "conv1d": (6, 2, 3)}

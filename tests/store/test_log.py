@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from hqsearch.errors import StorageError
-from hqsearch.objective import ACCURACY, ENERGY
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.objective import ACCURACY, ENERGY
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRow, front_of
@@ -133,7 +133,7 @@ def test_front_takes_each_candidate_once_and_only_complete_ones() -> None:
         row(4, "a=6u", "FAIL", None),
     ]
     assert [t.number for t in front_of(rows, OBJECTIVES)] == [0, 3]
-    from hqsearch.budgets import Budget
+    from hqsearch.problem.budgets import Budget
 
     assert [t.number for t in front_of(rows, OBJECTIVES, [Budget("energy", 4.0, "")])] == [0]
 

@@ -16,8 +16,8 @@ import sqlalchemy
 from sqlalchemy import text
 
 from hqsearch.errors import StorageError
-from hqsearch.objective import ACCURACY, ENERGY
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.objective import ACCURACY, ENERGY
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import Outcome, Proposal

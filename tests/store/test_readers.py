@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hqsearch.launch import Request, start
-from hqsearch.report.live import LiveProgress
+from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
+from hqsearch.study.running import Request, start
 
 #: Loads the study in both ways until told to stop; prints how often it did.
 READER = """

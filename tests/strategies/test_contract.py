@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hqsearch.errors import UnknownName
-from hqsearch.pareto import scaled_hypervolume
+from hqsearch.problem.pareto import scaled_hypervolume
 from hqsearch.strategies import Problem, Result, Signal, Strategy, strategy_class, strategy_names
 from hqsearch.testing import StrategyContract
 

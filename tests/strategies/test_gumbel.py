@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hqsearch.budgets import Budget, Budgets
-from hqsearch.candidate import Candidate
 from hqsearch.definition import validate
 from hqsearch.errors import DefinitionError, InputError, UnknownName
+from hqsearch.problem.budgets import Budget, Budgets
+from hqsearch.problem.candidate import Candidate
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.strategies import Problem, Signal, Strategy, StrategyTask, TaskResult, strategy_class
 from hqsearch.testing import StrategyContract

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hqsearch.budgets import Budget, Budgets
-from hqsearch.candidate import Candidate
 from hqsearch.errors import DefinitionError
-from hqsearch.objective import ACCURACY, ENERGY
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.budgets import Budget, Budgets
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY, ENERGY
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
 from hqsearch.strategies.sensitivity import AdditiveProgram, Sensitivity
 from hqsearch.surrogate import Scores

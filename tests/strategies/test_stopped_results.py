@@ -10,7 +10,7 @@ import pytest
 
 from hqsearch.strategies import Problem, Result, Strategy, strategy_class
 from hqsearch.strategies.base import COHORT
-from hqsearch.strategies.pymoo_parts import population_of
+from hqsearch.strategies.nsga2.pymoo_parts import population_of
 from hqsearch.testing import StrategyContract
 
 

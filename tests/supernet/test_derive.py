@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqsearch.candidate import Candidate
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.supernet import derive as module
 from hqsearch.supernet.derive import derive
 

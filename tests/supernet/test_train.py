@@ -17,9 +17,9 @@ import torch
 from hqsearch.evaluators._toy_relaxation import ToyRelaxation
 from torch import Tensor
 
-from hqsearch.candidate import Candidate
 from hqsearch.errors import RunFailed, UnknownName
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.relaxation import Relaxation
 from hqsearch.supernet.train import SupernetTraining, run_supernet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hqsearch.space import Dimension, Space
+from hqsearch.problem.space import Dimension, Space
 from hqsearch.surrogate import Design, Scores, fit
 from hqsearch.surrogate.design import nominal_error
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqsearch.pareto import hypervolume
+from hqsearch.problem.pareto import hypervolume
 from hqsearch.surrogate import Front, expected_improvement
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hqsearch.data.plan import Plan, Sample
+from hqsearch.data.samples import Plan, Sample
 from hqsearch.errors import DefinitionError
 
 if TYPE_CHECKING:

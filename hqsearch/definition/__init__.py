@@ -1,0 +1,42 @@
+"""Study and space definitions: what a TOML file says, read, overridden and validated."""
+
+from hqsearch.definition.data import DataDefinition
+from hqsearch.definition.files import (
+    embedded,
+    find_definition,
+    load_space,
+    load_study,
+    parse_override,
+    read_toml,
+)
+from hqsearch.definition.search import SearchOptions
+from hqsearch.definition.space import LayerRule, SpaceDefinition, StructureRule
+from hqsearch.definition.study import (
+    EvaluationOptions,
+    HardwareDefinition,
+    ModelDefinition,
+    ObjectiveDefinition,
+    StudyDefinition,
+)
+from hqsearch.definition.tables import Strict, validate
+
+__all__ = [
+    "DataDefinition",
+    "EvaluationOptions",
+    "HardwareDefinition",
+    "LayerRule",
+    "ModelDefinition",
+    "ObjectiveDefinition",
+    "SearchOptions",
+    "SpaceDefinition",
+    "Strict",
+    "StructureRule",
+    "StudyDefinition",
+    "embedded",
+    "find_definition",
+    "load_space",
+    "load_study",
+    "parse_override",
+    "read_toml",
+    "validate",
+]

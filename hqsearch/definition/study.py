@@ -1,0 +1,100 @@
+"""A study as its TOML says it.
+
+What an evaluator, a strategy or a network declares itself (their option models) is checked by
+them, through :func:`hqsearch.definition.tables.validate`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, model_validator
+
+from hqsearch.definition.data import DataDefinition
+from hqsearch.definition.search import SearchOptions
+from hqsearch.definition.tables import Strict
+
+
+class ModelDefinition(Strict):
+    """``[model]``: a built-in network by ``name``, or a user's own by ``path``.
+
+    Every other key is an option of the network and is checked by it.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str | None = None
+    path: str | None = None
+    timesteps: Annotated[int, Field(ge=1, le=1024)] = 8
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelDefinition:
+        if (self.name is None) == (self.path is None):
+            raise ValueError("give either name (a built-in network) or path ('file.py:function')")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The network's own options; checked by the network."""
+        return dict(self.model_extra or {})
+
+
+class EvaluationOptions(Strict):
+    """``[evaluation]``: what every evaluator understands; an evaluator's ``Options`` extend it."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of every evaluation: common random numbers make differences between candidates paired."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    gpus: Annotated[float, Field(ge=0.0)] = 0.0
+    memory_gib: Annotated[float, Field(gt=0.0)] | None = None
+    time_limit: Annotated[float, Field(gt=0.0)] | None = None
+    retries: Annotated[int, Field(ge=0, le=20)] = 2
+
+    #: Keys that may change between runs of one study: they do not change a result.
+    FREE: ClassVar[frozenset[str]] = frozenset({"gpus", "memory_gib", "time_limit", "retries"})
+
+
+class HardwareDefinition(Strict):
+    """``[hardware]``: the cost profile, by name or path to a TOML file."""
+
+    profile: str = "horowitz-45nm-memory"
+
+
+class ObjectiveDefinition(Strict):
+    name: str
+
+
+class StudyDefinition(Strict):
+    """A whole study; see the README for an annotated example."""
+
+    name: str
+    title: str = ""
+    space: str
+    evaluator: str
+    evaluations: Annotated[int, Field(ge=1)] = 48
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataDefinition | None = None
+    model: ModelDefinition | None = None
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    hardware: HardwareDefinition = HardwareDefinition()
+    objective: tuple[ObjectiveDefinition, ...] = ()
+    constraints: dict[str, str] = Field(default_factory=dict)
+    search: SearchOptions = SearchOptions()
+    strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    folder: Path = Path()
+    """Where relative paths in the definition start; not a key of the TOML."""
+
+    @model_validator(mode="after")
+    def _objectives_differ(self) -> StudyDefinition:
+        names = [o.name for o in self.objective]
+        if len(set(names)) < len(names):
+            raise ValueError("objective: the same name twice")
+        if len(names) < 2:
+            raise ValueError("objective: a study needs at least two [[objective]] tables")
+        return self
+
+    def located(self, reference: str) -> Path:
+        """A path of the definition as an absolute one."""
+        path = Path(reference).expanduser()
+        return path if path.is_absolute() else (self.folder / path).resolve()

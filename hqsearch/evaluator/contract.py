@@ -1,0 +1,249 @@
+"""The evaluator contract: what turns candidates into objective values.
+
+An evaluator has *cheap* metrics, computed for many candidates at once from a cost model,
+and *measured* values, which need a training run on a worker. Users plug in their own with
+``evaluator = "path/to/file.py:Class"``; :mod:`hqsearch.testing` checks the contract.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hqsearch.definition import (
+    EvaluationOptions,
+    SpaceDefinition,
+    StudyDefinition,
+    load_space,
+    validate,
+)
+from hqsearch.plugins import file_identity
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import Objective
+from hqsearch.problem.space import Space, WeightLayer, derive_space
+
+#: Reports progress of a preparation: what is being done, how much of it is done, of how much.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a task needs: CPUs (threads), GPUs (may be a fraction), memory in GiB."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_gib: float | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an evaluator is made from, on the driver and again on every worker.
+
+    Attributes:
+        definition: the validated study.
+        folder: where the study's artifacts are (data caches, parents, cost tables).
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    definition: StudyDefinition
+    folder: Path
+    device: str = "cpu"
+
+
+@dataclass
+class Evaluation:
+    """What one evaluation measured.
+
+    Attributes:
+        values: objective name → value, in the objective's unit. NaN means failure.
+        details: JSON-able facts: standard error, sample counts, rates, per-layer rows …
+            ``accuracy_se`` (fraction) and ``correct`` (base64 of packed per-sample bits)
+            are used for paired comparisons where they are present; ``layers`` (rows of
+            layer, choice, weights, bits, energy, storage, rate) by ``show``.
+        checkpoint: folder from which a larger budget can go on, if one was asked for.
+    """
+
+    values: dict[str, float]
+    details: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class PrepareContext:
+    """What :meth:`Evaluator.prepare` may use.
+
+    Attributes:
+        progress: shows how far a step is.
+        tell: says a line to the user.
+        workers: cores of this machine.
+        run_task: runs :meth:`Evaluator.prepare_task` with a payload on a worker that has the
+            resources, and calls the last argument every second meanwhile.
+    """
+
+    progress: Progress
+    tell: Callable[[str], None]
+    workers: int
+    run_task: Callable[[dict[str, Any], Resources, Callable[[], None]], dict[str, Any]]
+
+
+class Evaluator(ABC):
+    """Turns candidates into objective values.
+
+    Guarantees that an implementation gives:
+
+    * construction is cheap and touches nothing on disk;
+    * ``check`` finds bad input before anything is created;
+    * ``prepare`` is idempotent, cached under ``setup.folder`` and resumable;
+    * ``evaluate`` is deterministic for its arguments on one machine with one thread count;
+      the schedule is that of the full budget, so stopping at budget r and going on from its
+      checkpoint gives, bit for bit, what the uninterrupted run has;
+    * a failure is an exception or a NaN, never a made-up number.
+    """
+
+    #: Objectives on offer; a study selects at least two of them.
+    objectives: ClassVar[tuple[Objective, ...]]
+    #: Columns of :meth:`cheap`; holds every cheap objective, and ``average_bits`` if there is one.
+    metrics: ClassVar[tuple[str, ...]]
+    #: Whether an evaluation is worth a worker process.
+    costly: ClassVar[bool] = True
+    #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset()
+    #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
+    can_confirm: ClassVar[bool] = False
+    #: The ``[evaluation]`` table.
+    Options: ClassVar[type[EvaluationOptions]] = EvaluationOptions
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        where = f"study {setup.definition.name!r} [evaluation]"
+        self.options: Any = validate(self.Options, setup.definition.evaluation, where)
+
+    @abstractmethod
+    def layers(self) -> Sequence[WeightLayer]:
+        """Every weight layer of the network, in order."""
+
+    @cached_property
+    def space(self) -> Space:
+        """The study's space, derived from :meth:`layers`."""
+        return derive_space(self.space_definition, self.layers())
+
+    @cached_property
+    def space_definition(self) -> SpaceDefinition:
+        return load_space(self.setup.definition.space, self.setup.definition)
+
+    @property
+    def full_budget(self) -> int:
+        """The budget (epochs, say) of a whole evaluation; 1 where there is nothing to divide."""
+        return 1
+
+    def check(self) -> None:  # noqa: B027 - a hook, empty where there is nothing to check
+        """Find bad input (data, devices, plugins) before anything is created."""
+
+    def notes(self) -> list[str]:
+        """Lines that every run says first and every report repeats."""
+        return []
+
+    def prepare(self, context: PrepareContext) -> dict[str, str]:
+        """Make data, parent and cost tables; returns fingerprints of what was made."""
+        return {}
+
+    def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """One dear step of :meth:`prepare`, run on a worker by ``context.run_task``."""
+        raise ValueError(f"{type(self).__name__} has no preparation task {payload!r}")
+
+    @abstractmethod
+    def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+        """Cheap metrics ``[n_candidates, len(metrics)]``, before any training."""
+
+    @abstractmethod
+    def reference(self) -> Mapping[str, float]:
+        """The cheap metrics of the network with every layer in fp32."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        candidate: Candidate,
+        seed: int,
+        budget: int | None = None,
+        resume_from: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Evaluation:
+        """Measure a candidate, on a worker.
+
+        Args:
+            candidate: of this evaluator's space.
+            seed: of everything random in it.
+            budget: how much of :attr:`full_budget` to spend; all of it by default.
+            resume_from: a checkpoint that an evaluation with a smaller budget left; a folder
+                without a finished one means the start.
+            checkpoint: folder to leave a checkpoint in.
+        """
+
+    def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
+        """Retrain a candidate with a fresh seed and measure it on the test split, on a worker.
+
+        Only a confirmation asks for this; no search sees what comes of it. Deterministic for
+        its arguments, like :meth:`evaluate`. ``correct`` and ``test_samples`` in the details
+        allow comparisons that are paired over the samples.
+
+        Args:
+            candidate: of this evaluator's space.
+            seed: of everything random in it.
+            epochs: length of the schedule; that of a whole evaluation by default.
+        """
+        raise ValueError(f"{type(self).__name__} cannot confirm")
+
+    def strategy_task(
+        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
+    ) -> dict[str, Any]:
+        """Do a strategy's own task, on a worker; deterministic for its arguments.
+
+        Args:
+            kind: one of :attr:`strategy_tasks`.
+            payload: what the strategy says.
+            seed: of everything random in it.
+            folder: for checkpoints and artifacts: the same one when it is retried or resumed,
+                and kept with the study. ``progress.json`` in it, ``{"done": 3, "total": 15}``
+                and replaced whole, is what the live display shows.
+
+        Returns:
+            Small JSON-able details; larger artifacts stay in ``folder``, and the details name
+            them with their SHA-256.
+        """
+        raise ValueError(f"{type(self).__name__} does no task {kind!r}")
+
+    def task_resources(self, kind: str) -> Resources:
+        """What one task of a strategy needs."""
+        return self.resources()
+
+    def resources(self) -> Resources:
+        """What one evaluation needs."""
+        options = self.options
+        # On a GPU an evaluation takes a whole one, unless the study says how much of it.
+        gpus = options.gpus or (1.0 if self.setup.device == "cuda" else 0.0)
+        return Resources(float(options.threads), gpus, options.memory_gib)
+
+    def preparation_resources(self) -> list[Resources]:
+        """What the tasks of :meth:`prepare` need."""
+        return []
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must not differ between runs of one study, as JSON-able tables."""
+        definition = self.setup.definition
+        settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
+        return {
+            "evaluator": file_identity(definition.evaluator, definition.folder),
+            "space": {
+                **{d.name: [d.kind, list(d.values), list(d.layers)] for d in self.space.dimensions},
+                **{path: ["pinned", choice] for path, choice in self.space.pinned},
+            },
+            "evaluation": settings,
+            "device": self.setup.device,
+        }

@@ -1,0 +1,1 @@
+"""What is searched and judged: candidates, spaces, objectives, dominance, budgets."""

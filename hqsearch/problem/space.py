@@ -1,0 +1,247 @@
+"""Search spaces: the ordered dimensions, derived from a network's weight layers.
+
+Every Conv or Linear weight layer is a dimension unless a rule of the space's TOML ties it
+to others, pins it to one choice, or gives it other choices. Rules apply in order; the last
+one that matches a layer and sets a key wins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hqsearch.definition import LayerRule, SpaceDefinition
+from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.problem.candidate import Candidate
+from hqsearch.schemes.choice import parse_choice
+
+Codes = npt.NDArray[np.int64]
+
+
+class WeightLayer(Protocol):
+    """What a space needs to know of a layer."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def weights(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One thing to choose; ``layers`` are the module paths that a ``weights`` choice applies to."""
+
+    name: str
+    kind: Literal["weights", "structure"]
+    values: tuple[str, ...]
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Space:
+    """The ordered dimensions, and the layers that are pinned to one choice."""
+
+    dimensions: tuple[Dimension, ...]
+    pinned: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def size(self) -> int:
+        """How many candidates there are."""
+        return math.prod(len(d.values) for d in self.dimensions)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(d.name for d in self.dimensions)
+
+    @cached_property
+    def cardinalities(self) -> Codes:
+        """Number of values per dimension ``[n_dimensions]``."""
+        return np.array([len(d.values) for d in self.dimensions], dtype=np.int64)
+
+    @cached_property
+    def _index(self) -> list[dict[str, int]]:
+        return [{value: i for i, value in enumerate(d.values)} for d in self.dimensions]
+
+    def encode(self, candidates: Iterable[Candidate]) -> Codes:
+        """Candidates as value indices ``[n, n_dimensions]``."""
+        rows = [
+            [index[value] for index, (_, value) in zip(self._index, c.items, strict=True)]
+            for c in candidates
+        ]
+        return np.array(rows, dtype=np.int64).reshape(-1, len(self.dimensions))
+
+    def decode(self, codes: npt.ArrayLike) -> list[Candidate]:
+        """Value indices ``[n, n_dimensions]`` as candidates."""
+        rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(self.dimensions)).tolist()
+        return [
+            Candidate(
+                tuple((d.name, d.values[i]) for d, i in zip(self.dimensions, row, strict=True))
+            )
+            for row in rows
+        ]
+
+    def candidate(self, choices: Mapping[str, str]) -> Candidate:
+        """A candidate from a mapping in any order; every name and value is checked."""
+        for name in choices:
+            if name not in self.names:
+                raise UnknownName("dimension", name, self.names)
+        items = []
+        for dimension in self.dimensions:
+            if dimension.name not in choices:
+                raise DefinitionError(f"no value given for dimension {dimension.name!r}")
+            value = choices[dimension.name]
+            if value not in dimension.values:
+                raise UnknownName("value", value, dimension.values, f"dimension {dimension.name!r}")
+            items.append((dimension.name, value))
+        return Candidate(tuple(items))
+
+    def assignment(self, candidate: Candidate) -> dict[str, str]:
+        """Module path → choice for every weight layer, pinned ones included."""
+        chosen = dict(self.pinned)
+        for dimension, (_, value) in zip(self.dimensions, candidate.items, strict=True):
+            if dimension.kind == "weights":
+                chosen.update(dict.fromkeys(dimension.layers, value))
+        return chosen
+
+    def structure(self, candidate: Candidate) -> dict[str, str]:
+        """The structural part of a candidate: setting → value."""
+        return {
+            d.name: value
+            for d, (_, value) in zip(self.dimensions, candidate.items, strict=True)
+            if d.kind == "structure"
+        }
+
+    def structural_key(self, candidate: Candidate) -> str:
+        """Text key of the structural part; selects parent and cost tables. Empty without any."""
+        return ";".join(f"{k}={v}" for k, v in self.structure(candidate).items())
+
+    def baseline(self, choice: str) -> Candidate:
+        """Every layer at ``choice`` or its nearest allowed one; structure at its first value.
+
+        Nearest: fewest bits apart, then the same scheme, then fewer bits.
+        """
+        wanted = parse_choice(choice)
+
+        def distance(value: str) -> tuple[int, bool, int]:
+            other = parse_choice(value)
+            return abs(other.bits - wanted.bits), other.scheme != wanted.scheme, other.bits
+
+        return Candidate(
+            tuple(
+                (d.name, min(d.values, key=distance) if d.kind == "weights" else d.values[0])
+                for d in self.dimensions
+            )
+        )
+
+    def baselines(self) -> dict[str, Candidate]:
+        """One baseline per choice that occurs, cheapest first; equal ones once."""
+        found: dict[str, Candidate] = {}
+        occurring = {v for d in self.dimensions if d.kind == "weights" for v in d.values}
+        for choice in sorted(occurring, key=lambda c: (parse_choice(c).bits, c)):
+            candidate = self.baseline(choice)
+            if candidate not in found.values():
+                found[choice] = candidate
+        return found
+
+    def random(self, generator: np.random.Generator) -> Candidate:
+        """One candidate, uniform over the space."""
+        return self.decode(generator.integers(0, self.cardinalities))[0]
+
+    def average_bits(
+        self, candidates: Sequence[Candidate], weights: Mapping[str, int]
+    ) -> npt.NDArray[np.float64]:
+        """Σ weights·bits / Σ weights ``[n]`` over all layers; fp32 = 32, scales not counted."""
+        total = sum(weights.values())
+        pinned = sum(weights[p] * parse_choice(c).bits for p, c in self.pinned)
+        tables = [
+            np.array([sum(weights[p] for p in d.layers) * parse_choice(v).bits for v in d.values])
+            if d.kind == "weights"
+            else np.zeros(len(d.values))
+            for d in self.dimensions
+        ]
+        codes = self.encode(candidates)
+        bits = np.full(len(codes), float(pinned))
+        for column, table in enumerate(tables):
+            bits += table[codes[:, column]]
+        return np.asarray(bits / total)
+
+
+def derive_space(definition: SpaceDefinition, layers: Sequence[WeightLayer]) -> Space:
+    """The space of a network: its weight layers in order, under the definition's rules.
+
+    Raises:
+        DefinitionError: an unknown choice, a rule that matches no layer, tied layers whose
+            choices differ, or a space in which there is nothing to choose.
+    """
+    for choice in definition.choices:
+        parse_choice(choice)
+    paths = [layer.path for layer in layers]
+    for rule in definition.layers:
+        _check_rule(rule, paths)
+
+    groups: dict[str, tuple[tuple[str, ...], list[str]]] = {}
+    pinned: list[tuple[str, str]] = []
+    for path in paths:
+        values, tie = definition.choices, None
+        for rule in definition.layers:
+            if fnmatchcase(path, rule.match):
+                values = rule.choices or ((rule.pin,) if rule.pin else values)
+                if rule.tie is not None:
+                    tie = rule if rule.tie else None
+        values = tuple(dict.fromkeys(values))
+        if len(values) == 1:
+            pinned.append((path, values[0]))
+            continue
+        group = f"{tie.match}@{_block(path)}" if tie else path
+        known, members = groups.setdefault(group, (values, []))
+        if known != values:
+            raise DefinitionError(
+                f"layers {members[0]!r} and {path!r} are tied but have different choices"
+            )
+        members.append(path)
+
+    dimensions = [
+        Dimension(_group_name(members), "weights", values, tuple(members))
+        for values, members in groups.values()
+    ]
+    dimensions += [
+        Dimension(rule.name, "structure", tuple(str(v) for v in rule.values))
+        for rule in definition.structure
+    ]
+    if not dimensions:
+        raise DefinitionError("there is nothing to choose: every layer of the space is pinned")
+    return Space(tuple(dimensions), tuple(pinned))
+
+
+def _check_rule(rule: LayerRule, paths: Sequence[str]) -> None:
+    for choice in (*(rule.choices or ()), *([rule.pin] if rule.pin else [])):
+        parse_choice(choice)
+    if not any(fnmatchcase(path, rule.match) for path in paths):
+        raise UnknownName("layer pattern", rule.match, paths, "the space's [[layers]]")
+
+
+def _block(path: str) -> str:
+    """The path up to its last numbered part: the block that a tied layer belongs to."""
+    parts = path.split(".")
+    numbered = [i for i, part in enumerate(parts) if part.isdigit()]
+    return ".".join(parts[: numbered[-1] + 1]) if numbered else ""
+
+
+def _group_name(members: Sequence[str]) -> str:
+    """``a.b.q`` and ``a.b.k`` → ``a.b.q+k``."""
+    if len(members) == 1:
+        return members[0]
+    split = [member.split(".") for member in members]
+    shared = 0
+    while all(len(s) > shared + 1 for s in split) and len({s[shared] for s in split}) == 1:
+        shared += 1
+    prefix = ".".join(split[0][:shared])
+    rest = "+".join(".".join(s[shared:]) for s in split)
+    return f"{prefix}.{rest}" if prefix else rest

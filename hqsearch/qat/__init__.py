@@ -1,0 +1,1 @@
+"""Quantization-aware training of candidates: parent, short training, scores, relaxation."""

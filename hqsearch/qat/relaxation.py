@@ -1,0 +1,302 @@
+"""The differentiable stand-in of ``short-qat``: the parent with a mixed quantizer on every layer.
+
+Weights learn on the training split without its held-out part, logits on that part; validation
+and test are never read. Costs are the cost model's own tables at the firing rates of the mixed
+network, linear in the mixture. A reconstruction of SpikeHQ (arXiv 2412.05505), whose loss and
+schedule are not published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from hqsearch.errors import DefinitionError
+from hqsearch.hardware import CostModel, LayerRate, RateMeter
+from hqsearch.problem.space import Space
+from hqsearch.quant import quantize_model
+from hqsearch.quant.mixture import mix_model
+from hqsearch.schemes.choice import FP32, parse_choice
+from hqsearch.supernet.relaxation import Learn, Relaxation
+from hqsearch.training.batches import ToFloat, plain_batches, training_batches
+from hqsearch.training.memory import keep_freed_memory
+
+#: Held-out samples that firing rates are measured on after every epoch, and how many at a time.
+RATE_SAMPLES = 64
+RATE_BATCH = 32
+_SPLIT, _LOGITS = 0, 1
+
+
+class Samples(Protocol):
+    """A split of the data: frames uint8 ``[n, T, C, H, W]``, labels ``[n]``."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]: ...
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the training split is divided and read.
+
+    Attributes:
+        held_out: part of every class that the logits learn on, 0 to 1.
+        batch_size: N of a step.
+        shift: augmentation by shifts of up to this many pixels.
+        seed: of the division, the order and the shifts.
+    """
+
+    held_out: float
+    batch_size: int
+    shift: int
+    seed: int
+
+
+class QatRelaxation(Relaxation):
+    """See the module's docstring.
+
+    Args:
+        model: the trained parent in fp32; it is changed in place.
+        space: its weight layers; structural dimensions are none of its business.
+        costs: tables of every layer of the space at the parent's firing rates, which also say
+            what the fp32 network costs that costs are a fraction of.
+        training: the training split.
+        to_float: stored frames to the network's input.
+        batching: how the split is divided and read.
+        device: where to compute.
+
+    Raises:
+        DefinitionError: a training split too small to hold a part of it out.
+    """
+
+    metrics = ("energy", "storage", "average_bits")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        space: Space,
+        costs: CostModel,
+        training: Samples,
+        to_float: ToFloat,
+        batching: Batching,
+        device: str = "cpu",
+    ) -> None:
+        keep_freed_memory()
+        self.choices = tuple(len(d.values) for d in space.dimensions)
+        self._space, self._parent_costs = space, costs
+        self._to_float, self._batching, self._device = to_float, batching, device
+        learn, held = held_out_part(training.labels, batching.held_out, batching.seed)
+        self._learn, self._held = _Part(training, learn), _Part(training, held)
+        quantize_model(model, dict(space.pinned))
+        mixed = mix_model(model, {p: d.values for d in space.dimensions for p in d.layers})
+        self._mixed = [[mixed[path] for path in d.layers] for d in space.dimensions]
+        self._model = model.to(device).train()
+        self._rates: dict[str, LayerRate] = {}
+        self._unit = torch.tensor(_fp32_costs(costs), dtype=torch.float64)
+        self._table, self._rest = self._cost_tables(costs)
+
+    # Weights
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        return {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+
+    def no_decay(self) -> frozenset[str]:
+        return frozenset(name for name, p in self.named_parameters().items() if p.ndim < 2)
+
+    # Batches
+
+    def weight_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._batches(self._learn, (self._batching.seed, epoch))
+
+    def weight_steps(self) -> int:
+        return -(-len(self._learn.labels) // self._batching.batch_size)
+
+    def logit_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        state = np.random.SeedSequence([self._batching.seed, _LOGITS]).generate_state(1)
+        return self._batches(self._held, (int(state[0]), epoch))
+
+    def _batches(self, part: _Part, key: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
+        size, shift = self._batching.batch_size, self._batching.shift
+        frames: Any = part.frames
+        return training_batches(frames, part.labels, size, shift, key)
+
+    # Loss
+
+    def loss(self, mixture: Sequence[Tensor], batch: tuple[Tensor, Tensor], learn: Learn) -> Tensor:
+        """Mean cross-entropy of ``batch``: frames uint8 ``[T, N, C, H, W]``, labels ``[N]``.
+
+        Logit steps normalise by the statistics of their batch, as weight steps do: running
+        statistics are averages over the mixtures of many steps and fit none of them. They
+        stay as they are.
+        """
+        frames, labels = batch
+        inputs = self._to_float(frames.to(self._device))
+        if learn == "weights":
+            self._mix([g.detach() for g in mixture])
+            logits = self._model(inputs)
+        else:
+            self._mix(mixture)
+            with self._without_weights():
+                logits = self._run_unchanged(inputs)
+        return F.cross_entropy(logits, labels.to(self._device))
+
+    def _mix(self, mixture: Sequence[Tensor]) -> None:
+        shares = torch.cat([g.detach() for g in mixture]).tolist()
+        whole = torch.cat(list(mixture)).to(self._device).split(self.choices)
+        start = 0
+        for g, layers in zip(whole, self._mixed, strict=True):
+            for quantizer in layers:
+                quantizer.mix(g, shares[start : start + len(g)])
+            start += len(g)
+
+    @contextmanager
+    def _without_weights(self) -> Iterator[None]:
+        """Weights want no gradient of what is computed meanwhile."""
+        learning = [p for p in self._model.parameters() if p.requires_grad]
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in learning:
+                parameter.requires_grad_(True)
+
+    def _run_unchanged(self, inputs: Tensor) -> Tensor:
+        """The network in training mode on copies of its buffers, so that these stay."""
+        buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
+        logits: Tensor = functional_call(self._model, buffers, (inputs,))
+        return logits
+
+    # Costs
+
+    def costs(self, mixture: Sequence[Tensor]) -> Tensor:
+        """Expected energy, storage and average bits ``[3]``, as fractions of the fp32 parent's."""
+        whole = torch.cat(list(mixture)).double()
+        return ((whole @ self._table + self._rest) / self._unit).float()
+
+    def _cost_tables(self, costs: CostModel) -> tuple[Tensor, Tensor]:
+        """Costs of each value of each dimension ``[sum(choices), 3]``, and of all the rest."""
+        energy, bits = costs.tables()
+        layers = costs.workload.layers
+        total = max(costs.workload.weights, 1)
+        rows = {
+            path: np.column_stack(
+                [
+                    energy[i],
+                    bits[i] / 8192,
+                    [layers[path].weights * parse_choice(c).bits / total for c in names],
+                ]
+            )
+            for i, (path, names) in enumerate(costs.layers.items())
+        }
+        table = np.concatenate([sum(rows[p] for p in d.layers) for d in self._space.dimensions])
+        rest = np.array([costs.rest[0], costs.rest[1] / 8192, 0.0])
+        rest += sum(rows[path][0] for path, _ in self._space.pinned)
+        return torch.from_numpy(table), torch.from_numpy(rest)
+
+    def end_epoch(self, epoch: int, mixture: Sequence[Tensor]) -> dict[str, Any]:
+        """Measure the mixed network's firing rates; costs follow them from now on."""
+        self._mix([g.detach() for g in mixture])
+        self._use_rates(self._measure())
+        return {"rates": {path: round(r.rate, 6) for path, r in self._rates.items()}}
+
+    def _measure(self) -> dict[str, LayerRate]:
+        count = len(self._held.labels)
+        chosen = np.unique(np.linspace(0, count - 1, min(RATE_SAMPLES, count)).round().astype(int))
+        frames = np.stack([self._held.frames[int(index)] for index in chosen])
+        with RateMeter(self._model, self._parent_costs.workload) as meter, torch.no_grad():
+            for batch in plain_batches(frames, RATE_BATCH):
+                self._run_unchanged(self._to_float(batch.to(self._device)))
+        return meter.rates()
+
+    def _use_rates(self, rates: dict[str, LayerRate]) -> None:
+        parent = self._parent_costs
+        workload = parent.workload.with_rates(rates)
+        self._rates = rates
+        self._table, self._rest = self._cost_tables(
+            CostModel(workload, parent.profile, parent.layers)
+        )
+
+    # State
+
+    def state(self) -> dict[str, Tensor]:
+        tensors = {f"model/{name}": t for name, t in self._model.state_dict().items()}
+        for path, r in self._rates.items():
+            tensors[f"rates/{path}"] = torch.tensor([r.rate, r.activity, r.se], dtype=torch.float64)
+        return tensors
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of :meth:`state`; in place, so that optimizers keep their parameters.
+
+        Raises:
+            RuntimeError: the state of another network.
+        """
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "rates": {}}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition("/")
+            parts[kind][rest] = tensor
+        self._model.load_state_dict(parts["model"])
+        if parts["rates"]:
+            self._use_rates({path: LayerRate(*r.tolist()) for path, r in parts["rates"].items()})
+
+
+def held_out_part(
+    labels: NDArray[np.int64], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the samples to learn weights on, and of those held out for the logits.
+
+    ``fraction`` of every class is held out, at least one sample, and at least one stays; both
+    are sorted.
+
+    Raises:
+        DefinitionError: no class has two samples.
+    """
+    generator = np.random.default_rng([seed, _SPLIT])
+    held = []
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held.append(members[:count])
+    chosen = np.sort(np.concatenate(held))
+    if not len(chosen):
+        raise DefinitionError(
+            f"the training split of {len(labels)} samples is too small to hold a part of it out "
+            "for the supernet's logits; every class needs two samples."
+        )
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+class _Rows:
+    """Rows of frames that may be memory-mapped: read one by one, never all at once."""
+
+    def __init__(self, frames: NDArray[np.uint8], chosen: NDArray[np.int64]) -> None:
+        self._frames, self._chosen = frames, chosen
+        self.shape = (len(chosen), *frames.shape[1:])
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        row: NDArray[np.uint8] = self._frames[self._chosen[index]]
+        return row
+
+
+class _Part:
+    """Part of a split, as :func:`training_batches` reads it."""
+
+    def __init__(self, split: Samples, chosen: NDArray[np.int64]) -> None:
+        self.frames = _Rows(split.frames, chosen)
+        self.labels = split.labels[chosen]
+
+
+def _fp32_costs(costs: CostModel) -> list[float]:
+    """Energy µJ, storage KiB and average bits of the network with every layer in fp32."""
+    choices = costs.uniform(FP32)
+    return [costs.energy(choices).total, costs.storage(choices).kib, 32.0]

@@ -1,0 +1,1 @@
+"""The search loop: proposals and results, replay, early stopping."""

@@ -1,0 +1,1 @@
+"""Early stopping with several objectives: who goes on from a rung."""

@@ -1,0 +1,1 @@
+"""What people see: tables, plots, the live display. Only here and in `cli` is anything printed."""

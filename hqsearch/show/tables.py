@@ -1,0 +1,154 @@
+"""Tables for a terminal, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from hqsearch.problem.objective import Objective
+from hqsearch.store.records import TrialRow
+
+#: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
+LONG_FRONT = 200
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def value_text(objective: Objective, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if objective.unit == "fraction" else number(value)
+
+
+def choice_counts(choices: Mapping[str, str]) -> str:
+    """How many dimensions take which value, most frequent first: ``4u×9 2l×6 fp32×3``."""
+    return " ".join(f"{c}×{n}" if n > 1 else c for c, n in Counter(choices.values()).most_common())
+
+
+def front_table(
+    rows: Sequence[TrialRow],
+    objectives: Sequence[Objective],
+    title: str = "Front",
+    marks: Mapping[int, str] | None = None,
+) -> Table:
+    """The front, cheapest first; ``marks``: trial → what its confirmation came to."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("trial", justify="right", no_wrap=True)
+    for objective in objectives:
+        unit = "" if objective.unit == "fraction" else f"\n{objective.unit}"
+        table.add_column(f"{objective.name}{unit}", justify="right", no_wrap=True)
+    # A terminal has no room for both: once confirmed, the error of the search says little.
+    table.add_column("confirmed" if marks else "± SE", justify="right", no_wrap=True)
+    if not marks:
+        table.add_column("bits", justify="right", no_wrap=True)
+    table.add_column("found by", no_wrap=True)
+    table.add_column("layers", min_width=12, overflow="fold")
+    for row in rows:
+        values = row.values or {}
+        table.add_row(
+            str(row.number),
+            *(value_text(o, values.get(o.name)) for o in objectives),
+            *([marks.get(row.number, "–")] if marks else _error_and_bits(row)),
+            _found_by(row),
+            choice_counts(row.choices),
+        )
+    return table
+
+
+def _error_and_bits(row: TrialRow) -> list[str]:
+    error = row.details.get("accuracy_se")
+    return [f"{100 * error:.1f}" if error is not None else "–", number(row.average_bits, 3)]
+
+
+def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> str:
+    """Every trial on one line, as plain text."""
+    heads = [f"{o.name}{'' if o.unit == 'fraction' else ' ' + o.unit}" for o in objectives]
+    lines = [f"trial run {'state':<8} {'found by':<13} {'  '.join(heads)}  bits  layers"]
+    for row in rows:
+        values = [
+            value_text(o, (row.values or {}).get(o.name)).rjust(len(h))
+            for o, h in zip(objectives, heads, strict=True)
+        ]
+        what = f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices)
+        if row.stopped_at is not None:
+            what = f"stopped at epoch {row.stopped_at}  {what}"
+        lines.append(
+            f"{row.number:>5} {row.run:>3} {row.state:<8} {_found_by(row):<13} "
+            f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"
+        )
+    return "\n".join(lines)
+
+
+def _found_by(row: TrialRow) -> str:
+    name = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy
+    return f"{name} = {row.copy_of}" if row.copy_of is not None else name
+
+
+def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """One trial, layer by layer."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_footer=True,
+        padding=(0, 1, 0, 0),
+    )
+    # Bits stand in the choice; MACs and activity are in --json, a terminal has no room for them.
+    names = [n for n in (rows[0] if rows else {}) if n not in ("bits", "macs", "activity")]
+    units = {"energy": "energy\nµJ", "storage": "storage\nKiB"}
+    for name in names:
+        numeric = all(isinstance(r.get(name), int | float) for r in rows)
+        footer = ""
+        if name in ("energy", "storage", "weights"):
+            total = sum(r[name] or 0 for r in rows)
+            footer = f"{total:,}" if name == "weights" else number(total)
+        footer = "sum of layers" if name == names[0] else footer
+        table.add_column(units.get(name, name), footer, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(n)) for n in names))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value if value is not None else "–")
+
+
+def as_csv(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> str:
+    """Trials as CSV: one column per dimension and per objective."""
+    if not rows:
+        return ""
+    out = io.StringIO()
+    fixed = ("number", "state", "run", "strategy", "kind", "copy_of", "average_bits")
+    names = [o.name for o in objectives]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*fixed, "seed", "seconds", *names, *rows[0].choices])
+    for row in rows:
+        values = row.values or {}
+        writer.writerow(
+            [
+                *(getattr(row, f) for f in fixed),
+                row.seed,
+                row.seconds,
+                *(values.get(n) for n in names),
+                *row.choices.values(),
+            ]
+        )
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""NSGA-II, plain or assisted by a model of what is measured."""

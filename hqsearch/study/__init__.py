@@ -1,0 +1,1 @@
+"""Studies: opened, run, confirmed, compared."""

@@ -1,0 +1,376 @@
+"""``hqsearch compare``: several strategies, several seeds, one study.
+
+Every (strategy, seed) is a run of its own on the study, with the same objectives and the same
+baselines. A candidate that the log holds already is answered from it, so that a comparison
+costs the union of what its runs propose, and going on after an interruption costs nothing.
+
+A run must not profit from what other runs found: its strategy sees no history, which is
+recorded with the run. The one exception is asked for by name: ``nsga2:from=gumbel`` starts from
+gumbel's run of the same seed, and is charged for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from hqsearch.analysis.verdict import Verdict, verdicts
+from hqsearch.analysis.yardstick import (
+    Charge,
+    Clock,
+    Course,
+    Yardstick,
+    charges,
+    course_of,
+    make_yardstick,
+    seconds_of,
+)
+from hqsearch.definition import StudyDefinition, parse_override, validate
+from hqsearch.errors import InputError, StorageError
+from hqsearch.problem.objective import Objective
+from hqsearch.show.live import LiveProgress
+from hqsearch.store.lock import DriverLock
+from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
+from hqsearch.strategies import strategy_class
+from hqsearch.study.fingerprint import require_same
+from hqsearch.study.opening import (
+    Request,
+    make_evaluator_for,
+    recorded_study,
+    study_folder,
+    versions,
+)
+from hqsearch.study.running import definition_of, read_study, require_tasks, run_identity, start
+
+#: Of the study: its yardstick.
+ATTRIBUTE = "yardstick"
+#: Key of a variant that names the strategy whose run it starts from.
+FROM = "from"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A strategy as it was named: ``nsga2:assist=false`` or ``nsga2:from=gumbel``."""
+
+    label: str
+    strategy: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    source: Variant | None = None
+
+
+def parse_variants(texts: Sequence[str]) -> list[Variant]:
+    """Strategies as named on the command line; one that another starts from comes before it.
+
+    Raises:
+        UnknownName: there is no such strategy.
+        InputError: an option is not ``key=value``, or a strategy is named twice.
+    """
+    named: list[Variant] = []
+    for text in texts:
+        strategy, *parts = text.split(":")
+        strategy_class(strategy)
+        options = dict(_option(text, part) for part in parts)
+        source = options.pop(FROM, None)
+        if any(v.label == text for v in named):
+            raise InputError(f"--strategies: {text} is named twice")
+        origin = None
+        if source is not None:
+            origin = next((v for v in named if v.strategy == source and not v.source), None)
+            if origin is None:
+                (origin,) = parse_variants([str(source)])
+                named.append(origin)
+        named.append(Variant(text, strategy, options, origin))
+    return named
+
+
+def _option(text: str, part: str) -> tuple[str, Any]:
+    if "=" not in part:
+        raise InputError(f"--strategies {text}: expected NAME:key=value:…, not {part!r}")
+    return parse_override(part)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a comparison."""
+
+    variant: Variant
+    seed: int
+    run: RunRecord
+    charged: list[Charge]
+    course: Course
+    verdicts: list[Verdict]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the runs of a comparison came to."""
+
+    study: str
+    title: str
+    created: str
+    evaluations: int
+    seeds: tuple[int, ...]
+    objectives: tuple[Objective, ...]
+    yardstick: Yardstick
+    variants: tuple[Variant, ...]
+    entries: tuple[Entry, ...]
+    uniform: Course
+    """Of the uniform assignments alone."""
+    union: float
+    """Hypervolume of everything that these runs evaluated."""
+    noisy: bool
+    """Whether accuracies are measured with an error."""
+    clock: Clock
+    versions: dict[str, str]
+
+    def of(self, variant: Variant) -> list[Entry]:
+        return [e for e in self.entries if e.variant == variant]
+
+
+def compare(
+    request: Request,
+    strategies: Sequence[str],
+    seeds: int,
+    err: Console,
+    clock: Clock = "wall",
+) -> Comparison:
+    """Run what is missing, then read what all of it came to.
+
+    Args:
+        request: of every run; its strategy and seed are replaced. The strategy seeds count up
+            from the study's.
+        strategies: as :func:`parse_variants` reads them.
+        seeds: how many.
+        err: progress goes there.
+        clock: which seconds runs are charged.
+
+    Raises:
+        InputError: bad usage or bad input; nothing was created.
+    """
+    variants = parse_variants(strategies)
+    if not variants:
+        raise InputError("--strategies: name at least one")
+    definition = definition_of(request)
+    _check(request, definition, variants)
+    chosen = tuple(range(definition.seed, definition.seed + seeds))
+    runner = _Runner(request, definition.evaluations, err, len(chosen) * len(variants))
+    ordinals: dict[tuple[str, int], int] = {}
+    for seed in chosen:  # an interrupted comparison has as many seeds of each strategy
+        for variant in variants:
+            source = ordinals[variant.source.label, seed] if variant.source else None
+            ordinals[variant.label, seed] = runner.run(variant, seed, source)
+    yardstick = _yardstick(request, definition)
+    return _read(request, definition, variants, chosen, ordinals, yardstick, clock)
+
+
+def _check(request: Request, definition: StudyDefinition, variants: Sequence[Variant]) -> None:
+    """Find what cannot be compared before the first run starts."""
+    if definition.search.early_stopping != "none":
+        raise InputError(
+            "a comparison trains every candidate to the end: what another run has trained is "
+            "answered from the log and never stopped early, which would favour later runs; "
+            "use --set search.early_stopping=none"
+        )
+    folder = study_folder(definition.name, request.studies_dir)
+    evaluator = make_evaluator_for(definition, folder, request)
+    for variant in variants:
+        require_tasks(strategy_class(variant.strategy), evaluator, definition)
+        _options(definition_of(_asked(request, variant, definition.seed)), variant)
+    attributes = recorded_study(storage_url(request.storage, folder), definition.name, folder)
+    if attributes:
+        names = [o.name for o in definition.objective]
+        asked = {**evaluator.fingerprint(), "objectives": names}
+        require_same(attributes["fingerprint"], asked, definition.name)
+
+
+def _asked(request: Request, variant: Variant, seed: int) -> Request:
+    own = {f"strategy.{variant.strategy}.{key}": v for key, v in variant.options.items()}
+    overrides = {**request.overrides, **own}
+    return replace(request, strategy=variant.strategy, seed=seed, overrides=overrides, fresh=False)
+
+
+def _options(definition: StudyDefinition, variant: Variant) -> Any:
+    where = f"strategy {variant.label!r}"
+    kind = strategy_class(variant.strategy)
+    return validate(kind.Options, definition.strategy.get(variant.strategy, {}), where)
+
+
+class _Runner:
+    """Does the runs that are not there yet, one after the other."""
+
+    def __init__(self, request: Request, evaluations: int, err: Console, total: int) -> None:
+        self._request, self._evaluations = request, evaluations
+        self._err, self._total, self._count = err, total, 0
+        self._console = _Once(err)
+
+    def run(self, variant: Variant, seed: int, source: int | None) -> int:
+        """Make sure of a run; returns its ordinal."""
+        self._count += 1
+        head = f"run {self._count} of {self._total}: {variant.label}, seed {seed}"
+        history = () if source is None else (source,)
+        asked = replace(_asked(self._request, variant, seed), history=history)
+        definition = definition_of(asked)
+        identity = run_identity(definition, _options(definition, variant), history)
+        own = self._evaluations
+        if source is not None:
+            own = self._left_after(variant, source)
+        told = False
+        while True:
+            found = self._find(variant.strategy, seed, identity)
+            if found is not None:
+                run, charged = found
+                done = sum(c.trial is not None for c in charged)
+                if done >= self._evaluations or run.exhausted:
+                    if not told:
+                        self._err.print(f"{head}: is in the log", highlight=False)
+                    return run.ordinal
+                # Its candidates were partly those that it started from: as many more.
+                if source is not None:
+                    own = max(own, self._own(run) + self._evaluations - done)
+            if not told:
+                self._err.print(head, highlight=False)
+                told = True
+            with LiveProgress(self._console) as progress:
+                start(replace(asked, evaluations=own), progress)
+
+    def _find(
+        self, strategy: str, seed: int, identity: dict[str, Any]
+    ) -> tuple[RunRecord, list[Charge]] | None:
+        try:
+            _, runs, trials = read_study(self._request)
+        except StorageError:
+            return None  # not there yet; what is wrong otherwise, the run will say
+        for run in reversed(runs):
+            if (run.strategy, run.seed, run.options) == (strategy, seed, identity):
+                self._trials = trials
+                return run, charges(run, runs, trials, (), self._evaluations)
+        return None
+
+    def _own(self, run: RunRecord) -> int:
+        return sum(t.finished for t in self._trials if t.proposal.run == run.ordinal)
+
+    def _left_after(self, variant: Variant, source: int) -> int:
+        """Own evaluations of a run that starts from another: what is left, and the baselines,
+        which both have."""
+        _, runs, trials = read_study(self._request)
+        charged = charges(runs[source], runs, trials, (), self._evaluations)
+        baselines = sum(
+            c.trial is not None and c.trial.proposal.kind == "baseline" for c in charged
+        )
+        left = self._evaluations - sum(c.trial is not None for c in charged)
+        if left < 1:
+            raise InputError(
+                f"--evaluations {self._evaluations}: the run that {variant.label} starts from "
+                "needs all of them; give more"
+            )
+        return left + baselines
+
+
+class _Once(Console):
+    """Says each line once: every run of a study has the same things to say of it."""
+
+    def __init__(self, target: Console) -> None:
+        super().__init__(file=target.file, stderr=target.stderr, quiet=target.quiet)
+        self._said: set[str] = set()
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if len(objects) == 1 and isinstance(objects[0], str):
+            line = objects[0]
+            if line in self._said and not line.startswith("evaluations"):
+                return
+            self._said.add(line)
+        super().print(*objects, **options)
+
+
+def _yardstick(request: Request, definition: StudyDefinition) -> Yardstick:
+    """The study's; recorded now if this is its first comparison."""
+    attributes, _, trials = read_study(request)
+    if ATTRIBUTE in attributes:
+        return Yardstick.from_json(attributes[ATTRIBUTE])
+    objectives = _objectives(attributes)
+    folder = study_folder(definition.name, request.studies_dir)
+    evaluator = make_evaluator_for(definition, folder, request)
+    baselines = np.array([t.values for t in _baselines(trials)]).reshape(-1, len(objectives))
+    made = make_yardstick(baselines, objectives, evaluator.reference())
+    url = storage_url(request.storage, folder)
+    with DriverLock(folder, url, definition.name) as lock:
+        log = StudyLog(url, definition.name, evaluator.space, objectives, lock.check)
+        try:
+            log.set_attribute(ATTRIBUTE, made.as_json())
+        finally:
+            log.close()
+    return made
+
+
+def _objectives(attributes: Mapping[str, Any]) -> tuple[Objective, ...]:
+    return tuple(Objective(**o) for o in attributes["study"]["objectives"])
+
+
+def _baselines(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The uniform assignments, each once."""
+    first: dict[str, TrialRecord] = {}
+    for trial in trials:
+        if trial.proposal.kind == "baseline" and trial.state == "COMPLETE":
+            first.setdefault(trial.proposal.key, trial)
+    return list(first.values())
+
+
+def _read(
+    request: Request,
+    definition: StudyDefinition,
+    variants: Sequence[Variant],
+    seeds: tuple[int, ...],
+    ordinals: Mapping[tuple[str, int], int],
+    yardstick: Yardstick,
+    clock: Clock,
+) -> Comparison:
+    attributes, runs, trials = read_study(request)
+    objectives = _objectives(attributes)
+    tasks = _tasks(request, definition)
+    entries = []
+    for variant in variants:
+        for seed in seeds:
+            run = runs[ordinals[variant.label, seed]]
+            charged = charges(run, runs, trials, tasks, definition.evaluations, clock)
+            course = course_of(charged, yardstick, objectives)
+            rows = [TrialRow.of(c.trial, objectives) for c in charged if c.trial is not None]
+            against = verdicts(front_of(rows, objectives, run.budgets), rows)
+            entries.append(Entry(variant, seed, run, charged, course, against))
+    by_number = {t.number: t for t in trials}
+    uniform = [Charge(t, seconds_of(t, by_number, clock)) for t in _baselines(trials)]
+    everything = [c for entry in entries for c in entry.charged]
+    noisy = any(
+        c.trial is not None and c.trial.outcome and c.trial.outcome.details.get("accuracy_se")
+        for c in everything
+    )
+    return Comparison(
+        study=definition.name,
+        title=str(attributes["study"].get("title") or definition.name),
+        created=datetime.now().isoformat(timespec="seconds"),
+        evaluations=definition.evaluations,
+        seeds=seeds,
+        objectives=objectives,
+        yardstick=yardstick,
+        variants=tuple(variants),
+        entries=tuple(entries),
+        uniform=course_of(uniform, yardstick, objectives),
+        union=float(course_of(everything, yardstick, objectives).hypervolume[-1]),
+        noisy=noisy,
+        clock=clock,
+        versions=versions(),
+    )
+
+
+def _tasks(request: Request, definition: StudyDefinition) -> list[TaskRecord]:
+    folder = study_folder(definition.name, request.studies_dir)
+    reader = LogReader(storage_url(request.storage, folder), definition.name)
+    try:
+        return reader.tasks()
+    finally:
+        reader.close()

@@ -1,0 +1,253 @@
+"""``hqsearch confirm``: the front and the uniform assignments again, with fresh seeds.
+
+What a search calls its front are the best of many noisy measurements. A confirmation trains
+the front's candidates and the uniform baselines anew, with several seeds that no search has
+used, and measures them on the test split, which no search has seen. These trials are
+*replicates*: they belong to a run of their own, count towards no number of evaluations, are
+never answers to a proposal, and no strategy is told of them.
+
+Logged and recovered like a search: a replicate is in the log before it starts, a worker's
+result file outlives a driver that died, and the same command goes on. What it comes to is in
+:mod:`hqsearch.show.confirmation`.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hqsearch.definition import StudyDefinition
+from hqsearch.errors import DiskFull, InputError
+from hqsearch.evaluator.registry import evaluator_class, evaluator_names
+from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.problem.objective import Objective
+from hqsearch.show.live import LiveProgress
+from hqsearch.store.log import StudyLog
+from hqsearch.store.records import (
+    CONFIRM,
+    Outcome,
+    Proposal,
+    RunRecord,
+    TrialRecord,
+    TrialRow,
+    front_of,
+)
+from hqsearch.study.opening import OpenStudy, Request, make_evaluator_for, open_study, versions
+from hqsearch.study.opening import study_folder as folder_of
+from hqsearch.study.running import device_of, read_study
+
+#: Sets the seeds of confirmations apart from whatever else is derived from a study's seed.
+_STREAM = 0x636F6E66
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a confirmation did."""
+
+    study: str
+    candidates: int
+    replicates: int
+    failed: int
+    recovered: int
+
+
+def fresh_seeds(seed: int, count: int) -> list[int]:
+    """``count`` seeds, the same ones every time, none of them ``seed`` itself.
+
+    More of them begin with the same ones.
+    """
+    drawn = np.random.SeedSequence([seed, _STREAM]).generate_state(count + 8) % 2**31
+    distinct = dict.fromkeys(int(s) for s in drawn if int(s) != seed)
+    return list(itertools.islice(distinct, count))
+
+
+def confirm(request: Request, seeds: int, epochs: int | None, progress: LiveProgress) -> Confirmed:
+    """Retrain the front and the uniform assignments of a study.
+
+    Args:
+        request: its study, and where it runs; strategy, seed and overrides mean nothing here.
+        seeds: trainings of each candidate.
+        epochs: of each; those of the search by default.
+        progress: is told how far it is.
+
+    Raises:
+        InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
+    """
+    attributes, runs, trials = read_study(request)
+    definition = StudyDefinition.model_validate(attributes["definition"])
+    _require(definition)
+    objectives = tuple(Objective(**o) for o in attributes["study"]["objectives"])
+    chosen = candidates(runs, trials, objectives)
+    if not chosen:
+        raise InputError(f"study {definition.name!r} has no completed trial to confirm yet")
+    request = replace(request, device=device_of(request, attributes))
+    evaluator = make_evaluator_for(
+        definition, folder_of(definition.name, request.studies_dir), request
+    )
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_study(definition, request, evaluator, progress))
+        log = opened.open_log()
+        stack.callback(log.close)
+        wanted = [
+            (key, origin, seed)
+            for seed in fresh_seeds(int(evaluator.options.seed), seeds)
+            for key, origin in chosen.items()
+        ]
+        work = _Confirmation(opened, log, epochs, wanted, progress)
+        work.finish_all()
+        own = [t for t in work.trials if t.proposal.key in chosen]
+        failed = sum(t.state == "FAIL" for t in own)
+        return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered)
+
+
+def candidates(
+    runs: Sequence[RunRecord], trials: Sequence[TrialRecord], objectives: tuple[Objective, ...]
+) -> dict[str, str]:
+    """Keys of what is to be confirmed, with where each comes from: uniform ones first."""
+    rows = [TrialRow.of(t, objectives) for t in trials]
+    found = {
+        t.key: f"uniform {t.origin}"
+        for t in rows
+        if t.kind == "baseline" and t.state == "COMPLETE" and t.copy_of is None
+    }
+    searched = [r for r in runs if r.searches]
+    for member in front_of(rows, objectives, searched[-1].budgets if searched else ()):
+        found.setdefault(member.key, f"front, trial {member.number}")
+    return found
+
+
+def _require(definition: StudyDefinition) -> None:
+    if evaluator_class(definition.evaluator, definition.folder).can_confirm:
+        return
+    able = [n for n in evaluator_names() if evaluator_class(n, definition.folder).can_confirm]
+    raise InputError(
+        f"evaluator {definition.evaluator!r} cannot retrain with another seed; evaluators that "
+        f"can: {', '.join(able)}"
+    )
+
+
+class _Confirmation:
+    """The replicates of one run, brought to an end."""
+
+    def __init__(
+        self,
+        opened: OpenStudy,
+        log: StudyLog,
+        epochs: int | None,
+        wanted: Sequence[tuple[str, str, int]],
+        progress: LiveProgress,
+    ) -> None:
+        self._opened, self._log, self._epochs, self._progress = opened, log, epochs, progress
+        self._token = log.attributes()["study"]["token"]
+        records, runs = log.trials(), log.runs()
+        options = {"epochs": epochs}
+        known = [r for r in runs if not r.searches and r.options == options]
+        ordinal = known[-1].ordinal if known else len(runs)
+        self.trials = [t for t in records if t.proposal.run == ordinal]
+        there = {(t.proposal.key, t.proposal.seed) for t in self.trials}
+        missing = [w for w in wanted if (w[0], w[2]) not in there]
+        total = len(self.trials) + len(missing)
+        searched = [r for r in runs if r.searches]
+        self._run = RunRecord(
+            ordinal=ordinal,
+            strategy=CONFIRM,
+            seed=int(opened.evaluator.options.seed),
+            options=options,
+            evaluations=total,
+            start=known[-1].start if known else len(records),
+            budgets=searched[-1].budgets if searched else (),
+            versions=versions(),
+        )
+        if not known or known[-1].evaluations != total:
+            log.add_run(self._run)
+        self._missing = deque(missing)
+        self._in_flight: dict[int, int] = {}
+        """Number of a trial that is trained now → its place in ``trials``."""
+        self.recovered = 0
+
+    def finish_all(self) -> None:
+        """Train what is missing.
+
+        Raises:
+            DiskFull: no space left; everything finished is saved.
+        """
+        try:
+            for trial in [t for t in self.trials if not t.finished]:
+                left = read_result(self._result_file(trial), self._payload(trial.proposal))
+                if left is None:
+                    self._submit(trial)
+                else:
+                    self.recovered += 1
+                    self._end(trial, left)
+            self._tell()
+            while self._missing or self._in_flight:
+                while self._missing and len(self._in_flight) < self._opened.executor.capacity:
+                    self._submit(self._create(*self._missing.popleft()))
+                finished = self._opened.executor.next_finished(0.25)
+                if finished is not None:
+                    task, outcome = finished
+                    self._end(self.trials[self._in_flight.pop(task.number)], outcome)
+                    self._tell()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise DiskFull(
+                "no space left on the device; free some, and the same command goes on"
+            ) from None
+
+    def _tell(self) -> None:
+        done = sum(t.finished for t in self.trials)
+        self._progress.prepared("replicates", done, self._run.evaluations)
+
+    def _create(self, key: str, origin: str, seed: int) -> TrialRecord:
+        slot = len(self.trials)
+        trial = self._log.create(
+            Proposal(self._run.ordinal, slot, CONFIRM, "replicate", key, seed, slot, origin=origin)
+        )
+        self.trials.append(trial)
+        return trial
+
+    def _submit(self, trial: TrialRecord) -> None:
+        self._in_flight[trial.number] = trial.proposal.slot
+        evaluator = self._opened.evaluator
+        self._opened.executor.submit(
+            Task(
+                trial.number,
+                "evaluate",
+                self._payload(trial.proposal),
+                trial.proposal.seed,
+                evaluator.resources(),
+                self._result_file(trial) if evaluator.costly else None,
+            )
+        )
+
+    def _end(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
+        details = {**outcome.details, **self._opened.facts, "epochs": self._epochs}
+        logged = Outcome(
+            order=trial.proposal.slot,
+            seconds=round(outcome.seconds, 3),
+            failure=outcome.failure,
+            reason=outcome.reason,
+            attempts=outcome.attempts,
+            details=details,
+        )
+        values = None
+        if not outcome.failure:
+            values = [outcome.values[o.name] for o in self._opened.objectives]
+        state = "FAIL" if outcome.failure else "COMPLETE"
+        self.trials[trial.proposal.slot] = self._log.finish(trial, state, values, logged)
+        self._result_file(trial).unlink(missing_ok=True)
+
+    def _payload(self, proposal: Proposal) -> dict[str, Any]:
+        asked = {"key": proposal.key, "seed": proposal.seed, "study": self._token}
+        return {**asked, "confirm": {"epochs": self._epochs}}
+
+    def _result_file(self, trial: TrialRecord) -> Any:
+        return self._opened.folder / "results" / f"{trial.number}.json"

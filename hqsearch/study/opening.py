@@ -1,0 +1,317 @@
+"""Opening a study to drive it: checked, locked, compared with the log, prepared.
+
+Bad input is found before anything is created: the evaluator's data, the device and the
+executor are checked first, then the study on disk is compared.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from hqsearch.definition import StudyDefinition
+from hqsearch.errors import (
+    DeviceError,
+    HqsearchError,
+    InputError,
+    RunFailed,
+    StorageError,
+    UnknownName,
+)
+from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
+from hqsearch.evaluator.registry import evaluator_class
+from hqsearch.executors.base import Executor
+from hqsearch.executors.in_process import InProcessExecutor
+from hqsearch.executors.task import Task
+from hqsearch.problem.objective import Objective
+from hqsearch.show.live import LiveProgress
+from hqsearch.store.lock import DriverLock
+from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
+from hqsearch.study.fingerprint import require_same
+
+LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked ``hqsearch run`` for."""
+
+    study: str
+    strategy: str
+    evaluations: int | None = None
+    seed: int | None = None
+    data: Path | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int | None = None
+    executor: Literal["auto", "in-process", "ray"] = "auto"
+    ray_address: str | None = None
+    storage: str | None = None
+    studies_dir: Path = Path("studies")
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    fresh: bool = False
+    history: tuple[int, ...] | None = None
+    """Earlier runs that the strategy may learn from, by ordinal; None: every one."""
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that this process drives: locked, checked, prepared."""
+
+    definition: StudyDefinition
+    folder: Path
+    url: str
+    evaluator: Evaluator
+    objectives: tuple[Objective, ...]
+    executor: Executor
+    prepared: dict[str, str]
+    _asked: dict[str, Any]
+    _recorded: dict[str, Any]
+    _guard: Callable[[], None]
+
+    def open_log(self) -> StudyLog:
+        """The log, made with the study's facts in it where there was none; close it."""
+        log = StudyLog(
+            self.url, self.definition.name, self.evaluator.space, self.objectives, self._guard
+        )
+        if not self._recorded:
+            log.set_attribute("study", _facts(self.definition, self.evaluator, self.objectives))
+            log.set_attribute("definition", self.definition.model_dump(mode="json"))
+            log.set_attribute("prepared", self.prepared)
+            log.set_attribute("fingerprint", self._asked)
+        return log
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is recorded with every trial."""
+        return {"versions": versions(), **self.prepared}
+
+
+def study_folder(name: str, studies_dir: Path) -> Path:
+    return studies_dir.resolve() / name
+
+
+@contextmanager
+def open_study(
+    definition: StudyDefinition, request: Request, evaluator: Evaluator, progress: LiveProgress
+) -> Iterator[OpenStudy]:
+    """Check everything that can be checked, lock the study, and prepare it.
+
+    Raises:
+        InputError: bad usage or bad input; nothing was created.
+    """
+    evaluator.check()
+    objectives = _objectives(definition, evaluator)
+    workers = _workers(request, evaluator)
+    executor_kind = _executor_kind(request, evaluator, workers)
+    folder = evaluator.setup.folder
+    url = storage_url(request.storage, folder)
+    if request.fresh:
+        aside = _move_aside(folder, request)
+        if aside is not None:
+            progress.console.print(f"note: the old study is kept as {aside}", soft_wrap=True)
+    check_database(url)
+    for note in evaluator.notes():
+        progress.console.print(note, highlight=False, soft_wrap=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        lock = stack.enter_context(DriverLock(folder, url, definition.name))
+        asked = {**evaluator.fingerprint(), "objectives": [o.name for o in objectives]}
+        recorded = recorded_study(url, definition.name, folder)
+        if recorded:
+            require_same(recorded["fingerprint"], asked, definition.name)
+        executor = stack.enter_context(_executor(executor_kind, request, evaluator, workers))
+        prepared = _prepare(evaluator, executor, progress)
+        if recorded:
+            require_same(
+                {"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name
+            )
+        yield OpenStudy(
+            definition,
+            folder,
+            url,
+            evaluator,
+            objectives,
+            executor,
+            prepared,
+            asked,
+            recorded,
+            lock.check,
+        )
+
+
+def make_evaluator_for(definition: StudyDefinition, folder: Path, request: Request) -> Evaluator:
+    """The evaluator of a definition, on the device asked for."""
+    evaluator = evaluator_class(definition.evaluator, definition.folder)
+    device = request.device
+    if device != "cpu" and evaluator.costly:
+        import torch
+
+        here = torch.cuda.is_available()
+        # On a cluster the GPUs may be on other machines; its executor looks for them.
+        if device == "cuda" and not here and request.ray_address is None:
+            raise DeviceError("--device cuda: torch finds no CUDA device here; use --device cpu")
+        device = "cuda" if here or device == "cuda" else "cpu"
+    elif device == "cuda":
+        raise DeviceError(f"--device cuda: evaluator {definition.evaluator!r} runs on the CPU only")
+    return evaluator(Setup(definition, folder, "cuda" if device == "cuda" else "cpu"))
+
+
+def _objectives(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
+    offered = {o.name: o for o in evaluator.objectives}
+    for objective in definition.objective:
+        if objective.name not in offered:
+            raise UnknownName("objective", objective.name, offered, f"study {definition.name!r}")
+    return tuple(offered[o.name] for o in definition.objective)
+
+
+def _workers(request: Request, evaluator: Evaluator) -> int | None:
+    """As asked, else as many evaluations as fit on this machine (one for a cheap evaluator).
+
+    None: as many as fit on the cluster that is joined.
+    """
+    if request.workers is not None:
+        if request.workers < 1:
+            raise InputError(f"--workers {request.workers}: at least 1 is needed")
+        return request.workers
+    if request.ray_address is not None:
+        return None
+    if not evaluator.costly:
+        return 1
+    need = evaluator.resources()
+    fit = (os.cpu_count() or 1) / need.cpus
+    if need.gpus:
+        import torch
+
+        fit = min(fit, torch.cuda.device_count() / need.gpus)
+    return max(1, math.floor(fit))
+
+
+def _executor_kind(request: Request, evaluator: Evaluator, workers: int | None) -> str:
+    kind = request.executor
+    if kind == "auto":
+        useful = evaluator.costly and workers is not None and workers > 1
+        options = evaluator.options
+        wanted = bool(
+            request.ray_address or options.time_limit or options.memory_gib or options.gpus
+        )
+        kind = "ray" if useful or wanted else "in-process"
+    if kind == "in-process":
+        for option, given in (
+            ("--ray-address", request.ray_address),
+            ("evaluation.time_limit", evaluator.options.time_limit),
+            ("evaluation.memory_gib", evaluator.options.memory_gib),
+            ("evaluation.gpus", evaluator.options.gpus or None),
+            ("--workers", request.workers if (request.workers or 1) > 1 else None),
+        ):
+            if given is not None:
+                raise InputError(
+                    f"the in-process executor cannot keep {option} {given}; use --executor ray"
+                )
+    return kind
+
+
+def _executor(kind: str, request: Request, evaluator: Evaluator, workers: int | None) -> Executor:
+    if kind == "in-process":
+        return InProcessExecutor(evaluator)
+    from hqsearch.executors.ray import RayExecutor
+
+    return RayExecutor(
+        evaluator.setup,
+        workers,
+        [evaluator.resources(), *evaluator.preparation_resources()],
+        evaluator.options.retries,
+        evaluator.options.time_limit,
+        request.ray_address,
+    )
+
+
+def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -> dict[str, str]:
+    def run_task(
+        payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
+    ) -> dict[str, Any]:
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(1.0):
+                poll()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            return executor.run(Task(-1, "prepare", payload, 0, resources)).details
+        except (HqsearchError, OSError):
+            raise
+        except Exception as error:
+            raise RunFailed(f"preparation failed: {type(error).__name__}: {error}") from error
+        finally:
+            done.set()
+            watcher.join()
+
+    def tell(line: str) -> None:
+        progress.console.print(line, highlight=False, soft_wrap=True)
+
+    return evaluator.prepare(PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task))
+
+
+def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:
+    """The study's attributes, if it exists; a study that was cut off while made counts as new."""
+    if url.startswith("sqlite") and not (folder / "study.db").exists():
+        return {}
+    try:
+        reader = LogReader(url, name)
+    except StorageError as error:
+        if "there is no study" in str(error) or "no such table" in str(error):
+            return {}
+        raise
+    attributes = reader.attributes()
+    reader.close()
+    return attributes if "fingerprint" in attributes else {}
+
+
+def _facts(
+    definition: StudyDefinition, evaluator: Evaluator, objectives: tuple[Objective, ...]
+) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "token": uuid.uuid4().hex,
+        "title": definition.title,
+        "objectives": [
+            {"name": o.name, "unit": o.unit, "direction": o.direction, "cheap": o.cheap}
+            for o in objectives
+        ],
+        "dimensions": list(evaluator.space.names),
+        "notes": evaluator.notes(),
+        "created": datetime.now().isoformat(timespec="seconds"),
+        "platform": platform.platform(),
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _move_aside(folder: Path, request: Request) -> Path | None:
+    """``--fresh``: the old state gets another name; nothing is deleted."""
+    if request.storage is not None:
+        raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
+    if not folder.exists():
+        return None
+    with DriverLock(folder):
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        return folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))

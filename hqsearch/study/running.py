@@ -1,0 +1,388 @@
+"""From a request on the command line to a search: validate, open, run.
+
+Bad input is found before anything is created: the definition and the strategy's options are
+checked first, then what :mod:`hqsearch.study.opening` checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hqsearch.definition import (
+    SearchOptions,
+    StudyDefinition,
+    find_definition,
+    load_study,
+    validate,
+)
+from hqsearch.errors import InputError, RunFailed, StorageError
+from hqsearch.evaluator import Evaluator
+from hqsearch.evaluator.registry import evaluator_class, evaluator_names
+from hqsearch.problem.budgets import Budget, Budgets, parse_budgets
+from hqsearch.problem.objective import Objective
+from hqsearch.search.early_stopping.cohorts import Cohorts
+from hqsearch.search.early_stopping.halving import rungs_of
+from hqsearch.search.loop import Plan, Search
+from hqsearch.search.replay import result_of
+from hqsearch.show.live import LiveProgress
+from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.store.records import RunRecord, TrialRecord
+from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
+from hqsearch.study.opening import Request, make_evaluator_for, open_study, study_folder, versions
+
+__all__ = [
+    "Finished",
+    "Request",
+    "definition_of",
+    "device_of",
+    "read_study",
+    "require_tasks",
+    "resume",
+    "run_identity",
+    "start",
+]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run came to."""
+
+    study: str
+    run: RunRecord
+    finished: int
+    exhausted: bool
+    mismatches: int
+    recovered: int
+
+
+def start(request: Request, progress: LiveProgress) -> Finished:
+    """Run a strategy on a study, or continue the run that is the same.
+
+    Raises:
+        InputError: bad usage or bad input; nothing was created.
+    """
+    return _launch(definition_of(request), request, progress)
+
+
+def definition_of(request: Request) -> StudyDefinition:
+    """The definition that a request is about, with what it overrides."""
+    overrides = dict(request.overrides)
+    if request.data is not None:
+        overrides["data.path"] = str(request.data.expanduser().resolve())
+    if request.seed is not None:
+        overrides["seed"] = request.seed
+    if request.evaluations is not None:
+        overrides["evaluations"] = request.evaluations
+    return load_study(find_definition(request.study, request.studies_dir), overrides)
+
+
+def resume(request: Request, progress: LiveProgress) -> Finished:
+    """Finish the last unfinished run of a study with its stored options.
+
+    Raises:
+        StorageError: there is no study, or every run of it is finished.
+    """
+    attributes, runs, trials = read_study(request)
+    name = attributes["study"]["name"]
+    done = {r.ordinal: sum(t.finished for t in trials if t.proposal.run == r.ordinal) for r in runs}
+    open_runs = [
+        r for r in runs if r.searches and done[r.ordinal] < r.evaluations and not r.exhausted
+    ]
+    if not open_runs:
+        raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
+    run = open_runs[-1]
+    definition = _with_free(
+        StudyDefinition.model_validate(attributes["definition"]), attributes.get("free", {})
+    ).model_copy(
+        update={
+            "evaluations": run.evaluations,
+            "seed": run.seed,
+            "constraints": run.options["constraints"],
+            "search": SearchOptions.model_validate(run.options.get("search", {})),
+            "strategy": {run.strategy: run.options["strategy"]},
+        }
+    )
+    request = replace(
+        request,
+        strategy=run.strategy,
+        device=device_of(request, attributes),
+        history=tuple(run.options["history"]) if "history" in run.options else None,
+    )
+    return _launch(definition, request, progress)
+
+
+def _keep_free(log: StudyLog, definition: StudyDefinition, evaluator: Evaluator) -> None:
+    """Record what a run may change about its study: ``resume`` takes what was given last."""
+    path = definition.data.path if definition.data is not None else None
+    given = {k: v for k, v in definition.evaluation.items() if k in evaluator.options.FREE}
+    free = {"data_path": str(path) if path is not None else None, "evaluation": given}
+    if log.attributes().get("free") != free:
+        log.set_attribute("free", free)
+
+
+def _with_free(definition: StudyDefinition, free: Mapping[str, Any]) -> StudyDefinition:
+    """A recorded definition with the free settings that were given last."""
+    if not free:
+        return definition
+    update: dict[str, Any] = {"evaluation": {**definition.evaluation, **free["evaluation"]}}
+    if definition.data is not None and free["data_path"] is not None:
+        update["data"] = definition.data.model_copy(update={"path": Path(free["data_path"])})
+    return definition.model_copy(update=update)
+
+
+def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[TrialRecord]]:
+    """Attributes, runs and trials of the study that a request names.
+
+    Raises:
+        StorageError: there is no such study, or it was cut off while it was made.
+    """
+    name = Path(request.study).stem if request.study.endswith(".toml") else request.study
+    reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
+    attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
+    reader.close()
+    if "fingerprint" not in attributes:
+        raise StorageError(f"study {name!r} was cut off while it was made; run it again")
+    return attributes, runs, trials
+
+
+def device_of(request: Request, attributes: Mapping[str, Any]) -> Literal["auto", "cpu", "cuda"]:
+    """As asked, else the one that the study was recorded with."""
+    recorded: Literal["cpu", "cuda"] = attributes["fingerprint"]["device"]
+    return recorded if request.device == "auto" else request.device
+
+
+def _launch(definition: StudyDefinition, request: Request, progress: LiveProgress) -> Finished:
+    kind = strategy_class(request.strategy)
+    where = f"study {definition.name!r} [strategy.{request.strategy}]"
+    options = validate(kind.Options, definition.strategy.get(request.strategy, {}), where)
+    for other, table in definition.strategy.items():
+        # What is not used in this run may be used in the next: a misspelling is told now.
+        place = f"study {definition.name!r} [strategy.{other}]"
+        validate(strategy_class(other).Options, table, place)
+    folder = study_folder(definition.name, request.studies_dir)
+    evaluator = make_evaluator_for(definition, folder, request)
+    require_tasks(kind, evaluator, definition)
+    kind.check(options, evaluator.metrics, evaluator.strategy_tasks)
+    if definition.search.early_stopping != "none" and not kind.stoppable:
+        raise InputError(
+            f"--strategy {kind.name} cannot be used with search.early_stopping: its few candidates "
+            "answer different questions and are no rivals of each other"
+        )
+    rungs = rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
+    ones = dict.fromkeys(evaluator.metrics, 1.0)
+    parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_study(definition, request, evaluator, progress))
+        objectives = opened.objectives
+        budgets = Budgets(
+            parse_budgets(definition.constraints, evaluator.metrics, evaluator.reference()),
+            evaluator.space,
+            evaluator.metrics,
+            evaluator.cheap,
+        )
+        notes = budgets.check()
+        log = opened.open_log()
+        stack.callback(log.close)
+        _keep_free(log, definition, evaluator)
+        # Replicates are measured on the test split, which no search may see.
+        records = [r for r in log.trials() if r.proposal.kind != "replicate"]
+        run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
+        strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
+        log.add_run(run)  # now that nothing refuses it
+        told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
+        for note in told:
+            progress.console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        plan = Plan(
+            run=run,
+            evaluations=definition.evaluations,
+            baselines=evaluator.space.baselines(),
+            objectives=objectives,
+            seed=int(evaluator.options.seed),
+            results_folder=folder / "results",
+            token=log.attributes()["study"]["token"],
+            facts=opened.facts,
+            cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
+            alike=_alike(run, log.runs()),
+        )
+        search = Search(
+            plan,
+            log,
+            records,
+            log.tasks(),
+            evaluator,
+            strategy,
+            budgets,
+            opened.executor,
+            progress,
+        )
+        search.search()
+        _tell_failed_tasks(search, run, progress)
+        if search.exhausted != run.exhausted:
+            log.add_run(replace(run, exhausted=search.exhausted))
+        return Finished(
+            definition.name,
+            run,
+            search.finished,
+            search.exhausted,
+            search.mismatches,
+            search.recovered,
+        )
+
+
+def _tell_failed_tasks(search: Search, run: RunRecord, progress: LiveProgress) -> None:
+    """Failed tasks of the strategy's own, with their reasons.
+
+    Raises:
+        RunFailed: all of them failed, and nothing came of the run.
+    """
+    failed = [t for t in search.tasks if t.state == "FAIL"]
+    for task in failed:
+        text = f"note: {task.kind} {task.label}".rstrip() + f" failed: {task.reason}"
+        progress.console.print(text, highlight=False, soft_wrap=True)
+    searched = any(t.proposal.kind == "search" for t in search.trials)
+    if failed and len(failed) == len(search.tasks) and not searched:
+        raise RunFailed(
+            f"every task of {run.strategy} failed; other options or another --seed start a new run"
+        )
+
+
+def require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: StudyDefinition) -> None:
+    """Refuse a strategy whose own tasks the evaluator cannot do."""
+    missing = sorted(kind.tasks_needed - evaluator.strategy_tasks)
+    if not missing:
+        return
+    able = [
+        name
+        for name in evaluator_names()
+        if kind.tasks_needed <= evaluator_class(name, definition.folder).strategy_tasks
+    ]
+    raise InputError(
+        f"--strategy {kind.name} needs an evaluator that can do {', '.join(missing)}, and "
+        f"{definition.evaluator!r} cannot; evaluators that can: {', '.join(able) or 'none'}"
+    )
+
+
+def run_identity(
+    definition: StudyDefinition, options: StrategyOptions, history: tuple[int, ...] | None
+) -> dict[str, Any]:
+    """What, with strategy and seed, tells one run of a study from another."""
+    identity: dict[str, Any] = {
+        "strategy": options.model_dump(mode="json"),
+        "constraints": dict(definition.constraints),
+    }
+    if definition.search != SearchOptions():
+        identity["search"] = definition.search.model_dump(mode="json")
+    if history is not None:
+        identity["history"] = list(history)
+    return identity
+
+
+def _run_record(
+    log: StudyLog,
+    definition: StudyDefinition,
+    request: Request,
+    options: StrategyOptions,
+    budgets: tuple[Budget, ...],
+    notes: list[str],
+    records: list[TrialRecord],
+) -> RunRecord:
+    """The run that is the same (strategy, options, seed), else a new one; not logged yet."""
+    identity = run_identity(definition, options, request.history)
+    runs = log.runs()
+    for run in reversed(runs):
+        same = (run.strategy, run.seed, run.options) == (
+            request.strategy,
+            definition.seed,
+            identity,
+        )
+        if same:
+            return replace(run, evaluations=definition.evaluations)
+    return RunRecord(
+        ordinal=len(runs),
+        strategy=request.strategy,
+        seed=definition.seed,
+        options=identity,
+        evaluations=definition.evaluations,
+        start=max((r.number for r in records), default=-1) + 1,
+        unfinished=tuple(r.number for r in records if not r.finished),
+        budgets=budgets,
+        versions=versions(),
+        notes=tuple(notes),
+    )
+
+
+def _strategy(
+    kind: type[Strategy],
+    options: StrategyOptions,
+    run: RunRecord,
+    evaluator: Evaluator,
+    objectives: tuple[Objective, ...],
+    budgets: Budgets,
+    records: list[TrialRecord],
+) -> Strategy:
+    # Budgets may differ from run to run: each judges by its own.
+    history = tuple(
+        replace(result_of(r), violation=_violation(r, budgets))
+        for r in records
+        if r.number < run.start and r.finished and r.number not in run.unfinished
+        if "history" not in run.options or r.proposal.run in run.options["history"]
+    )
+    problem = Problem(
+        evaluator.space,
+        objectives,
+        evaluator.cheap,
+        evaluator.metrics,
+        budgets,
+        tuple(evaluator.space.baselines().values()),
+        history,
+        evaluator.reference(),
+        evaluator.full_budget,
+        "search" in run.options,
+        evaluator.strategy_tasks,
+    )
+    return kind(problem, options, run.seed)
+
+
+def _cohorts(
+    definition: StudyDefinition,
+    rungs: tuple[int, ...],
+    run: RunRecord,
+    strategy: Strategy,
+    objectives: tuple[Objective, ...],
+    log: StudyLog,
+) -> Cohorts | None:
+    """What stops candidates early; None where every one is trained to the end."""
+    if not rungs:
+        return None
+    return Cohorts(
+        run.ordinal,
+        rungs,
+        definition.search.keep,
+        definition.search.cohort or strategy.cohort,
+        objectives,
+        log.decisions(run.ordinal),
+    )
+
+
+def _alike(run: RunRecord, runs: list[RunRecord]) -> frozenset[int]:
+    """The runs that stop candidates early in the same way; none where this one does not."""
+    search = run.options.get("search")
+    budgets = run.options["constraints"]
+    return frozenset(
+        r.ordinal
+        for r in runs
+        # A budget decides, too, who is stopped.
+        if search and r.options.get("search") == search and r.options["constraints"] == budgets
+    )
+
+
+def _violation(trial: TrialRecord, budgets: Budgets) -> float:
+    """By these budgets, where the log holds what was measured."""
+    if trial.outcome is None:
+        return 0.0
+    measured = trial.outcome.details.get("measured")
+    return trial.outcome.violation if measured is None else budgets.measured_violation(measured)

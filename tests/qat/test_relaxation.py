@@ -1,0 +1,440 @@
+"""The relaxation of ``short-qat``: costs, who learns from what, state; and the task itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hqsearch.evaluators.short_qat import ShortQat
+from torch import Tensor, nn
+
+from hqsearch.data.encoding import get_encoding
+from hqsearch.definition import SpaceDefinition, embedded, load_study
+from hqsearch.errors import DefinitionError
+from hqsearch.evaluator import Setup
+from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.hardware import CostModel, LayerRate, Workload, load_profile
+from hqsearch.models import build_model, weight_layers
+from hqsearch.models.neurons import LIF
+from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.space import Space, derive_space
+from hqsearch.qat import relaxation as _qat_supernet
+from hqsearch.qat.relaxation import Batching, QatRelaxation, held_out_part
+from hqsearch.quant import quantize_model
+from hqsearch.testing import prepare_here
+
+STEPS, SIZE, CLASSES = 2, 16, 3
+TO_FLOAT = get_encoding("log2").to_float
+#: Two layers tied, one pinned, the rest free.
+RULES = {
+    "choices": ("2u", "4u", "2l", "4l", "fp32"),
+    "layers": (
+        {"match": "blocks.*.attention.[qk]", "tie": True},
+        {"match": "tokenizer.conv1", "pin": "8u"},
+        {"match": "head", "choices": ("4u", "fp32")},
+    ),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from two, and a busy machine makes them wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class OwnNetwork(nn.Module):
+    """A user's: a layer that runs twice, a norm, dropout, a buffer that counts its calls."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, stride=4, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.fire = LIF()
+        self.twice = nn.Linear(4, 4)
+        self.drop = nn.Dropout(0.1)
+        self.head = nn.Linear(4, CLASSES)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y = self.norm(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+        y = self.fire(y).mean((0, 3, 4))
+        out: Tensor = self.head(self.drop(self.twice(self.twice(y))))
+        return out
+
+
+def spikformer() -> nn.Module:
+    options = {"embed_dim": 16, "depth": 1, "heads": 2, "pooled_stages": 3}
+    return build_model("spikformer", options, timesteps=STEPS, size=SIZE, classes=CLASSES, seed=3)
+
+
+def samples(per_class: int = 8) -> Any:
+    """Frames of which every third, by class, lights another part of the image."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(CLASSES * per_class) % CLASSES
+    frames = generator.integers(0, 3, (len(labels), STEPS, 2, SIZE, SIZE), dtype=np.uint8)
+    for frame, label in zip(frames, labels, strict=True):
+        frame[:, :, 5 * label : 5 * label + 5] += 4
+    return SimpleNamespace(frames=frames, labels=labels)
+
+
+def cost_model(model: nn.Module, space: Space) -> CostModel:
+    frames = torch.from_numpy(samples().frames[:4].swapaxes(0, 1).copy())
+    workload = Workload.trace(model.eval(), TO_FLOAT(frames), 4)
+    layers = {path: (choice,) for path, choice in space.pinned}
+    layers |= {path: d.values for d in space.dimensions for path in d.layers}
+    return CostModel(workload, load_profile("horowitz-45nm-memory"), layers)
+
+
+def relax(
+    model: nn.Module | None = None, rules: Any = RULES, data: Any = None, held_out: float = 0.25
+) -> QatRelaxation:
+    model = model or spikformer()
+    space = derive_space(SpaceDefinition.model_validate(rules), weight_layers(model))
+    batching = Batching(held_out, batch_size=6, shift=1, seed=5)
+    costs = cost_model(model, space)
+    return QatRelaxation(model, space, costs, data or samples(), TO_FLOAT, batching)
+
+
+def one_hot(relaxation: QatRelaxation, candidate: Candidate) -> list[Tensor]:
+    codes = relaxation._space.encode([candidate])[0]
+    return [torch.eye(n)[i] for n, i in zip(relaxation.choices, codes, strict=True)]
+
+
+def even(relaxation: QatRelaxation, learn: bool = False) -> list[Tensor]:
+    return [torch.full((n,), 1.0 / n, requires_grad=learn) for n in relaxation.choices]
+
+
+def estimate(costs: CostModel, space: Space, candidate: Candidate) -> list[float]:
+    found = costs.estimate(costs.codes([space.assignment(candidate)]))
+    return [float(found.energy[0]), float(found.storage[0]), float(found.average_bits[0])]
+
+
+def own(relaxation: QatRelaxation) -> dict[str, Tensor]:
+    return {name: t.clone() for name, t in relaxation.state().items()}
+
+
+def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name for name, t in after.items() if not torch.equal(before[name], t)}
+
+
+def test_costs_of_the_fp32_network_are_one() -> None:
+    relaxation = relax(rules={"choices": RULES["choices"]})
+    whole = one_hot(relaxation, relaxation._space.baseline("fp32"))
+    torch.testing.assert_close(relaxation.costs(whole), torch.ones(3), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("refreshed", [False, True], ids=["parent's rates", "own rates"])
+def test_costs_of_a_candidate_are_the_cost_models(refreshed: bool) -> None:
+    """Tied, pinned and constant parts included, as fractions of the fp32 parent's."""
+    relaxation = relax()
+    space, parent = relaxation._space, relaxation._parent_costs
+    fp32 = parent.uniform("fp32")
+    unit = [parent.energy(fp32).total, parent.storage(fp32).kib, 32.0]
+    costs = parent
+    if refreshed:
+        facts = relaxation.end_epoch(0, even(relaxation))
+        assert set(facts["rates"]) == set(parent.workload.rate_paths)
+        rates = {
+            name.removeprefix("rates/"): LayerRate(*t.tolist())
+            for name, t in relaxation.state().items()
+            if name.startswith("rates/")
+        }
+        costs = CostModel(parent.workload.with_rates(rates), parent.profile, parent.layers)
+    generator = np.random.default_rng(1)
+    energies = set()
+    for candidate in [*space.baselines().values(), *(space.random(generator) for _ in range(5))]:
+        expected = np.array(estimate(costs, space, candidate)) / unit
+        found = relaxation.costs(one_hot(relaxation, candidate)).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        energies.add(float(found[0]))
+        if refreshed:
+            assert estimate(parent, space, candidate)[0] != pytest.approx(expected[0] * unit[0])
+    assert len(energies) > 5
+
+
+def test_costs_are_linear_in_the_mixture() -> None:
+    relaxation = relax()
+    generator = np.random.default_rng(2)
+    first, second = (one_hot(relaxation, relaxation._space.random(generator)) for _ in range(2))
+    between = [(0.3 * a + 0.7 * b).requires_grad_() for a, b in zip(first, second, strict=True)]
+    costs = relaxation.costs(between)
+    expected = 0.3 * relaxation.costs(first) + 0.7 * relaxation.costs(second)
+    torch.testing.assert_close(costs, expected)
+    slopes = torch.autograd.grad(costs[0], between)
+    steps = [float((b - a) @ s) for a, b, s in zip(first, second, slopes, strict=True)]
+    difference = relaxation.costs(second) - relaxation.costs(first)
+    assert sum(steps) == pytest.approx(float(difference[0]), rel=1e-4)
+
+
+@pytest.mark.parametrize("learn", ["weights", "logits"])
+def test_a_one_hot_mixture_is_the_candidates_network(learn: Any) -> None:
+    relaxation = relax()
+    candidate = relaxation._space.random(np.random.default_rng(4))
+    batch = next(relaxation.weight_batches(0))
+    single = spikformer()
+    quantize_model(single, relaxation._space.assignment(candidate))
+    logits = single.train()(TO_FLOAT(batch[0]))
+    expected = nn.functional.cross_entropy(logits, batch[1])
+    assert torch.equal(relaxation.loss(one_hot(relaxation, candidate), batch, learn), expected)
+
+
+@pytest.mark.parametrize("build", [spikformer, OwnNetwork])
+def test_a_logit_step_changes_no_weight_and_no_statistics(build: Any) -> None:
+    rules = RULES if build is spikformer else {"choices": RULES["choices"]}
+    relaxation = relax(build(), rules)
+    before, mixture = own(relaxation), even(relaxation, learn=True)
+    loss = relaxation.loss(mixture, next(relaxation.logit_batches(0)), "logits")
+    loss.backward()
+    # Untrained deep layers may never fire; what fires must be judged.
+    assert sum(g.grad is not None and bool(g.grad.any()) for g in mixture) > 1
+    assert all(p.grad is None and p.requires_grad for p in relaxation.named_parameters().values())
+    assert not changed(before, relaxation.state())
+    relaxation.end_epoch(0, even(relaxation))
+    assert not changed(before, {k: v for k, v in relaxation.state().items() if "rates/" not in k})
+
+
+@pytest.mark.parametrize("build", [spikformer, OwnNetwork])
+def test_a_weight_step_updates_statistics_and_gives_logits_no_gradient(build: Any) -> None:
+    rules = RULES if build is spikformer else {"choices": RULES["choices"]}
+    relaxation = relax(build(), rules)
+    before, mixture = own(relaxation), even(relaxation, learn=True)
+    relaxation.loss(mixture, next(relaxation.weight_batches(0)), "weights").backward()
+    assert all(g.grad is None for g in mixture)
+    assert all(p.grad is not None for p in relaxation.named_parameters().values())
+    moved = changed(before, relaxation.state())
+    assert {n.rpartition(".")[2] for n in moved} >= {"running_mean", "num_batches_tracked"}
+    if build is OwnNetwork:
+        assert "model/calls" in moved
+
+
+def _gradients(data: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Of the weights, and of the mixture, in the first step of either."""
+    relaxation = relax(data=data)
+    relaxation.loss(even(relaxation), next(relaxation.weight_batches(0)), "weights").backward()
+    weights = [p.grad for p in relaxation.named_parameters().values()]
+    mixture = even(relaxation, learn=True)
+    relaxation.loss(mixture, next(relaxation.logit_batches(0)), "logits").backward()
+    assert all(g.grad is not None for g in mixture)
+    return [g for g in weights if g is not None], [g.grad for g in mixture if g.grad is not None]
+
+
+def test_planted_labels_reach_only_those_who_learn_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = samples()
+    parts = held_out_part(data.labels, 0.25, 5)
+    monkeypatch.setattr(_qat_supernet, "held_out_part", lambda *_: parts)
+    weights, logits = _gradients(data)
+    for part, (weights_change, logits_change) in zip(
+        parts, [(True, False), (False, True)], strict=True
+    ):
+        labels = data.labels.copy()
+        labels[part] = (labels[part] + 1) % CLASSES
+        planted = _gradients(SimpleNamespace(frames=data.frames, labels=labels))
+        for before, after, change in (
+            (weights, planted[0], weights_change),
+            (logits, planted[1], logits_change),
+        ):
+            same = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+            assert same != change
+
+
+def test_batches_are_the_parts_once_and_come_from_seed_and_epoch() -> None:
+    relaxation = relax()
+    learn, held = held_out_part(samples().labels, 0.25, 5)
+    for batches, part in (
+        (relaxation.weight_batches, learn),
+        (relaxation.logit_batches, held),
+    ):
+        first, again, later = list(batches(0)), list(batches(0)), list(batches(1))
+        assert sum(len(labels) for _, labels in first) == len(part)
+        for (frames, labels), (frames_again, labels_again) in zip(first, again, strict=True):
+            assert torch.equal(frames, frames_again)
+            assert torch.equal(labels, labels_again)
+        assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, later, strict=True))
+    assert relaxation.weight_steps() == len(list(relaxation.weight_batches(0))) == 3
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.99])
+def test_the_held_out_part_is_balanced(fraction: float) -> None:
+    labels = np.repeat([0, 1, 2], [20, 10, 2])
+    learn, held = held_out_part(labels, fraction, 0)
+    assert sorted([*learn, *held]) == list(range(32))
+    expected = [min(max(1, round(fraction * n)), n - 1) for n in (20, 10, 2)]
+    assert np.bincount(labels[held], minlength=3).tolist() == expected
+    other = held_out_part(labels, fraction, 1)
+    assert not np.array_equal(held, other[1])
+    np.testing.assert_array_equal(held, held_out_part(labels, fraction, 0)[1])
+
+
+def test_a_split_that_cannot_be_divided_is_told() -> None:
+    with pytest.raises(DefinitionError, match="every class needs two samples"):
+        held_out_part(np.arange(5), 0.3, 0)
+
+
+@pytest.mark.parametrize("build", [spikformer, OwnNetwork])
+def test_state_brings_back_everything(build: Any) -> None:
+    rules = RULES if build is spikformer else {"choices": RULES["choices"]}
+    first, second = relax(build(), rules), relax(build(), rules)
+    for batch in first.weight_batches(0):
+        first.loss(even(first), batch, "weights").backward()
+    with torch.no_grad():
+        for parameter in first.named_parameters().values():
+            parameter -= 0.01 * torch.sign(parameter.grad)
+    first.end_epoch(0, even(first))
+    parameters = second.named_parameters()
+    second.load_state(own(first))
+    assert all(p is second.named_parameters()[name] for name, p in parameters.items())
+    assert not changed(first.state(), second.state())
+    assert torch.equal(first.costs(even(first)), second.costs(even(second)))
+    batch = next(first.logit_batches(1))
+    torch.manual_seed(0)
+    expected = first.loss(even(first), batch, "logits")
+    torch.manual_seed(0)
+    assert torch.equal(second.loss(even(second), batch, "logits"), expected)
+
+
+def test_norms_biases_and_scales_do_not_decay() -> None:
+    relaxation = relax()
+    parameters, spared = relaxation.named_parameters(), relaxation.no_decay()
+    assert spared < set(parameters)
+    decayed = set(parameters) - spared
+    assert decayed == {n for n in parameters if n.endswith("weight.original")}
+    assert len(decayed) == len(weight_layers(spikformer()))
+
+
+# The task
+
+SMALL = {
+    "data.train": 44,
+    "data.validation": 11,
+    "data.test": 11,
+    "data.size": 16,
+    "model.timesteps": 2,
+    "model.embed_dim": 16,
+    "model.depth": 1,
+    "model.heads": 2,
+    "evaluation.parent_epochs": 1,
+    "evaluation.parent_threads": 1,
+    "evaluation.batch_size": 11,
+}
+PAYLOAD = {"target": {"energy": 0.3}, "epochs": 3, "warmup": 1, "held_out": 0.25, "top": 2}
+USER_NETWORK = """
+import torch
+from torch import nn
+from hqsearch.models.neurons import LIF
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 8, 3, stride=4, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.fire = LIF()
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x):
+        y = self.norm(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+        return self.head(self.fire(y).mean((0, 3, 4)))
+
+def build(*, timesteps, size, classes, in_channels):
+    return Net(classes)
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> ShortQat:
+    """A prepared small gesture study that cannot read its validation and test splits."""
+    folder = tmp_path_factory.mktemp("prepared")
+    made = make_evaluator(Setup(load_study(embedded("studies")["gesture"], SMALL), folder))
+    assert isinstance(made, ShortQat)
+    prepare_here(made)
+    none: Any = None
+    made.__dict__["_data"] = replace(made._data, validation=none, test=none)
+    return made
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    evaluator: ShortQat, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, evaluator.strategy_task("supernet", PAYLOAD, 7, folder)
+
+
+def test_the_task_derives_candidates_under_the_target(
+    evaluator: ShortQat, uninterrupted: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, details = uninterrupted
+    assert json.loads(json.dumps(details, allow_nan=False)) == details
+    limit = 0.3 * evaluator.reference()["energy"]
+    keys = [found["key"] for found in details["candidates"]]
+    assert len(set(keys)) == 2
+    energies = evaluator.cheap([Candidate.from_key(key) for key in keys])[:, 0]
+    assert (energies <= limit).all()
+    assert set(details["probabilities"]) == set(evaluator.space.names)
+    history = json.loads((folder / "history.json").read_text())
+    rates = [epoch["rates"] for epoch in history["epochs"]]
+    assert len(rates) == 3
+    assert rates[0] != rates[2]
+
+
+def test_a_killed_training_ends_like_an_uninterrupted_one(
+    evaluator: ShortQat,
+    uninterrupted: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = QatRelaxation.loss
+
+    def dies_in_the_second_epoch(self: QatRelaxation, *args: Any) -> Tensor:
+        if self._rates and args[2] == "logits":
+            raise KeyboardInterrupt
+        return original(self, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(QatRelaxation, "loss", dies_in_the_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            evaluator.strategy_task("supernet", PAYLOAD, 7, tmp_path)
+    epochs = json.loads((tmp_path / "checkpoint.json").read_text())["epoch"]
+    assert epochs == 1
+    folder, details = uninterrupted
+    resumed = evaluator.strategy_task("supernet", PAYLOAD, 7, tmp_path)
+    assert resumed.pop("earlier")["cpu_seconds"] > 0
+    assert resumed == details
+    assert (tmp_path / "history.json").read_text() == (folder / "history.json").read_text()
+
+
+def test_a_users_own_network(tmp_path: Path) -> None:
+    """``[model] path``: the task needs nothing of it but weight layers."""
+    (tmp_path / "net.py").write_text(USER_NETWORK)
+    head, _, rest = embedded("studies")["gesture"].read_text().partition("[model]")
+    model = '[model]\npath = "net.py:build"\ntimesteps = 2\n\n[evaluation]'
+    (tmp_path / "own.toml").write_text(head + model + rest.partition("[evaluation]")[2])
+    small = {k: v for k, v in SMALL.items() if not k.startswith("model.")}
+    setup = Setup(load_study(tmp_path / "own.toml", small), tmp_path / "state")
+    evaluator = make_evaluator(setup)
+    evaluator.check()
+    prepare_here(evaluator)
+    details = evaluator.strategy_task("supernet", PAYLOAD, 0, tmp_path / "task")
+    assert set(details["probabilities"]) == {"conv", "head"}
+    found = Candidate.from_key(details["candidates"][0]["key"])
+    assert evaluator.cheap([found])[0, 0] <= 0.3 * evaluator.reference()["energy"]
+
+
+def test_other_kinds_of_tasks_are_refused(evaluator: ShortQat, tmp_path: Path) -> None:
+    assert "supernet" in evaluator.strategy_tasks
+    with pytest.raises(ValueError, match="does no task 'dance'"):
+        evaluator.strategy_task("dance", {}, 0, tmp_path)

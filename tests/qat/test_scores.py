@@ -1,0 +1,51 @@
+"""Scores of a trained parent, layer by layer and choice by choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from hqsearch.problem.space import Dimension, Space
+from hqsearch.qat.scores import score_choices
+
+
+class Net(nn.Module):
+    """Frames ``[T, N, C, H, W]`` → logits; ``idle`` counts for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(8, 16), nn.Linear(16, 3)
+        self.idle = nn.Linear(8, 16)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        flat = frames.mean(0).flatten(1)
+        return self.head(torch.relu(self.body(flat)) + 0 * self.idle(flat))
+
+
+def test_scores_are_paired_increases_and_leave_the_parent_alone() -> None:
+    torch.manual_seed(0)
+    model = Net()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    space = Space(
+        tuple(
+            Dimension(name, "weights", ("2u", "4u", "fp32"), (name,))
+            for name in ("body", "head", "idle")
+        )
+    )
+    frames = np.random.default_rng(0).integers(0, 4, (40, 2, 2, 2, 2), dtype=np.uint8)
+    with torch.no_grad():
+        images = torch.from_numpy(frames).float().swapaxes(0, 1)
+        labels = (8 * model(images)).argmax(1).numpy()
+    found = score_choices(model, space, frames, labels, lambda x: x.float(), seed=0)
+    again = score_choices(model, space, frames, labels, lambda x: x.float(), seed=0)
+    assert found == again
+    scores, errors = found["scores"], found["standard_errors"]
+    for name in ("body", "head"):
+        assert abs(scores[name]["2u"]) > abs(scores[name]["4u"]) > 0
+        assert errors[name]["2u"] > 0
+    assert scores["idle"] == {"2u": 0.0, "4u": 0.0, "fp32": 0.0}
+    assert found["samples"] == 40
+    after = model.state_dict()
+    assert set(after) == set(before)
+    assert all(torch.equal(after[k], v) for k, v in before.items())

@@ -1,0 +1,344 @@
+"""Confirmation: outside of every search, resumable, and honest about what survived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from hqsearch.analysis.paired import pack_correct
+from hqsearch.analysis.replicates import crossed_mean
+from hqsearch.cli.main import cli
+from hqsearch.errors import InputError, StorageError
+from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
+from hqsearch.show.confirmation import (
+    CONFIRMED,
+    LUCK,
+    UNCERTAIN,
+    Confirmation,
+    confirmation_of,
+    study_verdict,
+)
+from hqsearch.show.live import LiveProgress
+from hqsearch.store.records import TrialRecord, TrialRow
+from hqsearch.study.confirming import Confirmed, confirm, fresh_seeds
+from hqsearch.study.running import Request, read_study, resume
+
+NOISE = {"evaluation.noise": 0.01}
+OBJECTIVES = (ACCURACY, ENERGY, STORAGE)
+
+
+def confirmed(folder: Path, seeds: int = 2, epochs: int | None = None) -> Confirmed:
+    request = Request("toy", "", studies_dir=folder)
+    with LiveProgress(Console(quiet=True)) as progress:
+        return confirm(request, seeds, epochs, progress)
+
+
+def trials(folder: Path) -> list[TrialRecord]:
+    return read_study(Request("toy", "", studies_dir=folder))[2]
+
+
+def replicates(folder: Path) -> list[tuple[Any, ...]]:
+    return [
+        (t.number, t.state, t.proposal.key, t.proposal.seed, t.values, t.proposal.origin)
+        for t in trials(folder)
+        if t.proposal.kind == "replicate"
+    ]
+
+
+def invoke(folder: Path, command: str, *more: str) -> str:
+    words = [command, "--study", "toy", "--studies-dir", str(folder), *more]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_seeds_are_fresh_and_stay_the_same() -> None:
+    assert fresh_seeds(0, 3) == fresh_seeds(0, 5)[:3]
+    assert fresh_seeds(0, 3) != fresh_seeds(1, 3)
+    for seed in range(50):
+        drawn = fresh_seeds(seed, 20)
+        assert seed not in drawn
+        assert len(set(drawn)) == 20
+        assert all(0 <= s < 2**31 for s in drawn)
+
+
+def test_a_confirmation_changes_no_search(tmp_path: Path, launched: Any) -> None:
+    """Not the run that goes on, not a later one that learns from history, not the front."""
+    assisted = {**NOISE, "strategy.nsga2.assist": True, "strategy.nsga2.history": True}
+    fronts, tables = [], []
+    for name in ("with", "without"):
+        folder = tmp_path / name
+        launched.run(folder, overrides=NOISE, evaluations=14)
+        before = json.loads(invoke(folder, "front", "--json"))
+        if name == "with":
+            assert confirmed(folder).replicates > 0
+            after = json.loads(invoke(folder, "front", "--json"))
+            assert all(r.pop("confirmed")["status"] for r in after)
+            assert after == before
+        launched.run(folder, overrides=NOISE, evaluations=20)
+        launched.run(folder, overrides=assisted, evaluations=16, seed=5)
+        fronts.append([r["choices"] for r in json.loads(invoke(folder, "front", "--json"))])
+        tables.append(
+            [
+                (t.proposal.key, t.state, t.values, t.proposal.seed)
+                for t in trials(folder)
+                if t.proposal.kind != "replicate"
+            ]
+        )
+    assert tables[0] == tables[1]
+    assert fronts[0] == fronts[1]
+
+
+def test_replicates_cover_front_and_baselines_and_are_added_to(
+    tmp_path: Path, launched: Any
+) -> None:
+    launched.run(tmp_path, overrides=NOISE)
+    first = confirmed(tmp_path, seeds=2)
+    rows = replicates(tmp_path)
+    assert len(rows) == first.replicates == 2 * first.candidates
+    assert {f"uniform {c}" for c in ("2u", "4u", "2l", "4l", "fp32")} <= {r[5] for r in rows}
+    assert {r[3] for r in rows} == set(fresh_seeds(0, 2))
+    searched = {t.proposal.key: t.values for t in trials(tmp_path) if t.proposal.kind == "search"}
+    assert any(searched.get(r[2], r[4]) != r[4] for r in rows)
+    confirmed(tmp_path, seeds=3)
+    assert len(replicates(tmp_path)) == 3 * first.candidates
+    assert replicates(tmp_path)[: len(rows)] == rows
+    runs = read_study(Request("toy", "", studies_dir=tmp_path))[1]
+    assert [r.strategy for r in runs] == ["nsga2", "confirm"]
+    assert runs[1].evaluations == 3 * first.candidates
+    confirmed(tmp_path, seeds=1, epochs=7)
+    assert len(read_study(Request("toy", "", studies_dir=tmp_path))[1]) == 3
+
+
+def test_a_confirmation_that_was_cut_goes_on(
+    tmp_path: Path, launched: Any, cut_driver: Callable[[Callable[[], Any]], int]
+) -> None:
+    for name in ("whole", "cut"):
+        launched.run(tmp_path / name, overrides=NOISE, evaluations=9)
+    confirmed(tmp_path / "whole")
+    assert cut_driver(lambda: confirmed(tmp_path / "cut")) > 2
+    assert replicates(tmp_path / "cut") == replicates(tmp_path / "whole")
+    with pytest.raises(StorageError, match="nothing to resume"):
+        launched.run(tmp_path / "cut", action=resume)
+
+
+def test_a_result_that_a_worker_left_is_taken_over(
+    tmp_path: Path, launched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hqsearch.evaluators.toy import Toy
+
+    from hqsearch.executors.in_process import InProcessExecutor
+
+    monkeypatch.setattr(Toy, "costly", True)
+    launched.run(tmp_path, overrides=NOISE, evaluations=6, executor="in-process", workers=1)
+    original = InProcessExecutor.next_finished
+    done = 0
+
+    def dies(self: InProcessExecutor, timeout: float) -> Any:
+        nonlocal done
+        found = original(self, timeout)
+        done += 1
+        if done == 3:
+            raise KeyboardInterrupt  # the worker is done, the driver did not hear of it
+        return found
+
+    monkeypatch.setattr(InProcessExecutor, "next_finished", dies)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        LiveProgress(Console(quiet=True)) as progress,
+    ):
+        confirm(_here(tmp_path), 1, None, progress)
+    with LiveProgress(Console(quiet=True)) as progress:
+        assert confirm(_here(tmp_path), 1, None, progress).recovered == 1
+    assert all(r[1] == "COMPLETE" for r in replicates(tmp_path))
+    assert not list((tmp_path / "toy" / "results").iterdir())
+
+
+def _here(folder: Path) -> Request:
+    return Request("toy", "", studies_dir=folder, executor="in-process", workers=1)
+
+
+MINE = """
+from hqsearch.evaluators.toy import Toy
+
+class Mine(Toy):
+    can_confirm = {able}
+
+    def confirm(self, candidate, seed, epochs=None):
+        if "fp32" in candidate.key.split("=")[1]:
+            raise RuntimeError("no luck")
+        return self.evaluate(candidate, seed)
+"""
+
+
+def test_an_evaluator_that_cannot_and_one_that_fails(
+    tmp_path: Path, study_file: Callable[..., Path], launched: Any
+) -> None:
+    study = study_file(evaluator="mine.py:Mine")
+    (tmp_path / "mine.py").write_text(MINE.format(able=False))
+    launched.run(tmp_path, str(study), evaluations=8)
+    request = Request("mine", "", studies_dir=tmp_path)
+    with (
+        pytest.raises(InputError, match="cannot retrain"),
+        LiveProgress(Console(quiet=True)) as progress,
+    ):
+        confirm(request, 1, None, progress)
+    (tmp_path / "mine.py").write_text(MINE.format(able=True))
+    (tmp_path / "mine").rename(tmp_path / "aside")
+    launched.run(tmp_path, str(study), evaluations=8)
+    with LiveProgress(Console(quiet=True)) as progress:
+        done = confirm(request, 1, None, progress)
+    assert done.failed >= 1
+    words = ["front", "--study", "mine", "--studies-dir", str(tmp_path)]
+    text = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
+    assert "replicate" in text
+    assert "failed" in text
+    assert "not confirmed" in text
+
+
+# Statistics
+
+
+def test_the_error_of_a_mean_has_two_sources() -> None:
+    generator = np.random.default_rng(0)
+    samples = generator.normal(size=(1, 400)).repeat(3, axis=0)
+    same = crossed_mean(samples)  # three seeds that agree are one
+    assert same.standard_error == pytest.approx(samples[0].std(ddof=1) / 20, rel=0.01)
+    seeds = np.array([[0.1], [0.2], [0.6]]).repeat(400, axis=1)
+    apart = crossed_mean(seeds)  # samples that agree are one
+    assert apart.standard_error == pytest.approx(seeds[:, 0].std(ddof=1) / np.sqrt(3), rel=0.01)
+    assert apart.freedom == pytest.approx(2.0, rel=0.01)
+    low, high = apart.interval()
+    assert high - low == pytest.approx(2 * 4.303 * apart.standard_error, rel=0.01)
+    one = crossed_mean(samples[:1])
+    assert one.standard_error == pytest.approx(samples[0].std(ddof=1) / 20)
+    assert crossed_mean(np.zeros((3, 5))).standard_error == 0
+
+
+@pytest.mark.parametrize("between", [0.0, 0.02])
+def test_intervals_hold_what_they_promise(between: float) -> None:
+    generator = np.random.default_rng(1)
+    held = 0
+    for _ in range(400):
+        level = between * generator.normal(size=(3, 1)) + 0.3 * generator.normal(size=(1, 200))
+        low, high = crossed_mean(level + 0.3 * generator.normal(size=(3, 200))).interval()
+        held += low <= 0 <= high
+    assert 0.93 <= held / 400 <= 0.995
+
+
+def row(
+    number: int, key: str, kind: str, values: tuple[float, float, float], **more: Any
+) -> TrialRow:
+    choices = dict(part.split("=") for part in key.split(";"))
+    return TrialRow(
+        number,
+        "COMPLETE",
+        more.get("run", 0),
+        "s",
+        kind,
+        None,
+        choices,
+        dict(zip(("accuracy", "energy", "storage"), values, strict=True)),
+        None,
+        more.get("seed", 0),
+        1.0,
+        0.0,
+        "",
+        "",
+        1,
+        more.get("origin", ""),
+        json.dumps(more.get("details", {"accuracy_se": 0.01})),
+    )
+
+
+def study(accuracies: dict[str, float], samples: int = 2000) -> Confirmation | None:
+    """A front whose members' replicates have these accuracies, sample by sample."""
+    cost = {"a=2u": (1.0, 10.0), "a=x": (1.5, 15.0), "a=y": (1.4, 14.0), "a=4u": (2.0, 20.0)}
+    searched = {"a=2u": 0.80, "a=x": 0.92, "a=y": 0.90, "a=4u": 0.91}
+    rows = [
+        row(
+            i, k, "baseline" if k.endswith("u") else "search", (searched[k], *cost[k]), origin=k[2:]
+        )
+        for i, k in enumerate(searched)
+    ]
+    front = [r for r in rows if r.key != "a=4u"]
+    generator = np.random.default_rng(0)
+    hard = generator.random(samples)
+    for seed in (1, 2, 3):
+        for key, accuracy in accuracies.items():
+            right = hard + 0.02 * generator.normal(size=samples) < accuracy
+            details = {"correct": pack_correct(right), "test_samples": samples}
+            values = (float(right.mean()), *cost[key])
+            more = {"run": 1, "seed": seed, "details": details}
+            rows.append(row(len(rows), key, "replicate", values, **more))
+    found = confirmation_of(front, rows, OBJECTIVES)
+    told = study_verdict(front, rows, OBJECTIVES)
+    if found is not None and any(not m.label for m in found.members):
+        assert f"confirmed: {found.seeds} fresh" in told
+    elif found is not None:
+        assert "provisional" in told
+        assert "not confirmed: trial 1, 2" in told
+    return found
+
+
+def test_baselines_alone_confirm_nothing() -> None:
+    found = study({"a=2u": 0.80, "a=4u": 0.91})
+    assert found is not None
+    assert [m.label for m in found.members] == ["uniform 2u", "uniform 4u"]
+
+
+def test_a_place_that_rested_on_luck_is_marked() -> None:
+    found = study({"a=2u": 0.80, "a=x": 0.85, "a=y": 0.90, "a=4u": 0.91})
+    assert found is not None
+    status = {m.key: m.status for m in found.members if m.on_front}
+    assert status == {"a=2u": CONFIRMED, "a=x": LUCK, "a=y": CONFIRMED}
+    member = found.of("a=y")
+    assert member is not None
+    assert member.rival == "uniform 2u"
+    assert member.difference is not None
+    low, high = member.difference.interval()
+    assert 0.08 < low < 0.10 < high < 0.12
+    near = study({"a=2u": 0.80, "a=x": 0.8985, "a=y": 0.90, "a=4u": 0.91})
+    assert near is not None
+    assert {m.key: m.status for m in near.members}["a=x"] == UNCERTAIN
+    assert study({}) is None
+
+
+def test_what_is_missing_is_told() -> None:
+    found = study({"a=2u": 0.80, "a=y": 0.90})
+    assert found is not None
+    assert found.missing == (3, 1)
+    assert found.samples == 2000
+
+
+def test_the_verdict_rests_on_the_confirmation(tmp_path: Path, launched: Any) -> None:
+    launched.run(tmp_path, overrides=NOISE, evaluations=30)
+    assert "provisional" in invoke(tmp_path, "front")
+    told = json.loads(invoke(tmp_path, "confirm", "--json"))
+    assert told["seeds"] == 3
+    assert told["missing"] == []
+    assert {m["label"] for m in told["members"] if m["label"]} >= {"uniform 4u", "uniform fp32"}
+    for member in told["members"]:
+        low, high = member["interval"]
+        assert low <= member["confirmed"]["accuracy"] <= high
+        assert member["status"] or not member["on_front"]
+    assert "front members are confirmed" in invoke(tmp_path, "confirm")
+    front = invoke(tmp_path, "front")
+    assert "provisional" not in front
+    assert "confirmed: 3 fresh seeds" in front
+    assert "✓" in front
+    rows = json.loads(invoke(tmp_path, "front", "--json"))
+    assert all(r["confirmed"]["seeds"] == sorted(fresh_seeds(0, 3)) for r in rows)
+    status = json.loads(invoke(tmp_path, "status", "--json"))
+    assert status["evaluations_left"] == 0
+    assert status["trials"] == {"COMPLETE": 30}
+    assert status["replicates"] == {"COMPLETE": len(told["members"]) * 3}
+    assert status["verdict"][0].startswith("Verdict (confirmed")
+    assert "confirmation, " in invoke(tmp_path, "status")

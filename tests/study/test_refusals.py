@@ -1,0 +1,203 @@
+"""What a run refuses, and what it tells where it got nothing: no run is left behind."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from hqsearch.errors import BudgetError, DefinitionError, InputError, RunFailed, UnknownName
+from hqsearch.show.live import LiveProgress
+from hqsearch.show.overview import status_of, status_text
+from hqsearch.store.log import LogReader, storage_url
+from hqsearch.store.results import Results
+from hqsearch.study.running import Request, resume
+
+HALVING = {
+    "evaluation.epochs": 8,
+    "search.early_stopping": "halving",
+    "strategy.nsga2.assist": False,
+}
+OVER = """
+from hqsearch.evaluators.toy import Toy
+
+class Over(Toy):
+    def evaluate(self, candidate, *rest, **more):
+        done = super().evaluate(candidate, *rest, **more)
+        done.values["energy"] *= 2.0
+        return done
+"""
+FAILING = """
+from hqsearch.evaluators.toy import Toy
+
+class Failing(Toy):
+    def strategy_task(self, kind, payload, seed, folder):
+        raise ValueError("no such luck")
+"""
+
+
+def runs(folder: Path, study: str = "toy") -> list[Any]:
+    reader = LogReader(storage_url(None, folder.resolve() / study), study)
+    found = reader.runs()
+    reader.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("strategy", "overrides", "error", "told"),
+    [
+        ("gumbel", {"strategy.gumbel.target.enrgy": 0.1}, UnknownName, "did you mean 'energy'"),
+        ("gumbel", {"strategy.gumble.target.energy": 0.1}, UnknownName, "did you mean 'gumbel'"),
+        ("random", {"strategy.nsga2.assit": True}, UnknownName, "did you mean 'assist'"),
+        ("nsga2", {"strategy.nsga2.prior": True}, DefinitionError, "prior has no effect"),
+        ("nsga2", {"strategy.nsga2.batch": 3}, DefinitionError, "batch has no effect"),
+        (
+            "gumbel",
+            {"evaluation.epochs": 8, "search.early_stopping": "halving"},
+            InputError,
+            "gumbel cannot be used with search.early_stopping",
+        ),
+    ],
+)
+def test_bad_options_create_nothing(
+    tmp_path: Path,
+    launched: Any,
+    strategy: str,
+    overrides: dict[str, Any],
+    error: type[Exception],
+    told: str,
+) -> None:
+    with pytest.raises(error, match=told):
+        launched.run(tmp_path / "studies", strategy=strategy, overrides=overrides)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_prior_needs_scores(
+    tmp_path: Path, launched: Any, study_file: Callable[..., Path]
+) -> None:
+    (tmp_path / "plain.py").write_text(
+        "from hqsearch.evaluators.toy import Toy\n"
+        "class Plain(Toy):\n    strategy_tasks = frozenset()\n"
+    )
+    study = str(study_file("plain", evaluator="plain.py:Plain"))
+    with pytest.raises(InputError, match="needs an evaluator that scores layers"):
+        launched.run(tmp_path / "studies", study, overrides={"strategy.nsga2.prior": True})
+
+
+def test_a_target_nobody_meets_leaves_no_run(tmp_path: Path, launched: Any) -> None:
+    for overrides in (
+        {"strategy.gumbel.target.energy": 0.001},
+        {"strategy.gumbel.targets": [0.001, 0.1]},
+    ):
+        with pytest.raises(BudgetError, match="the cheapest candidate needs"):
+            launched.run(tmp_path, strategy="gumbel", overrides=overrides)
+    assert runs(tmp_path) == []
+
+
+def test_tasks_that_all_failed_are_a_failed_run(
+    tmp_path: Path, launched: Any, study_file: Callable[..., Path]
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    study = str(study_file("failing", evaluator="failing.py:Failing"))
+    with pytest.raises(RunFailed, match="every task of gumbel failed"):
+        launched.run(tmp_path, study, strategy="gumbel")
+
+
+def test_gumbel_with_targets_is_resumed(
+    tmp_path: Path, launched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hqsearch.store.log import StudyLog
+
+    asked = {
+        "strategy": "gumbel",
+        "overrides": {"strategy.gumbel.targets": [0.06, 0.1], "strategy.gumbel.epochs": 4},
+    }
+    launched.run(tmp_path / "whole", **asked)
+    original = StudyLog.put_task
+
+    def dies(self: StudyLog, task: Any) -> None:
+        if task.finished:
+            raise KeyboardInterrupt
+        original(self, task)
+
+    monkeypatch.setattr(StudyLog, "put_task", dies)
+    with pytest.raises(KeyboardInterrupt):
+        launched.run(tmp_path / "cut", **asked)
+    monkeypatch.setattr(StudyLog, "put_task", original)
+    with LiveProgress(Console(quiet=True)) as progress:
+        resume(Request("toy", "", studies_dir=tmp_path / "cut"), progress)
+    assert launched.table(tmp_path / "cut") == launched.table(tmp_path / "whole")
+
+
+def test_a_run_that_ended_early_is_not_shown_as_unfinished(tmp_path: Path, launched: Any) -> None:
+    launched.run(
+        tmp_path,
+        strategy="gumbel",
+        evaluations=400,
+        overrides={"strategy.gumbel.targets": [0.06], "strategy.gumbel.epochs": 4},
+    )
+    reader = LogReader(storage_url(None, tmp_path / "toy"), "toy")
+    results = Results(tmp_path / "toy", reader)
+    facts = status_of(results)
+    assert facts["evaluations_left"] == 0
+    assert "nothing left to propose" in status_text(facts)
+    results.close()
+    reader.close()
+
+
+def test_assisted_evolution_goes_on_where_nothing_is_feasible(
+    tmp_path: Path, launched: Any, study_file: Callable[..., Path]
+) -> None:
+    (tmp_path / "over.py").write_text(OVER)
+    study = str(study_file("over", evaluator="over.py:Over"))
+    finished = launched.run(
+        tmp_path,
+        study,
+        evaluations=24,
+        overrides={"constraints.energy": "<= 0.023 fp32", "strategy.nsga2.assist": True},
+    )
+    assert finished.finished == 24
+
+
+def test_history_is_judged_by_the_budgets_of_the_run(tmp_path: Path, launched: Any) -> None:
+    launched.run(tmp_path, strategy="sensitivity", evaluations=20)
+    overrides = {"constraints.energy": "<= 0.027 fp32", "strategy.nsga2.population": 8}
+    launched.run(tmp_path, evaluations=24, overrides=overrides)
+    reader = LogReader(storage_url(None, tmp_path / "toy"), "toy")
+    mine = [t for t in reader.trials() if t.proposal.run == 1 and t.proposal.kind == "search"]
+    reader.close()
+    assert mine
+    assert all(t.outcome is not None and t.outcome.violation == 0.0 for t in mine)
+
+
+def test_errors_with_suggestions_come_back_from_workers() -> None:
+    error = UnknownName("strategy", "nsga", ["nsga2", "random"], "here")
+    assert str(copy.copy(error)) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"search.early_stopping": "halving"}, r"for 1 epoch.*raise evaluation\.epochs"),
+        ({**HALVING, "search.rungs": [2, 8]}, "8 is not before the end, epoch 8"),
+        ({**HALVING, "search.rungs": [4, 2]}, r"rungs must rise.*\[4, 2\]"),
+        ({**HALVING, "search.keep": 1.0}, "keep"),
+        ({"search.keep": 0.3}, "keep has no effect without early_stopping"),
+        ({**HALVING, "search.early_stopping": "asha"}, "'none' or 'halving'"),
+    ],
+)
+def test_bad_search_settings_create_nothing(
+    tmp_path: Path, launched: Any, overrides: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        launched.run(tmp_path / "s", overrides=overrides)
+    assert not list((tmp_path / "s").glob("**/study.db"))
+
+
+def test_a_misspelt_search_setting_is_refused(tmp_path: Path, launched: Any) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'rungs'"):
+        launched.run(tmp_path / "s", overrides={**HALVING, "search.rugns": [1]})
