@@ -1,6 +1,6 @@
 """``python -m hqsearch``: the same as the ``hqsearch`` command."""
 
-from hqsearch.cli.main import main
+from hqsearch.cli import main
 
 if __name__ == "__main__":
     main()

@@ -75,7 +75,7 @@ def test_the_wheel_runs_elsewhere(tmp_path: Path) -> None:
     empty.mkdir()
 
     def run(*words: str) -> str:
-        code = "import sys, hqsearch.cli.main as m; print(m.__file__, file=sys.stderr); m.main()"
+        code = "import sys, hqsearch.cli as m; print(m.__file__, file=sys.stderr); m.main()"
         done = subprocess.run(
             [python, "-c", code, *words],
             cwd=empty,

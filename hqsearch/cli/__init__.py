@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line: one file a command."""
+
+from hqsearch.cli.app import cli, main
+
+__all__ = ["cli", "main"]

@@ -13,7 +13,8 @@ from hqsearch.definition.tables import Strict
 class SearchOptions(Strict):
     """``[search]``: how far a run follows its candidates.
 
-    How is in :mod:`hqsearch.search.early_stopping`. It belongs to a run, like a strategy's options, and not to what makes a study the same.
+    How is in :mod:`hqsearch.search.early_stopping`. It belongs to a run, like the options of a
+    strategy, and not to what makes a study the same.
     """
 
     early_stopping: Literal["none", "halving"] = "none"

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from hqsearch.analysis.cost_study import CostRequest
 from hqsearch.analysis.costs import Assigned, CostReport, cost_report
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.definition import embedded
 from hqsearch.errors import (
     DataError,

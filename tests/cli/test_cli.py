@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.errors import StorageError
 from hqsearch.store.log import LogReader, storage_url
 
@@ -167,7 +167,7 @@ def test_kill_9_leaves_a_resumable_study(tmp_path: Path) -> None:
 
 def test_reading_commands_import_neither_torch_nor_ray(folder: Path) -> None:
     code = (
-        "import sys; from hqsearch.cli.main import cli\n"
+        "import sys; from hqsearch.cli import cli\n"
         "for words in (['front', '--study', 'toy'], ['trials', '--study', 'toy', '--json'],"
         " ['status', '--study', 'toy'], ['studies']):\n"
         "    cli(words, standalone_mode=False)\n"

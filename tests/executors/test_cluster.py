@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from ray.cluster_utils import Cluster
 from ray.exceptions import NodeDiedError, ObjectLostError, RaySystemError, RayTaskError
 
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.definition import load_study
 from hqsearch.errors import DeviceError
 from hqsearch.evaluator import Evaluator, Resources, Setup

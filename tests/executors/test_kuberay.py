@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.definition import embedded
 from hqsearch.executors.shipping import CACHE_VARIABLE
 from hqsearch.strategies import strategy_names

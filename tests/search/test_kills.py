@@ -38,7 +38,7 @@ class Slow(Toy):
 # Imports once, then lets every driver be a fork, so that a kill finds it at work.
 FORKS = """
 import os, sys
-from hqsearch.cli.main import main
+from hqsearch.cli import main
 import hqsearch.study.running, optuna, pymoo.algorithms.moo.nsga2
 for line in sys.stdin:
     child = os.fork()

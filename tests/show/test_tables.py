@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.show import tables
 from hqsearch.show.live import LiveProgress
 from hqsearch.study.running import Request, start

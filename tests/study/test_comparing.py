@@ -23,7 +23,7 @@ from hqsearch.analysis.yardstick import (
     course_of,
     make_yardstick,
 )
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.errors import InputError, RunFailed, StudyMismatch, UnknownName
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
 from hqsearch.problem.pareto import hypervolume

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from hqsearch.analysis.paired import pack_correct
 from hqsearch.analysis.replicates import crossed_mean
-from hqsearch.cli.main import cli
+from hqsearch.cli import cli
 from hqsearch.errors import InputError, StorageError
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
 from hqsearch.show.confirmation import (
