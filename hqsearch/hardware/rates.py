@@ -111,9 +111,11 @@ def _sum(values: Tensor, timesteps: int, samples: int) -> Tensor:
 class RateMeter:
     """Measures ``model``'s firing rates over every batch that runs inside the context.
 
-    >>> with RateMeter(model, workload) as meter:     # doctest: +SKIP
-    ...     model(frames)                             # [T, N, C, H, W]
-    >>> meter.rates()["blocks.0.mlp.fc1"].rate        # doctest: +SKIP
+    ::
+
+        with RateMeter(model, workload) as meter:
+            model(frames)                             # [T, N, C, H, W]
+        meter.rates()["blocks.0.mlp.fc1"].rate
 
     Args:
         model: any torch module whose input is [T, N, …]; its quantized form has the same paths.
