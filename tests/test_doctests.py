@@ -7,10 +7,10 @@ import importlib
 import pkgutil
 from pathlib import Path
 
+import hqsearch.evaluators
 import pytest
 
 import hqsearch
-import hqsearch.evaluators
 
 
 def _with_examples() -> list[str]:
