@@ -30,7 +30,7 @@ SMALL = {
 
 def _makers() -> dict[str, Any]:
     """What makes a data set's files, from the tests of the loaders."""
-    path = Path(__file__).parent / "data" / "test_recordings.py"
+    path = Path(__file__).parents[1] / "data" / "test_recordings.py"
     spec = importlib.util.spec_from_file_location("recorded_layouts", path)
     assert spec is not None
     assert spec.loader is not None
