@@ -19,6 +19,9 @@ from click.testing import CliRunner
 
 from hqsearch.cli import cli
 
+# A user's file of that time imports modules by the names of that time.
+pytestmark = pytest.mark.filterwarnings("ignore:hqsearch.* since 0.2:DeprecationWarning")
+
 FIXTURE = Path(__file__).parent / "fixtures" / "release_0_1"
 ARCHIVE = FIXTURE / "studies.tar.gz"
 EXPECTED = FIXTURE / "expected.json"
