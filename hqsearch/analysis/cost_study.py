@@ -17,7 +17,7 @@ from hqsearch.errors import DefinitionError, InputError, StudyMismatch
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import Constant, Profile, Workload, load_profile
-from hqsearch.problem.space import Space, WeightLayer
+from hqsearch.problem.space import LayerSize, Space
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
 from hqsearch.store.results import Results
@@ -208,7 +208,7 @@ class Traceable(Protocol):
 
     @property
     def space(self) -> Space: ...
-    def layers(self) -> Sequence[WeightLayer]: ...
+    def layers(self) -> Sequence[LayerSize]: ...
     def workload(self) -> Workload | None:
         """That of the prepared parent, with its firing rates; None before it is prepared."""
 

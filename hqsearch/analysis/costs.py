@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hqsearch.analysis.cost_study import CostRequest, CostStudy, listed
-from hqsearch.analysis.robustness import Labelled, Robustness, robustness
+from hqsearch.analysis.robustness import CostedAssignment, Robustness, robustness
 from hqsearch.errors import InputError, UnknownName
 from hqsearch.hardware import (
     CostModel,
@@ -42,7 +42,7 @@ class Assigned:
     """
 
     label: str
-    candidate: Labelled
+    candidate: CostedAssignment
     rates: str
     energy: EnergyReport
     storage: StorageReport
@@ -176,7 +176,7 @@ def _assigned(study: CostStudy) -> Assigned | None:
     )
 
 
-def _candidate(study: CostStudy) -> Labelled | None:
+def _candidate(study: CostStudy) -> CostedAssignment | None:
     request, layers = study.request, study.workload.layers
     choices: dict[str, str] = dict(study.space.pinned)
     rates: Rates | None = None
@@ -200,7 +200,7 @@ def _candidate(study: CostStudy) -> Labelled | None:
             f"({listed(missing)}): add --uniform CHOICE or --trial N for the others"
         )
     ordered = {path: choices[path] for path in layers}
-    return Labelled(" with ".join(labels), request.trial, ordered, rates)
+    return CostedAssignment(" with ".join(labels), request.trial, ordered, rates)
 
 
 def _uniform(study: CostStudy, choice: str) -> dict[str, str]:
@@ -261,16 +261,18 @@ def _rates(study: CostStudy, row: TrialRow) -> Rates | None:
     return rates or None
 
 
-def _candidates(study: CostStudy, assigned: Assigned | None) -> list[Labelled]:
+def _candidates(study: CostStudy, assigned: Assigned | None) -> list[CostedAssignment]:
     """What sensitivity compares: the front (else the baselines), and the assignment."""
     found = [
-        Labelled(f"trial {row.number}", row.number, _choices(study, row), _rates(study, row))
+        CostedAssignment(
+            f"trial {row.number}", row.number, _choices(study, row), _rates(study, row)
+        )
         for row in study.front
     ]
     if not found:
         study.notes.append("there is no front yet: the uniform baselines are compared")
         found = [
-            Labelled(f"uniform {name}", None, study.space.assignment(candidate), None)
+            CostedAssignment(f"uniform {name}", None, study.space.assignment(candidate), None)
             for name, candidate in study.space.baselines().items()
         ]
     if assigned is not None and assigned.label not in {c.label for c in found}:

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from hqsearch.hardware import LayerRate, Profile, Workload
 from hqsearch.hardware.uncertainty import (
+    ConstantUncertainty,
     SchemeDifference,
-    Sensitivity,
     scheme_differences,
-    sensitivity,
+    vary_constants,
 )
 
 DRAWS: Final = 1000
@@ -25,7 +25,7 @@ BITS: Final = 4
 
 
 @dataclass(frozen=True)
-class Labelled:
+class CostedAssignment:
     """One candidate: its choice for every layer, and the rates measured on it, if any were."""
 
     label: str
@@ -39,41 +39,41 @@ class Robustness:
     """Energies of ``candidates`` and E(uniform) − E(power-of-two), over ``DRAWS`` draws."""
 
     seed: int
-    candidates: tuple[Labelled, ...]
-    sensitivity: Sensitivity
+    candidates: tuple[CostedAssignment, ...]
+    sensitivity: ConstantUncertainty
     schemes: tuple[SchemeDifference, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each candidate: energy µJ nominal, and the ends of its 90 % interval."""
-        found = self.sensitivity
+        energies = self.sensitivity
         return [
             {
                 "candidate": candidate.label,
                 "trial": candidate.trial,
-                "nominal": float(found.nominal[index]),
-                "low": float(found.low[index]),
-                "high": float(found.high[index]),
+                "nominal": float(energies.nominal[index]),
+                "low": float(energies.low[index]),
+                "high": float(energies.high[index]),
             }
             for index, candidate in enumerate(self.candidates)
         ]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: settings, candidates, ranking, importance and scheme differences."""
-        found = self.sensitivity.to_json()
-        del found["energy"]
+        facts = self.sensitivity.to_json()
+        del facts["energy"]
         return {
             "draws": DRAWS,
             "spread": SPREAD,
             "seed": self.seed,
             "candidates": self.rows(),
-            **found,
+            **facts,
             "scheme_bits": BITS,
             "schemes": [asdict(s) for s in self.schemes],
         }
 
 
 def robustness(
-    workload: Workload, profile: Profile, candidates: Sequence[Labelled], seed: int
+    workload: Workload, profile: Profile, candidates: Sequence[CostedAssignment], seed: int
 ) -> Robustness:
     """Vary the profile's unpublished constants under ``candidates``.
 
@@ -82,7 +82,7 @@ def robustness(
     return Robustness(
         seed,
         tuple(candidates),
-        sensitivity(
+        vary_constants(
             workload,
             profile,
             [(c.choices, c.rates) for c in candidates],

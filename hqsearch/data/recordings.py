@@ -25,7 +25,7 @@ from hqsearch.data.known import (
 )
 from hqsearch.data.samples import Plan, Sample
 from hqsearch.data.spec import DataSpec
-from hqsearch.data.splits import Indices, Labelled, split
+from hqsearch.data.splits import Indices, SplitItem, split
 from hqsearch.errors import DataError
 
 
@@ -223,8 +223,8 @@ def _sensor(spec: DataSpec, recordings: list[Recording]) -> tuple[int, int]:
 
 
 def _splits(spec: DataSpec, found: _Found) -> Indices:
-    def labelled(recordings: list[Recording]) -> list[Labelled]:
-        return [Labelled(found.classes.index(r.label), r.subject) for r in recordings]
+    def labelled(recordings: list[Recording]) -> list[SplitItem]:
+        return [SplitItem(found.classes.index(r.label), r.subject) for r in recordings]
 
     test_pool = None if found.test_pool is None else labelled(found.test_pool)
     return split(spec, labelled(found.pool), test_pool, found.classes)

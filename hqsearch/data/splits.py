@@ -16,7 +16,7 @@ VALIDATION_SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class Labelled:
+class SplitItem:
     """What splitting needs to know of one recording."""
 
     label: int
@@ -39,8 +39,8 @@ class Indices:
 
 def split(
     spec: DataSpec,
-    pool: Sequence[Labelled],
-    test_pool: Sequence[Labelled] | None,
+    pool: Sequence[SplitItem],
+    test_pool: Sequence[SplitItem] | None,
     classes: Sequence[str],
 ) -> Indices:
     """Split ``pool``, which must be in order of path, so that the result does not depend on the
@@ -103,7 +103,7 @@ def _without(indices: list[int], taken: list[int]) -> list[int]:
 
 
 def _stratified(
-    pool: Sequence[Labelled], indices: list[int], count: int, seed: list[int]
+    pool: Sequence[SplitItem], indices: list[int], count: int, seed: list[int]
 ) -> list[int]:
     """``count`` of ``indices`` with each class in proportion, in ascending order."""
     rng = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ def _stratified(
 
 
 def _subjects_with(
-    pool: Sequence[Labelled], indices: list[int], count: int, seed: list[int]
+    pool: Sequence[SplitItem], indices: list[int], count: int, seed: list[int]
 ) -> list[int]:
     """All recordings of as many random subjects as give ``count``; one subject stays out."""
     rng = np.random.default_rng(seed)

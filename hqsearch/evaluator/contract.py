@@ -27,7 +27,7 @@ from hqsearch.definition import (
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
-from hqsearch.problem.space import Space, WeightLayer, derive_space
+from hqsearch.problem.space import LayerSize, Space, derive_space
 
 #: Reports progress of a preparation: what is being done, how much of it is done, of how much.
 Progress = Callable[[str, int, int], None]
@@ -126,7 +126,7 @@ class Evaluator(ABC):
         self.options: Any = validate(self.Options, setup.definition.evaluation, where)
 
     @abstractmethod
-    def layers(self) -> Sequence[WeightLayer]:
+    def layers(self) -> Sequence[LayerSize]:
         """Every weight layer of the network, in order."""
 
     @cached_property

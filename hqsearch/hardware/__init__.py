@@ -1,16 +1,16 @@
 """What a network costs on a piece of hardware: workloads, profiles, energy, storage.
 
-Light on purpose: torch is imported only by ``Workload.trace`` and by :class:`RateMeter`.
+Light on purpose: torch is imported only by :mod:`hqsearch.hardware.trace`, which reads a workload
+from a network, and by :mod:`hqsearch.hardware.rates`, which measures firing rates.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 from hqsearch.hardware.cost import CostEstimate, CostModel, EnergyReport, EnergyRow
 from hqsearch.hardware.profile import Constant, Profile, load_profile, profile_names
 from hqsearch.hardware.storage import LayerStorage, StorageReport
 from hqsearch.hardware.workload import (
+    Following,
     LayerRate,
     Operation,
     Workload,
@@ -18,20 +18,17 @@ from hqsearch.hardware.workload import (
     rates_to_json,
 )
 
-if TYPE_CHECKING:
-    from hqsearch.hardware.rates import RateMeter
-
 __all__ = [
     "Constant",
     "CostEstimate",
     "CostModel",
     "EnergyReport",
     "EnergyRow",
+    "Following",
     "LayerRate",
     "LayerStorage",
     "Operation",
     "Profile",
-    "RateMeter",
     "StorageReport",
     "Workload",
     "load_profile",
@@ -39,11 +36,3 @@ __all__ = [
     "rates_from_json",
     "rates_to_json",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "RateMeter":
-        from hqsearch.hardware.rates import RateMeter
-
-        return RateMeter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

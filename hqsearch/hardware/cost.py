@@ -267,9 +267,9 @@ def _grouped(tables: Sequence[Floats]) -> list[tuple[list[int], list[int], Float
     groups: list[tuple[list[int], list[int], Floats]] = []
     for index, table in enumerate(tables):
         if groups and len(groups[-1][2]) * len(table) <= _GROUP:
-            columns, strides, known = groups[-1]
-            combined = (table[:, None, :] + known[None, :, :]).reshape(-1, table.shape[1])
-            groups[-1] = ([*columns, index], [*strides, len(known)], combined)
+            columns, strides, sums = groups[-1]
+            combined = (table[:, None, :] + sums[None, :, :]).reshape(-1, table.shape[1])
+            groups[-1] = ([*columns, index], [*strides, len(sums)], combined)
         else:
             groups.append(([index], [1], table))
     return groups

@@ -69,11 +69,11 @@ def comparison(
     networks with the assignment's choices.
     """
     workload = model.workload.with_rates(rates) if rates else model.workload
-    found = {
+    energies = {
         "quantized": model.energy(choices, rates).total,
         "fp32": model.energy(model.uniform("fp32")).total,
     }
     for name, skip in (("non-spiking", False), ("non-spiking, zeros skipped", True)):
         dense = CostModel(non_spiking(workload, skip_zeros=skip), model.profile, model.layers)
-        found[name] = dense.energy(model.complete(choices)).total
-    return found
+        energies[name] = dense.energy(model.complete(choices)).total
+    return energies

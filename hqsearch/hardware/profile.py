@@ -239,7 +239,7 @@ def _table(data: Any, name: str, where: str) -> dict[str, Any]:
     return data
 
 
-def _only(table: Mapping[str, Any], known: Any, what: str, where: str) -> None:
+def _only(table: Mapping[str, Any], allowed: Any, what: str, where: str) -> None:
     for key in table:
-        if key not in known:
-            raise UnknownName(what, key, known, f"hardware profile {where}")
+        if key not in allowed:
+            raise UnknownName(what, key, allowed, f"hardware profile {where}")

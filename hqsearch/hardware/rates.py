@@ -15,21 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from hqsearch.hardware.workload import LayerRate, Workload
-
-#: Module classes that hold a matrix of weights.
-WEIGHT_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
-
-
-def is_neuron(module: nn.Module, extra: tuple[type[nn.Module], ...] = ()) -> bool:
-    """Whether ``module`` is a spiking neuron.
-
-    hqsearch's own derive from ``SpikingNeuron``; those of other libraries are known by a
-    ``threshold`` with a ``tau``, or by a ``v_threshold``.
-    """
-    if isinstance(module, extra) or any(c.__name__ == "SpikingNeuron" for c in type(module).mro()):
-        return True
-    named = hasattr(module, "threshold") and hasattr(module, "tau")
-    return named or hasattr(module, "v_threshold")
+from hqsearch.models.layers import WEIGHT_LAYERS
+from hqsearch.models.recognition import is_neuron
 
 
 class RateSum:
@@ -134,7 +121,8 @@ class RateMeter:
         self._hooks: list[Any] = []
         self._shape = (1, 1)
         modules = dict(model.named_modules())
-        measured = modules if workload is None else workload.rate_paths
+        self._values = {} if workload is None else workload.rate_paths
+        measured = modules if workload is None else self._values
         self._layers = [p for p in measured if isinstance(modules.get(p), WEIGHT_LAYERS)]
         self._neurons = [
             p
@@ -144,7 +132,6 @@ class RateMeter:
             and (workload is not None or is_neuron(modules[p], neurons))
         ]
         self._modules = modules
-        self._known = {} if workload is None else workload.rate_paths
 
     def __enter__(self) -> RateMeter:
         self._hooks.append(self._model.register_forward_pre_hook(self._begin))
@@ -169,8 +156,8 @@ class RateMeter:
 
     def rates(self) -> dict[str, LayerRate]:
         """Rate by path: of a weight layer's inputs, of a neuron's outputs."""
-        found = {path: total.result() for path, total in self._sums.items()}
-        return {path: rate for path, rate in found.items() if rate is not None}
+        results = {path: total.result() for path, total in self._sums.items()}
+        return {path: rate for path, rate in results.items() if rate is not None}
 
     def _begin(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         self._shape = (args[0].shape[0], args[0].shape[1])
@@ -192,5 +179,5 @@ class RateMeter:
         return hook
 
     def _add(self, path: str, values: Tensor, unit: float) -> None:
-        unit, binary = self._known.get(path, (unit, False))
+        unit, binary = self._values.get(path, (unit, False))
         self._sums.setdefault(path, RateSum()).add(values, *self._shape, unit, binary)

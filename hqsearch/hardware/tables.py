@@ -45,8 +45,9 @@ def part_of(path: str, parts: Mapping[str, Sequence[str]] = PARTS) -> str:
 def layer_table(energy: EnergyReport, storage: StorageReport) -> list[dict[str, Any]]:
     """One row for each operation, then one for the unquantized rest.
 
-    Energies in µJ per inference, in one column for each kind of cost, and ``energy``, their
-    sum; storage in KiB; ``rate`` is None where no spikes are read.
+    ``weights`` is a count. Energies in µJ per inference, in one column for each kind of cost
+    (that of fetching weights is ``energy_weights``), and ``energy``, their sum; storage in KiB;
+    ``rate`` is None where no spikes are read.
     """
     stored = {layer.path: layer for layer in storage.layers}
     rows: list[dict[str, Any]] = []
@@ -61,7 +62,7 @@ def layer_table(energy: EnergyReport, storage: StorageReport) -> list[dict[str, 
                 "macs": row.macs,
                 "input": row.input_kind,
                 "rate": row.rate,
-                **row.columns,
+                **{_column(name): value for name, value in row.columns.items()},
                 "energy": row.total,
                 "storage": layer.total / 8192 if layer else 0.0,
             }
@@ -80,10 +81,15 @@ def _unquantized(kib: float) -> dict[str, Any]:
         "macs": 0,
         "input": None,
         "rate": None,
-        **dict.fromkeys(COLUMNS, 0.0),
+        **{_column(name): 0.0 for name in COLUMNS},
         "energy": 0.0,
         "storage": kib,
     }
+
+
+def _column(cost: str) -> str:
+    """The row's key for one kind of cost; ``weights`` is taken by their number."""
+    return "energy_weights" if cost == "weights" else cost
 
 
 def breakdown(

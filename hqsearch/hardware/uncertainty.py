@@ -29,7 +29,7 @@ Assignment = tuple[Mapping[str, str | Choice], Mapping[str, LayerRate] | None]
 
 
 @dataclass(frozen=True)
-class Sensitivity:
+class ConstantUncertainty:
     """Energies of n candidates under ``draws`` variations of the constants.
 
     nominal, low, high: [n], µJ; low and high hold 90 % of the draws between them.
@@ -52,7 +52,7 @@ class Sensitivity:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, τ as its median and 5 % quantile."""
-        known = self.tau[np.isfinite(self.tau)]
+        defined = self.tau[np.isfinite(self.tau)]
         return {
             "constants": list(self.constants),
             "energy": [
@@ -61,8 +61,8 @@ class Sensitivity:
                     self.nominal.tolist(), self.low.tolist(), self.high.tolist(), strict=True
                 )
             ],
-            "tau_median": float(np.median(known)) if len(known) else None,
-            "tau_low": float(np.quantile(known, 0.05)) if len(known) else None,
+            "tau_median": float(np.median(defined)) if len(defined) else None,
+            "tau_low": float(np.quantile(defined, 0.05)) if len(defined) else None,
             "importance": dict(self.importance),
             "most_important": self.most_important,
         }
@@ -104,7 +104,7 @@ def draw_constants(
     return values
 
 
-def sensitivity(
+def vary_constants(
     workload: Workload,
     profile: Profile,
     candidates: Sequence[Assignment],
@@ -112,7 +112,7 @@ def sensitivity(
     draws: int = 1000,
     seed: int = 0,
     spread: float = 0.5,
-) -> Sensitivity:
+) -> ConstantUncertainty:
     """Vary the unpublished constants under ``candidates``.
 
     Raises:
@@ -130,7 +130,7 @@ def sensitivity(
     names = tuple(profile.uncertain())
     shares = {name: _share(np.asarray(values[name]), drawn) for name in names}
     ordered = dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
-    return Sensitivity(names, nominal, low, high, tau, ordered)
+    return ConstantUncertainty(names, nominal, low, high, tau, ordered)
 
 
 def scheme_differences(
@@ -152,7 +152,7 @@ def scheme_differences(
     for op in workload.layers.values():
         frames = op.input_source == "frames" and op.input_kind != "real"
         kinds.setdefault("frames" if frames else op.input_kind, []).append(op)
-    found = []
+    differences = []
     for kind, operations in kinds.items():
         nominal, drawn = 0.0, np.zeros(draws)
         for op in operations:
@@ -160,8 +160,9 @@ def scheme_differences(
             nominal += float(_total(op, uniform, at, profile) - _total(op, log, at, profile))
             drawn += _total(op, uniform, values, profile) - _total(op, log, values, profile)
         same = np.sign(drawn) == np.sign(nominal)
-        found.append(SchemeDifference(kind, len(operations), nominal, float(same.mean())))
-    return found
+        holds = float(same.mean())
+        differences.append(SchemeDifference(kind, len(operations), nominal, holds))
+    return differences
 
 
 def _total(op: Operation, choice: Choice | None, values: energy.Values, profile: Profile) -> Any:
@@ -182,7 +183,7 @@ def _energies(
     draws: int,
 ) -> Floats:
     """Energy µJ, [n candidates, draws]; operations that candidates share are computed once."""
-    known: dict[tuple[Operation, str], Any] = {}
+    computed: dict[tuple[Operation, str], Any] = {}
     totals = np.zeros((len(candidates), draws))
     for index, (choices, rates) in enumerate(candidates):
         run = workload.with_rates(rates) if rates else workload
@@ -193,9 +194,9 @@ def _energies(
                     raise DefinitionError(f"the assignment has no choice for {op.path!r}.")
                 choice = parse_choice(str(choices[op.path]))
             key = (op, str(choice))
-            if key not in known:
-                known[key] = _total(op, choice, values, profile)
-            totals[index] += known[key]
+            if key not in computed:
+                computed[key] = _total(op, choice, values, profile)
+            totals[index] += computed[key]
     return totals
 
 

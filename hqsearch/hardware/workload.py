@@ -1,8 +1,8 @@
 """What a network does for one inference of one sample: the input of the cost model.
 
 A :class:`Workload` lists every operation that costs: weight layers, attention products,
-neuron updates, residual adds, pooling. :meth:`Workload.trace` reads it from any torch module;
-afterwards it is plain data, kept as JSON, and needs no torch.
+neuron updates, residual adds, pooling. :func:`hqsearch.hardware.trace.trace_workload` reads it
+from any torch module; it is plain data, kept as JSON, and needs no torch.
 
 Firing rates follow Zhou et al. 2023 (Spikformer, arXiv 2209.15425): the share of nonzero
 inputs of a layer. ``activity`` is the mean number of unit spikes per input, which differs from
@@ -16,12 +16,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from hqsearch.errors import DefinitionError, UnknownName
-
-if TYPE_CHECKING:
-    import torch
 
 Kind = Literal["weight", "attention", "neuron", "activation", "add", "pool", "norm", "unknown"]
 InputKind = Literal["binary", "integer", "real"]
@@ -45,15 +42,31 @@ class LayerRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """What reads the output of a weight layer.
+
+    norm: path of the batch normalisation behind it (several in a row: joined by ``+``), or None.
+    neuron: path of the neuron that alone reads the (normalised) output and can take the layer's
+        scale, its bias and the normalisation into its threshold; None where there is no such one.
+    """
+
+    norm: str | None
+    neuron: str | None
+
+    @property
+    def absorbed(self) -> bool:
+        """Whether a normalisation is there and a neuron takes it in."""
+        return self.norm is not None and self.neuron is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of the network, for one sample.
 
     Shapes and counts are for one timestep; it runs ``timesteps`` times per inference.
     ``weights``, ``bias`` and ``channels`` are counts; ``positions`` is the number of outputs
     that share one weight in a step; ``unit`` is the size of one unit spike. ``norm`` and
-    ``neuron`` name what follows a weight layer, and ``neuron`` is set only where nothing but
-    that neuron reads the layer's (normalised) output, so that both can be absorbed into the
-    neuron's threshold.
+    ``neuron`` name what follows a weight layer (see :class:`Following`).
     """
 
     kind: Kind
@@ -119,38 +132,15 @@ class Workload:
     timesteps: int
     unquantized: tuple[tuple[str, int], ...] = field(default=())
 
-    @classmethod
-    def trace(
-        cls,
-        model: torch.nn.Module,
-        batch: torch.Tensor,
-        input_bits: int | None,
-        *,
-        unknown: Literal["refuse", "real"] = "refuse",
-        neurons: tuple[type[torch.nn.Module], ...] = (),
-    ) -> Workload:
-        """Run ``model`` once on ``batch`` and list what it did.
-
-        Args:
-            model: any torch module with Conv1d/Conv2d/Linear layers and recognised neurons.
-            batch: frames [T, N, C, H, W] (any trailing shape); on the meta device the
-                workload carries no firing rates.
-            input_bits: width of integer frames; None for real-valued ones.
-            unknown: ``real`` counts operations that the trace does not know as one
-                real-valued MAC per output; ``refuse`` raises and names them.
-            neurons: further module classes that are neurons.
-
-        Raises:
-            DefinitionError: an unknown operation, or frames that do not fit ``input_bits``.
-        """
-        from hqsearch.hardware.trace import trace_model
-
-        return trace_model(model, batch, input_bits, unknown=unknown, neurons=neurons)
-
     @cached_property
     def layers(self) -> dict[str, Operation]:
         """The weight layers, by module path, in the order of execution."""
         return {op.path: op for op in self.operations if op.kind == "weight"}
+
+    @cached_property
+    def following(self) -> dict[str, Following]:
+        """What follows each weight layer, by module path."""
+        return {path: Following(op.norm, op.neuron) for path, op in self.layers.items()}
 
     @property
     def weights(self) -> int:

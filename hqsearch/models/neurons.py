@@ -89,7 +89,11 @@ class SpikingNeuron(nn.Module):
     Attributes:
         tau: membrane time constant in timesteps (1 keeps nothing of the past).
         threshold: membrane potential at which it fires.
+        v_reset: membrane potential after a spike; a neuron that subtracts its threshold
+            instead sets None, and takes in no normalisation.
     """
+
+    v_reset: float | None = 0.0
 
     def __init__(self, tau: float, threshold: float) -> None:
         super().__init__()

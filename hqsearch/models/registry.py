@@ -76,13 +76,13 @@ def build_model(
 
 
 def _check_options(name: str, config: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    known = {field.name: field for field in fields(config) if field.name not in FROM_DATA}  # type: ignore[arg-type]
+    settings = {field.name: field for field in fields(config) if field.name not in FROM_DATA}  # type: ignore[arg-type]
     for key in options:
-        if key not in known:
-            raise UnknownName("key", key, known, f"[model] of {name!r}")
+        if key not in settings:
+            raise UnknownName("key", key, settings, f"[model] of {name!r}")
     missing = [
         key
-        for key, field in known.items()
+        for key, field in settings.items()
         if field.default is MISSING and field.default_factory is MISSING and key not in options
     ]
     if missing:

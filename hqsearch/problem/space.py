@@ -25,8 +25,8 @@ from hqsearch.schemes.choice import parse_choice
 Codes = npt.NDArray[np.int64]
 
 
-class WeightLayer(Protocol):
-    """What a space needs to know of a layer."""
+class LayerSize(Protocol):
+    """What a space needs to know of a weight layer: where it is, and how many weights it has."""
 
     @property
     def path(self) -> str: ...
@@ -173,7 +173,7 @@ class Space:
         return np.asarray(bits / total)
 
 
-def derive_space(definition: SpaceDefinition, layers: Sequence[WeightLayer]) -> Space:
+def derive_space(definition: SpaceDefinition, layers: Sequence[LayerSize]) -> Space:
     """The space of a network: its weight layers in order, under the definition's rules.
 
     Raises:

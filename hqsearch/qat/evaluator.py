@@ -25,14 +25,9 @@ from hqsearch.definition import EvaluationOptions
 from hqsearch.errors import DefinitionError, HqsearchError, PluginError
 from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
 from hqsearch.executors.task import write_atomically
-from hqsearch.hardware import (
-    CostModel,
-    LayerRate,
-    Profile,
-    RateMeter,
-    Workload,
-    load_profile,
-)
+from hqsearch.hardware import CostModel, LayerRate, Profile, Workload, load_profile
+from hqsearch.hardware.rates import RateMeter
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
@@ -255,7 +250,7 @@ class QatStudy(Evaluator):
         )
         result = self._validate(model)
         model.cpu().eval()
-        workload = Workload.trace(model, next(self._rate_batches()), data.encoding.bits)
+        workload = trace_workload(model, next(self._rate_batches()), data.encoding.bits)
         workload = workload.with_rates(self._measure_rates(model, workload))
         weights = folder / "parent.safetensors"
         save_state(model, weights)
@@ -313,7 +308,7 @@ class QatStudy(Evaluator):
         return Workload.from_json(file.read_text()) if file.exists() else None
 
     def trace(self, unknown: Literal["refuse", "real"] = "refuse") -> Workload:
-        """What the untrained network does, without firing rates; see ``Workload.trace``.
+        """What the untrained network does, without firing rates; see ``trace_workload``.
 
         Raises:
             PluginError: the network does not run on frames ``[T, 1, 2, H, W]`` of the study.
@@ -325,11 +320,11 @@ class QatStudy(Evaluator):
         bits = get_encoding(self._spec.encoding).bits
         try:
             model = self._build().to("meta")
-            return Workload.trace(model, frames.to("meta"), bits, unknown=unknown)
+            return trace_workload(model, frames.to("meta"), bits, unknown=unknown)
         except (RuntimeError, TypeError):  # a user's network may look at its values
             model = self._build()
         try:
-            traced = Workload.trace(model, frames, bits, unknown=unknown)
+            traced = trace_workload(model, frames, bits, unknown=unknown)
         except HqsearchError:
             raise
         except Exception as error:

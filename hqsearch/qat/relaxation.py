@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hqsearch.errors import DefinitionError
-from hqsearch.hardware import CostModel, LayerRate, RateMeter
+from hqsearch.hardware import CostModel, LayerRate
+from hqsearch.hardware.rates import RateMeter
 from hqsearch.problem.space import Space
 from hqsearch.quant import quantize_model
 from hqsearch.quant.mixture import mix_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hqsearch.quant.absorb import Absorbed, Following, absorb, fire_absorbed, following
+from hqsearch.quant.absorb import Absorbed, absorb, fire_absorbed
 from hqsearch.quant.codebooks import (
     code_range,
     decode,
@@ -24,7 +24,6 @@ from hqsearch.quant.modules import LayerCodes, quantize_model, quantizer_of, rea
 __all__ = [
     "Absorbed",
     "FakeQuantizer",
-    "Following",
     "LayerCodes",
     "PowerOfTwoQuantizer",
     "UniformQuantizer",
@@ -34,7 +33,6 @@ __all__ = [
     "encode",
     "exponents",
     "fire_absorbed",
-    "following",
     "integer_unit",
     "integers",
     "levels",

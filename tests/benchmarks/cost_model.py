@@ -14,10 +14,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hqsearch.hardware import CostModel, RateMeter, Workload, load_profile
+from hqsearch.hardware import CostModel, load_profile
 from hqsearch.hardware.cost import all_codes
 from hqsearch.hardware.cost_front import cheap_front, staircase
-from hqsearch.hardware.uncertainty import sensitivity
+from hqsearch.hardware.rates import RateMeter
+from hqsearch.hardware.trace import trace_workload
+from hqsearch.hardware.uncertainty import vary_constants
 from hqsearch.models import build_model
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
@@ -40,7 +42,7 @@ def main() -> None:
     model = build_model("spikformer", options, timesteps=8, size=32, classes=11).eval()
     frames = torch.randint(0, 16, (8, 32, 2, 32, 32)).float()
     start = time.perf_counter()
-    workload = Workload.trace(model, frames, 4).with_rate(0.15)
+    workload = trace_workload(model, frames, 4).with_rate(0.15)
     print(f"trace, batch of 32                      {time.perf_counter() - start:8.3f} s")
 
     profile = load_profile("horowitz-45nm-memory")
@@ -64,7 +66,7 @@ def main() -> None:
     )
     points = [(costs.uniform(CHOICES[i % 5]), None) for i in range(20)]
     start = time.perf_counter()
-    sensitivity(workload, profile, points)
+    vary_constants(workload, profile, points)
     print(f"sensitivity, 20 candidates x 1000 draws {time.perf_counter() - start:8.3f} s")
 
     def validate() -> None:

@@ -28,7 +28,8 @@ from torch.nn.functional import one_hot
 
 from hqsearch.data.encoding import get_encoding
 from hqsearch.definition import SpaceDefinition
-from hqsearch.hardware import CostModel, Workload, load_profile
+from hqsearch.hardware import CostModel, load_profile
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import weight_layers
 from hqsearch.problem.space import derive_space
 from hqsearch.qat.relaxation import Batching, QatRelaxation
@@ -44,7 +45,7 @@ def relaxation() -> QatRelaxation:
     model = gesture_network()
     space = derive_space(SpaceDefinition(choices=CHOICES), weight_layers(model))
     frames = torch.zeros(TIMESTEPS, 1, 2, SIZE, SIZE)
-    workload = Workload.trace(model.eval(), frames, BITS).with_rate(0.1)
+    workload = trace_workload(model.eval(), frames, BITS).with_rate(0.1)
     layers = {path: d.values for d in space.dimensions for path in d.layers}
     costs = CostModel(workload, load_profile("horowitz-45nm-memory"), layers)
     generator = np.random.default_rng(0)

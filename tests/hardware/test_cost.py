@@ -12,8 +12,7 @@ import torch
 
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.hardware import CostModel, LayerRate, Workload, load_profile, profile_names
-from hqsearch.hardware.cost import all_codes
-from hqsearch.hardware.cost_front import cheap_front, staircase
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
@@ -23,7 +22,7 @@ CHOICES = ("2u", "4u", "2l", "4l", "fp32")
 def workload() -> Workload:
     options = {"embed_dim": 64, "depth": 2, "heads": 4, "pooled_stages": 3}
     model = build_model("spikformer", options, timesteps=8, size=32, classes=11).to("meta")
-    return Workload.trace(model, torch.zeros(8, 1, 2, 32, 32, device="meta"), 4).with_rate(0.17)
+    return trace_workload(model, torch.zeros(8, 1, 2, 32, 32, device="meta"), 4).with_rate(0.17)
 
 
 def model(profile: str = "horowitz-45nm-memory", paths: slice = slice(None)) -> CostModel:
@@ -115,26 +114,6 @@ def test_rates_replace_the_workloads() -> None:
     row = next(r for r in base.rows if r.path == path)
     assert change.pop(path) == pytest.approx(row.total)
     assert set(change.values()) == {0.0}
-
-
-def test_the_cheap_front_is_exact() -> None:
-    costs = model("horowitz-45nm", slice(4, 10))
-    codes = all_codes([len(CHOICES)] * 6)
-    found = costs.estimate(codes)
-    pairs = np.stack([found.energy, found.storage], axis=1)
-    expected = np.unique(pairs, axis=0)
-    beaten = [((expected <= p).all(1) & (expected < p).any(1)).any() for p in expected]
-    expected = expected[~np.array(beaten)]
-    front = cheap_front(costs)
-    assert np.array_equal(np.stack([front.energy, front.storage], axis=1), expected)
-    again = costs.estimate(front.codes)
-    assert np.array_equal(again.energy, front.energy)
-    assert np.array_equal(again.storage, front.storage)
-
-
-def test_staircase() -> None:
-    costs = np.array([[3.0, 1.0], [1.0, 3.0], [2.0, 3.0], [1.0, 3.0], [2.0, 2.0]])
-    assert staircase(costs).tolist() == [1, 4, 0]
 
 
 def test_nothing_here_imports_torch() -> None:

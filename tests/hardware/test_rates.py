@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hqsearch.hardware import CostModel, RateMeter, Workload, load_profile
+from hqsearch.hardware import CostModel, load_profile
+from hqsearch.hardware.rates import RateMeter
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model
 from hqsearch.models.neurons import LIF
 from hqsearch.quant import quantize_model
@@ -58,7 +60,7 @@ def test_meter_and_trace_agree_and_the_meter_cleans_up() -> None:
     model, batches = model_and_batches()
     with torch.no_grad(), RateMeter(model) as meter:
         model(batches[0])
-    workload = Workload.trace(model, batches[0], 4)
+    workload = trace_workload(model, batches[0], 4)
     traced = {op.path: op for op in workload.operations}
     rates = meter.rates()
     paths = [p for p, op in traced.items() if op.kind in ("weight", "neuron")]
@@ -81,7 +83,7 @@ def test_meter_and_trace_agree_and_the_meter_cleans_up() -> None:
 
 def test_energy_changes_with_the_quantized_networks_own_rates() -> None:
     model, batches = model_and_batches()
-    workload = Workload.trace(model, batches[0], 4)
+    workload = trace_workload(model, batches[0], 4)
     costs = CostModel(workload, load_profile("sop-45nm"), dict.fromkeys(workload.layers, ("2u",)))
     choices = costs.uniform("2u")
     quantize_model(model, dict.fromkeys(workload.layers, "2u"))

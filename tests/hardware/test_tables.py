@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
-from hqsearch.hardware import CostModel, Workload, load_profile
-from hqsearch.hardware.non_spiking import comparison, non_spiking
+from hqsearch.hardware import CostModel, load_profile
 from hqsearch.hardware.tables import breakdown, layer_table, part_of, to_csv
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model
 
 
@@ -19,7 +20,7 @@ from hqsearch.models import build_model
 def costs() -> CostModel:
     options = {"embed_dim": 32, "depth": 1, "heads": 2, "pooled_stages": 3}
     model = build_model("spikformer", options, timesteps=4, size=32, classes=3).to("meta")
-    workload = Workload.trace(model, torch.zeros(4, 1, 2, 32, 32, device="meta"), 4)
+    workload = trace_workload(model, torch.zeros(4, 1, 2, 32, 32, device="meta"), 4)
     return CostModel(workload.with_rate(0.2), load_profile("horowitz-45nm-memory"), {})
 
 
@@ -38,6 +39,29 @@ def test_rows_sum_to_the_reports() -> None:
     assert sum(row["energy"] for row in parts) == energy.total
 
 
+def test_weights_are_counted_and_their_energy_has_a_name_of_its_own() -> None:
+    energy, storage = costs().energy(costs().uniform("4u")), costs().storage(costs().uniform("4u"))
+    rows = {row["path"]: row for row in layer_table(energy, storage)}
+    layers = costs().workload.layers
+    assert {path: rows[path]["weights"] for path in layers} == {
+        path: op.weights for path, op in layers.items()
+    }
+    assert rows["tokenizer.neuron1"]["weights"] == 0
+    assert sum(row["energy_weights"] for row in rows.values()) == energy.column("weights") > 0
+    kinds = ("compute", "energy_weights", "membrane", "traffic", "rest")
+    for row in rows.values():
+        assert sum(row[kind] for kind in kinds) == row["energy"]
+
+
+def test_parameters_outside_the_layers_have_a_row() -> None:
+    energy = costs().energy(costs().uniform("4u"))
+    storage = replace(costs().storage(costs().uniform("4u")), unquantized=8192)
+    *rows, last = layer_table(energy, storage)
+    assert last["path"] == "(other parameters)"
+    assert (last["storage"], last["energy"], last["weights"]) == (1.0, 0.0, 0)
+    assert list(last) == list(rows[0])
+
+
 def test_parts_of_other_networks() -> None:
     assert part_of("patch_embed.proj_conv") == "tokenizer"
     assert part_of("block.3.attn.q_conv") == "attention: query"
@@ -53,24 +77,3 @@ def test_csv_reads_back() -> None:
     assert sum(float(row["energy"]) for row in rows) == energy.total
     assert rows[0]["choice"] == "2l"
     assert to_csv([]) == ""
-
-
-def test_the_bit_matched_network_without_spikes() -> None:
-    dense = non_spiking(costs().workload)
-    assert dense.timesteps == 1
-    layers, spiking = dense.layers, costs().workload.layers
-    conv2 = layers["tokenizer.conv2"]
-    assert conv2.macs * 4 == spiking["tokenizer.conv2"].macs
-    assert (conv2.input_kind, conv2.input_bits) == ("integer", 3)  # ceil(log2(4 + 1))
-    assert conv2.rate is None
-    assert layers["head"].macs == spiking["head"].macs
-    skipping = non_spiking(costs().workload, skip_zeros=True).layers["tokenizer.conv2"]
-    assert skipping.rate == pytest.approx(1 - 0.8**4)
-    assert not any(op.kind == "neuron" for op in dense.operations)
-
-
-def test_comparison_names_what_it_compares_with() -> None:
-    found = comparison(costs(), costs().uniform("4u"))
-    assert found["quantized"] == costs().energy(costs().uniform("4u")).total
-    assert found["quantized"] < found["fp32"]
-    assert found["non-spiking, zeros skipped"] < found["non-spiking"]

@@ -20,7 +20,8 @@ from hqsearch.definition import SpaceDefinition, embedded, load_study
 from hqsearch.errors import DefinitionError
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
-from hqsearch.hardware import CostModel, LayerRate, Workload, load_profile
+from hqsearch.hardware import CostModel, LayerRate, load_profile
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model, weight_layers
 from hqsearch.models.neurons import LIF
 from hqsearch.problem.candidate import Candidate
@@ -92,7 +93,7 @@ def samples(per_class: int = 8) -> Any:
 
 def cost_model(model: nn.Module, space: Space) -> CostModel:
     frames = torch.from_numpy(samples().frames[:4].swapaxes(0, 1).copy())
-    workload = Workload.trace(model.eval(), TO_FLOAT(frames), 4)
+    workload = trace_workload(model.eval(), TO_FLOAT(frames), 4)
     layers = {path: (choice,) for path, choice in space.pinned}
     layers |= {path: d.values for d in space.dimensions for path in d.layers}
     return CostModel(workload, load_profile("horowitz-45nm-memory"), layers)

@@ -11,13 +11,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hqsearch.hardware.rates import WEIGHT_LAYERS, RateSum
-from hqsearch.hardware.tags import Tag, bits_for
+from hqsearch.hardware.rates import RateSum
+from hqsearch.hardware.trace.tags import Tag, bits_for
 from hqsearch.hardware.workload import Kind, Operation, Workload
+from hqsearch.models.layers import WEIGHT_LAYERS
 
 
 @dataclass
-class Record:
+class OperationTotals:
     """Totals of one operation for one sample; ``extra`` holds further Operation fields."""
 
     kind: Kind
@@ -33,27 +34,40 @@ class Record:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Records:
+class TracedOperations:
     """Every operation of one trace, and who reads the output of each weight layer.
 
-    norms: weight layer -> batch normalisations behind it.
-    consumers: weight layer -> neurons that read its (normalised) output; None for others.
+    Args:
+        timesteps: T of the network's input.
+        samples: N of the network's input.
     """
 
     def __init__(self, timesteps: int, samples: int) -> None:
         self.timesteps, self.samples = timesteps, samples
-        self.norms: dict[str, list[str]] = {}
-        self.consumers: dict[str, set[str | None]] = {}
-        self._records: dict[str, Record] = {}
+        self._totals: dict[str, OperationTotals] = {}
+        self._norms: dict[str, list[str]] = {}
+        # Neurons that can absorb what they read; None for any other reader.
+        self._readers: dict[str, set[str | None]] = {}
 
-    def use(self, tag: Tag, neuron: str | None) -> None:
-        """Something reads ``tag``'s tensor: a neuron, or (None) anything else."""
-        if tag.chain is not None:
-            self.consumers.setdefault(tag.chain, set()).add(neuron)
+    def read_by(self, tag: Tag, neuron: str | None) -> None:
+        """The tensor of ``tag`` is read.
+
+        Args:
+            tag: if it is a weight layer's (normalised) output, that layer gets a reader.
+            neuron: path of a neuron that can take in what lies before it; None for anything else.
+        """
+        if tag.layer is not None:
+            self._readers.setdefault(tag.layer, set()).add(neuron)
+
+    def normalized_by(self, layer: str, norm: str) -> None:
+        """The batch normalisation ``norm`` reads the output of the weight layer ``layer``."""
+        norms = self._norms.setdefault(layer, [])
+        if norm not in norms:
+            norms.append(norm)
 
     def add(
         self, kind: Kind, path: str, tag: Tag, x: Tensor, out: Tensor, macs: int, tail: int
-    ) -> Record:
+    ) -> OperationTotals:
         """Add one call.
 
         Args:
@@ -66,24 +80,24 @@ class Records:
         """
         shapes = [self._shape(t, tag.steps, tail) for t in (x, out)]
         base, count = path, 1
-        while kind != "weight" and path in self._records:
+        while kind != "weight" and path in self._totals:
             # A module without weights may serve several shapes; each is an operation.
-            if self._records[path].input_shape == shapes[0]:
+            if self._totals[path].input_shape == shapes[0]:
                 break
             count += 1
             path = f"{base}@{count}"
-        record = self._records.get(path)
-        if record is None:
-            record = self._records[path] = Record(kind, path, tag, shapes[0], shapes[1])
-        record.steps += tag.steps
-        record.macs += macs // self.samples
-        record.inputs += x.numel() // self.samples
-        record.outputs += out.numel() // self.samples
-        return record
+        totals = self._totals.get(path)
+        if totals is None:
+            totals = self._totals[path] = OperationTotals(kind, path, tag, shapes[0], shapes[1])
+        totals.steps += tag.steps
+        totals.macs += macs // self.samples
+        totals.inputs += x.numel() // self.samples
+        totals.outputs += out.numel() // self.samples
+        return totals
 
     def workload(self, model: nn.Module) -> Workload:
-        """Everything recorded, in the order of execution."""
-        operations = tuple(self._operation(record) for record in self._records.values())
+        """Everything traced, in the order of execution."""
+        operations = tuple(self._operation(totals) for totals in self._totals.values())
         return Workload(operations, self.timesteps, self._unquantized(model))
 
     def _shape(self, tensor: Tensor, steps: int, tail: int) -> tuple[int, ...]:
@@ -92,27 +106,27 @@ class Records:
         lead = tensor.numel() // (self.samples * steps * max(math.prod(rest), 1))
         return (lead, *rest) if lead > 1 else rest
 
-    def _operation(self, record: Record) -> Operation:
-        tag, extra = record.tag, dict(record.extra)
-        steps = max(record.steps, 1)
-        measured = record.rates.result()
-        extra.setdefault("output_bits", bits_for(tag.levels) if record.kind == "add" else 0)
-        rate_path = record.path if record.kind in ("weight", "neuron") else tag.neuron or ""
-        if record.kind == "weight":
-            outputs = record.outputs // steps
+    def _operation(self, totals: OperationTotals) -> Operation:
+        tag, extra = totals.tag, dict(totals.extra)
+        steps = max(totals.steps, 1)
+        measured = totals.rates.result()
+        extra.setdefault("output_bits", bits_for(tag.levels) if totals.kind == "add" else 0)
+        rate_path = totals.path if totals.kind in ("weight", "neuron") else tag.neuron or ""
+        if totals.kind == "weight":
+            outputs = totals.outputs // steps
             extra["positions"] = max(outputs // extra["channels"], 1)
-            extra["norm"] = "+".join(self.norms.get(record.path, [])) or None
-            readers = self.consumers.get(record.path, set())
+            extra["norm"] = "+".join(self._norms.get(totals.path, [])) or None
+            readers = self._readers.get(totals.path, set())
             extra["neuron"] = next(iter(readers)) if len(readers) == 1 else None
         return Operation(
-            kind=record.kind,
-            path=record.path,
-            input_shape=record.input_shape,
-            output_shape=record.output_shape,
+            kind=totals.kind,
+            path=totals.path,
+            input_shape=totals.input_shape,
+            output_shape=totals.output_shape,
             timesteps=steps,
-            macs_per_step=record.macs // steps,
-            inputs=record.inputs // steps,
-            outputs=record.outputs // steps,
+            macs_per_step=totals.macs // steps,
+            inputs=totals.inputs // steps,
+            outputs=totals.outputs // steps,
             input_kind=tag.kind,
             input_bits=tag.bits,
             input_levels=tag.levels,
@@ -128,7 +142,7 @@ class Records:
     def _unquantized(self, model: nn.Module) -> tuple[tuple[str, int], ...]:
         """Values of the state that belong to no weight layer and to no absorbed norm."""
         modules = dict(model.named_modules())
-        chained = {path for paths in self.norms.values() for path in paths}
+        after_layers = {path for paths in self._norms.values() for path in paths}
         owners = {
             path
             for path, module in modules.items()
@@ -141,8 +155,8 @@ class Records:
         ]
         # A norm of its own is held as a multiplier and a bias for each channel.
         norms = [
-            (record.path, 2 * record.extra["channels"])
-            for record in self._records.values()
-            if record.kind == "norm" and record.path in modules and record.path not in chained
+            (totals.path, 2 * totals.extra["channels"])
+            for totals in self._totals.values()
+            if totals.kind == "norm" and totals.path in modules and totals.path not in after_layers
         ]
         return tuple(rest + norms)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hqsearch.hardware import CostModel, Workload, load_profile
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models.neurons import LIF
 
 T, DIM, DEPTH, HEADS, CLASSES = 4, 512, 8, 8, 1000
@@ -91,7 +92,7 @@ class Spikingformer(nn.Module):
 def workload() -> Workload:
     with torch.device("meta"):
         model = Spikingformer()
-    return Workload.trace(model, torch.zeros(T, 1, 3, 224, 224, device="meta"), None)
+    return trace_workload(model, torch.zeros(T, 1, 3, 224, 224, device="meta"), None)
 
 
 def test_the_published_multiply_accumulates() -> None:

@@ -20,7 +20,7 @@ class Tag:
 
     levels: largest number of unit spikes (or frame counts) of an element; 0 if real.
     unit: size of one unit spike. steps: timesteps it holds, T or 1.
-    chain: weight layer whose output it is, up to views, normalisation and constant factors.
+    layer: weight layer whose output it is, up to views, normalisation and constant factors.
     neuron: neuron whose output it is, up to views and constant factors.
     """
 
@@ -30,7 +30,7 @@ class Tag:
     outer: int = 1
     levels: int = 0
     unit: float = 1.0
-    chain: str | None = None
+    layer: str | None = None
     neuron: str | None = None
 
     @property

@@ -1,7 +1,7 @@
-"""How each tensor operation changes what the trace knows (see ``tags``).
+"""How each tensor operation changes what the trace knows of a tensor (see ``tags``).
 
-One function for each family of ATen operations, looked up in :data:`FAMILIES`. Views keep the
-facts and move the time axis; sums of spikes are integers; products with constants scale.
+The families of ATen operations, and one pure function for each family that changes a tag. Views
+keep the facts and move the time axis; sums of spikes are integers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hqsearch.hardware.tags import Tag, locate, outer_of
+from hqsearch.hardware.trace.tags import Tag, locate, outer_of
 
 RESHAPES = frozenset(
     (
@@ -115,8 +115,8 @@ def joined(
     base = replace(first, levels=levels) if same else mixed(tags)
     axis %= len(after)
     pieces = name == "stack" or before[axis] == 1
-    if len({tag.chain for tag in tags}) > 1:
-        base = replace(base, chain=None)
+    if len({tag.layer for tag in tags}) > 1:
+        base = replace(base, layer=None)
     if len({tag.neuron for tag in tags}) > 1:
         base = replace(base, neuron=None)
     if first.steps == 1 and timesteps > 1 and pieces and len(tags) == timesteps:
@@ -128,12 +128,12 @@ def joined(
 
 def mixed(tags: Sequence[Tag]) -> Tag:
     """Values of several kinds in one tensor: the least special kind that fits all."""
-    steps = max(tags, key=lambda tag: tag.steps)
+    longest = max(tags, key=lambda tag: tag.steps)
     if any(tag.kind == "real" for tag in tags) or len({tag.unit for tag in tags}) > 1:
-        return Tag("real", "other", steps.steps, steps.outer)
+        return Tag("real", "other", longest.steps, longest.outer)
     source = tags[0].source if len({tag.source for tag in tags}) == 1 else "spikes"
     levels = max(tag.levels for tag in tags)
-    return Tag("integer", source, steps.steps, steps.outer, levels, tags[0].unit)
+    return Tag("integer", source, longest.steps, longest.outer, levels, tags[0].unit)
 
 
 def added(left: Tag, right: Tag) -> Tag:
@@ -171,10 +171,10 @@ def averaged(
 def window_averaged(tag: Tag, window: int, padded: bool) -> Tag:
     """After average pooling: without padding a sum of spikes is still one, in smaller units."""
     if padded or tag.kind == "real":
-        return replace(tag, kind="real", source="other", levels=0, unit=1.0, chain=None)
+        return replace(tag, kind="real", source="other", levels=0, unit=1.0, layer=None)
     unit = tag.unit / window
     levels = tag.levels * window
-    return replace(tag, kind="integer", levels=levels, unit=unit, chain=None, neuron=None)
+    return replace(tag, kind="integer", levels=levels, unit=unit, layer=None, neuron=None)
 
 
 def multiplied(left: Tag, right: Tag, depth: int) -> Tag:

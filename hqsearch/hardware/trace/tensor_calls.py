@@ -1,0 +1,230 @@
+"""What a tensor operation between the modules adds to the trace: sums, pooling, products.
+
+Each handler takes the trace and a :class:`TensorCall`, adds what costs, and returns the tags of
+the results, or None for what it does not know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from hqsearch.hardware.trace import tensor_rules
+from hqsearch.hardware.trace.state import TraceState
+from hqsearch.hardware.trace.tags import Tag
+
+
+@dataclass(frozen=True)
+class TensorCall:
+    """One call of an ATen operation.
+
+    operands: its tensor arguments; tags: those of the operands that are followed.
+    x: the first operand that is followed. results: its tensor results, at least one.
+    """
+
+    name: str
+    args: Sequence[Any]
+    operands: Sequence[Tensor]
+    tags: Sequence[Tag]
+    x: Tensor
+    results: Sequence[Tensor]
+
+    @property
+    def tag(self) -> Tag:
+        """Tag of ``x``."""
+        return self.tags[0]
+
+    @property
+    def result(self) -> Tensor:
+        """The first result."""
+        return self.results[0]
+
+    def all(self, tag: Tag) -> list[Tag]:
+        """The same tag for every result."""
+        return [tag] * len(self.results)
+
+
+Handler = Callable[[TraceState, TensorCall], list[Tag] | None]
+
+
+def trace_call(
+    trace: TraceState, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any
+) -> None:
+    """Trace one ATen operation that gave ``out``; what reads nothing followed is ignored."""
+    operands = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+    followed = [t for t in operands if t in trace.tags]
+    results = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
+    if not followed or not results:
+        return
+    tags = [trace.tags[t] for t in followed]
+    call = TensorCall(name, args, operands, tags, followed[0], results)
+    handler = _HANDLERS.get(name)
+    new = handler(trace, call) if handler else None
+    for result, tag in zip(results, new or _unknown(trace, call), strict=True):
+        trace.tags[result] = tag
+
+
+def _unknown(trace: TraceState, call: TensorCall) -> list[Tag]:
+    """An operation that the cost model does not know: real values from here on."""
+    where = trace.scopes[-1][0] or "the network itself"
+    trace.problems.append(f"operation {call.name!r} in {where!r}")
+    for tag in call.tags:
+        trace.operations.read_by(tag, None)
+    longest = max(call.tags, key=lambda tag: tag.steps)
+    path = trace.operation_path(call.name)
+    trace.operations.add("unknown", path, longest, call.x, call.result, call.result.numel(), tail=1)
+    return call.all(Tag("real", "other", longest.steps, longest.outer))
+
+
+def _reshape(trace: TraceState, call: TensorCall) -> list[Tag]:
+    return call.all(call.tag)
+
+
+def _slice(trace: TraceState, call: TensorCall) -> list[Tag]:
+    return [
+        tensor_rules.sliced(call.tag, call.x.shape, piece.shape, trace.timesteps)
+        for piece in call.results
+    ]
+
+
+def _permute(trace: TraceState, call: TensorCall) -> list[Tag]:
+    order = tensor_rules.permutation(call.name, call.x.ndim, call.args)
+    return call.all(tensor_rules.permuted(call.tag, call.x.shape, call.result.shape, order))
+
+
+def _select(trace: TraceState, call: TensorCall) -> list[Tag]:
+    axis = int(call.args[1]) if len(call.args) > 1 else 0
+    return [
+        tensor_rules.selected(call.tag, call.x.shape, piece.shape, axis) for piece in call.results
+    ]
+
+
+def _join(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+    if len(call.tags) < len(call.operands):
+        return None
+    axis = int(call.args[1]) if len(call.args) > 1 else 0
+    shapes = call.x.shape, call.result.shape
+    return call.all(tensor_rules.joined(call.name, call.tags, *shapes, axis, trace.timesteps))
+
+
+def _copy(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+    source = trace.tags.get(call.args[1])
+    return None if source is None else call.all(source)
+
+
+def _add(trace: TraceState, call: TensorCall) -> list[Tag]:
+    """A residual sum, or the addition of a constant or a parameter."""
+    for tag in call.tags:
+        trace.operations.read_by(tag, None)
+    if len(call.tags) > 1:
+        total = summed = tensor_rules.added(call.tags[0], call.tags[1])
+        costs = True
+    else:
+        total, summed = Tag("real", "other", call.tag.steps, call.tag.outer), call.tag
+        costs = len(call.operands) > 1 and min(t.numel() for t in call.operands[:2]) > 1
+    if costs:
+        path, out = trace.operation_path("add"), call.result
+        trace.operations.add("add", path, summed, out, out, out.numel(), tail=1)
+    return call.all(total)
+
+
+def _scale(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+    """A product with a constant moves the unit; one with a tensor is a product or a norm."""
+    divided = call.name.startswith("div")
+    if len(call.tags) >= 2:
+        return None if divided else _product(trace, call)
+    tag, out = call.tag, call.result
+    constants = [t for t in call.operands if t not in trace.tags]
+    factor = constants[0] if constants else call.args[1]
+    if isinstance(factor, Tensor) and factor.numel() > 1:
+        trace.operations.read_by(tag, None)
+        path = trace.operation_path("scale")
+        totals = trace.operations.add("norm", path, tag, out, out, out.numel(), tail=1)
+        totals.extra = {"channels": 0}
+        return call.all(Tag("real", "other", tag.steps, tag.outer))
+    if isinstance(factor, Tensor):
+        factor = math.nan if factor.is_meta else float(factor)
+    unit = tag.unit / factor if divided else tag.unit * factor
+    return call.all(replace(tag, unit=abs(unit)))
+
+
+def _matrix_product(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+    return _product(trace, call) if len(call.tags) >= 2 else None
+
+
+def _product(trace: TraceState, call: TensorCall) -> list[Tag]:
+    """A product of two activations: the spikes of one gate accumulates of the other."""
+    # addmm and baddbmm add to their first operand; the last two are multiplied.
+    matrix = call.name in tensor_rules.PRODUCTS
+    operands = call.operands[-2:] if matrix else call.operands
+    tags = call.tags[-2:] if matrix else call.tags
+    for tag in tags:
+        trace.operations.read_by(tag, None)
+    elementwise = operands[0].shape == call.result.shape == operands[1].shape
+    depth = 1 if elementwise else operands[0].shape[-1]
+    gate = next((i for i, tag in enumerate(tags) if tag.kind == "binary"), None)
+    if gate is None:
+        gate = next((i for i, tag in enumerate(tags) if tag.kind == "integer"), 0)
+    product = tensor_rules.multiplied(tags[0], tags[1], depth)
+    path, macs = trace.operation_path("product"), call.result.numel() * depth
+    totals = trace.operations.add(
+        "attention", path, tags[gate], operands[gate], call.result, macs, tail=2
+    )
+    totals.extra = {"output_bits": product.bits, "operand_bits": tags[1 - gate].bits}
+    trace.measure(totals, operands[gate], tags[gate].unit)
+    return call.all(product)
+
+
+def _max_pool(trace: TraceState, call: TensorCall) -> list[Tag]:
+    size = call.args[1]
+    window = math.prod(size) if isinstance(size, list | tuple) else int(size) ** 2
+    _pool(trace, call, "pool", call.result.numel() * window, tail=3)
+    moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, 0)
+    return call.all(replace(moved, layer=None))
+
+
+def _window_average(trace: TraceState, call: TensorCall) -> list[Tag]:
+    sizes = [call.args[1]] if isinstance(call.args[1], int) else list(call.args[1])
+    window = math.prod(sizes * (1 if len(sizes) > 1 or call.name == "avg_pool1d" else 2))
+    _pool(trace, call, "pool", call.result.numel() * window, tail=3)
+    padding = call.args[3] if len(call.args) > 3 else 0
+    padded = any(padding) if isinstance(padding, list | tuple) else bool(padding)
+    moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, 0)
+    return call.all(tensor_rules.window_averaged(moved, window, padded or len(call.args) > 4))
+
+
+def _average(trace: TraceState, call: TensorCall) -> list[Tag]:
+    """A mean or sum over whole dimensions."""
+    chosen = call.name in ("mean", "sum") and len(call.args) > 1
+    axes = call.args[1] if chosen else None
+    _pool(trace, call, "mean", call.x.numel(), tail=1)
+    shapes = call.x.shape, call.result.shape
+    return call.all(tensor_rules.averaged(call.tag, *shapes, axes, call.name == "sum"))
+
+
+def _pool(trace: TraceState, call: TensorCall, what: str, macs: int, tail: int) -> None:
+    trace.operations.read_by(call.tag, None)
+    path = trace.operation_path(what)
+    trace.operations.add("pool", path, call.tag, call.x, call.result, macs, tail)
+
+
+_FAMILIES: Final[Mapping[frozenset[str], Handler]] = {
+    tensor_rules.RESHAPES: _reshape,
+    tensor_rules.SLICES: _slice,
+    tensor_rules.PERMUTES: _permute,
+    tensor_rules.SELECTS: _select,
+    tensor_rules.JOINS: _join,
+    tensor_rules.COPIES: _copy,
+    tensor_rules.ADDS: _add,
+    tensor_rules.SCALES: _scale,
+    tensor_rules.PRODUCTS: _matrix_product,
+    tensor_rules.MAX_POOLS: _max_pool,
+    tensor_rules.WINDOW_AVERAGES: _window_average,
+    tensor_rules.AVERAGES: _average,
+}
+_HANDLERS: Final = {name: handler for names, handler in _FAMILIES.items() for name in names}

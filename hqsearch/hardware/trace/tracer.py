@@ -1,0 +1,141 @@
+"""Run a network once and write down what it does.
+
+Module hooks see weight layers, batch normalisation and neurons as wholes; a dispatch mode sees
+every other tensor operation between them (residual adds, pooling, attention products) and
+follows what the values are. Works on the meta device, then without firing rates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hqsearch.errors import DefinitionError
+from hqsearch.hardware.trace.module_calls import ModuleCall, module_call
+from hqsearch.hardware.trace.state import TraceState
+from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tensor_calls import trace_call
+from hqsearch.hardware.workload import Workload
+
+
+def trace_workload(
+    model: nn.Module,
+    batch: Tensor,
+    input_bits: int | None,
+    *,
+    unknown: Literal["refuse", "real"] = "refuse",
+    neurons: tuple[type[nn.Module], ...] = (),
+) -> Workload:
+    """Run ``model`` once on ``batch`` in evaluation mode and list what it did.
+
+    Args:
+        model: any torch module with Conv1d/Conv2d/Linear layers and recognised neurons; it is
+            left as it was.
+        batch: frames [T, N, C, H, W] (any trailing shape); on the meta device the
+            workload carries no firing rates.
+        input_bits: width of integer frames; None for real-valued ones.
+        unknown: ``real`` counts operations that the trace does not know as one
+            real-valued MAC per output; ``refuse`` raises and names them.
+        neurons: further module classes that are neurons.
+
+    Raises:
+        DefinitionError: an unknown operation, or frames that do not fit ``input_bits``.
+    """
+    if batch.ndim < 3:
+        raise DefinitionError(f"a batch to trace is [T, N, …]; this one is {list(batch.shape)}.")
+    _check_frames(batch, input_bits)
+    trace = TraceState(timesteps=batch.shape[0], samples=batch.shape[1])
+    if input_bits is None:
+        trace.tags[batch] = Tag("real", "frames", batch.shape[0])
+    else:
+        levels = 2**input_bits - 1
+        trace.tags[batch] = Tag("integer", "frames", batch.shape[0], levels=levels)
+    training = [(module, module.training) for module in model.modules()]
+    tracer = _Tracer(trace)
+    model.eval()
+    try:
+        with torch.no_grad(), tracer:
+            tracer.hook(model, neurons)
+            model(batch)
+    finally:
+        tracer.unhook()
+        for module, mode in training:
+            module.training = mode
+    if trace.problems and unknown == "refuse":
+        listing = "; ".join(dict.fromkeys(trace.problems))
+        raise DefinitionError(
+            f"the cost model does not know everything that this network does: {listing}. "
+            "Use Conv1d, Conv2d and Linear modules and recognised neurons, or allow unknown "
+            "operations, which counts each output as one real-valued MAC."
+        )
+    return trace.operations.workload(model)
+
+
+def _check_frames(batch: Tensor, input_bits: int | None) -> None:
+    if input_bits is None or batch.is_meta:
+        return
+    top = float(batch.max()) if batch.numel() else 0.0
+    low = float(batch.min()) if batch.numel() else 0.0
+    if low < 0 or top >= 2**input_bits or not bool((batch == batch.round()).all()):
+        raise DefinitionError(
+            f"frames of {input_bits} bit hold integers from 0 to {2**input_bits - 1}; "
+            f"these reach from {low:g} to {top:g}. Declare their width, or none for real ones."
+        )
+
+
+class _Tracer(TorchDispatchMode):
+    """Reports the calls of modules and tensor operations to the trace."""
+
+    def __init__(self, trace: TraceState) -> None:
+        super().__init__()
+        self._trace = trace
+        self._hooks: list[Any] = []
+        # Above 0 inside a module that counts as a whole, and while the trace itself computes.
+        self._depth = 0
+
+    def hook(self, model: nn.Module, neurons: tuple[type[nn.Module], ...]) -> None:
+        """Watch every module, but none inside those that count as wholes."""
+        wholes: list[str] = []
+        for path, module in model.named_modules():
+            if any(path.startswith(f"{whole}.") for whole in wholes):
+                continue
+            call = module_call(module, neurons)
+            if call is not None:
+                wholes.append(path)
+            self._hook(path, module, call)
+
+    def unhook(self) -> None:
+        """Leave the model as it was."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _hook(self, path: str, module: nn.Module, call: ModuleCall | None) -> None:
+        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+            self._trace.scopes.append((path, Counter()))
+            self._depth += call is not None
+
+        def after(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+            self._trace.scopes.pop()
+            self._depth -= call is not None
+            if call is not None and self._depth == 0:
+                self._depth += 1
+                call(self._trace, path, module, args[0], out)
+                self._depth -= 1
+
+        self._hooks.append(module.register_forward_pre_hook(before))
+        self._hooks.append(module.register_forward_hook(after))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if self._depth == 0:
+            self._depth += 1
+            trace_call(self._trace, func.overloadpacket.__name__, args, kwargs or {}, out)
+            self._depth -= 1
+        return out

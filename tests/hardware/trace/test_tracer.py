@@ -1,0 +1,197 @@
+"""The trace against published layer tables, what follows a layer, and bad input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hqsearch.errors import DefinitionError
+from hqsearch.hardware import Following, Workload
+from hqsearch.hardware.trace import trace_workload
+from hqsearch.models import build_model
+from hqsearch.models.neurons import LIF
+from hqsearch.quant import quantize_model
+
+T, N = 3, 4
+
+
+def frames(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 4, (T, N, *shape), generator=generator).float()
+
+
+def spikformer_workload(classes: int = 11) -> Workload:
+    options = {"embed_dim": 256, "depth": 2, "heads": 16, "pooled_stages": 4}
+    with torch.device("meta"):
+        model = build_model("spikformer", options, timesteps=16, size=128, classes=classes)
+    model = model.to("meta")
+    return trace_workload(model, torch.zeros(16, 1, 2, 128, 128, device="meta"), 4)
+
+
+def test_spikformer_reproduces_the_published_table() -> None:
+    workload = spikformer_workload()
+    macs = {path: op.macs_per_step for path, op in workload.layers.items()}
+    widths = {"q": 1, "k": 1, "v": 1, "proj": 1, "fc1": 4, "fc2": 4}
+    per_block = {
+        f"{'mlp' if name.startswith('fc') else 'attention'}.{name}": width * 4_194_304
+        for name, width in widths.items()
+    }
+    expected = {
+        "tokenizer.conv1": 9_437_184,
+        "tokenizer.conv2": 75_497_472,
+        "tokenizer.conv3": 75_497_472,
+        "tokenizer.conv4": 75_497_472,
+        "tokenizer.position": 37_748_736,
+        **{f"blocks.{b}.{name}": count for b in (0, 1) for name, count in per_block.items()},
+        "head": 2_816,
+    }
+    assert macs == expected
+    assert sum(macs.values()) == 374_344_448
+    assert workload.weights == 2_553_152
+    assert sum(op.bias for op in workload.layers.values()) == 3_083
+    assert workload.layers["head"].timesteps == 1
+    assert {op.timesteps for p, op in workload.layers.items() if p != "head"} == {16}
+    products = [op for op in workload.operations if op.kind == "attention"]
+    assert [op.macs_per_step for op in products] == [1_048_576] * 4
+    assert [op.rate_path for op in products[:2]] == [
+        "blocks.0.attention.q_neuron",
+        "blocks.0.attention.v_neuron",
+    ]
+    assert workload.unquantized == ()
+
+
+def test_spikformer_input_kinds_and_what_follows() -> None:
+    layers = spikformer_workload().layers
+    kinds = {path: (op.input_kind, op.input_levels) for path, op in layers.items()}
+    assert kinds["tokenizer.conv1"] == ("integer", 15)
+    assert kinds["tokenizer.conv2"] == ("binary", 1)
+    # Residual sums: pooled spikes + position, then + attention, + MLP, …
+    assert kinds["blocks.0.attention.q"] == ("integer", 2)
+    assert kinds["blocks.0.mlp.fc1"] == ("integer", 3)
+    assert kinds["blocks.1.mlp.fc1"] == ("integer", 5)
+    assert kinds["blocks.0.mlp.fc2"] == ("binary", 1)
+    assert kinds["head"][0] == "real"
+    assert layers["head"].norm is None
+    assert layers["head"].neuron is None
+    assert all(op.norm and op.neuron for path, op in layers.items() if path != "head")
+    assert layers["tokenizer.conv1"].input_source == "frames"
+
+
+def test_following_in_a_spikformer_with_and_without_quantizers() -> None:
+    options = {"embed_dim": 16, "depth": 1, "heads": 2, "pooled_stages": 2}
+    model = build_model("spikformer", options, timesteps=T, size=8, classes=3)
+    following = trace_workload(model, frames(2, 8, 8), 4).following
+    names = ("tokenizer.{}1", "tokenizer.{}2", "tokenizer.{}3", "tokenizer.{}4")
+    expected = {
+        name.format("conv"): Following(name.format("norm"), name.format("neuron")) for name in names
+    }
+    expected["tokenizer.position"] = Following(
+        "tokenizer.position_norm", "tokenizer.position_neuron"
+    )
+    for name in ("attention.q", "attention.k", "attention.v", "attention.proj"):
+        path = f"blocks.0.{name}"
+        expected[path] = Following(f"{path}_norm", f"{path}_neuron")
+    for name in ("fc1", "fc2"):
+        path = f"blocks.0.mlp.{name}"
+        expected[path] = Following(f"{path}_norm", f"{path}_neuron")
+    expected["head"] = Following(None, None)
+    assert following == expected
+    assert all(item.absorbed == (path != "head") for path, item in following.items())
+    quantize_model(model, dict.fromkeys(following, "4u"))
+    assert trace_workload(model, frames(2, 8, 8), 4).following == expected
+
+
+class Odd(nn.Module):
+    """Layers followed in every other way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d, self.e = (nn.Linear(4, 4) for _ in range(5))
+        self.norm_a, self.norm_b, self.norm_c = (nn.BatchNorm1d(4) for _ in range(3))
+        self.fire_a, self.fire_c, self.fire_d = LIF(), LIF(), LIF()
+
+    def forward(self, x):  # [T, N, 4]
+        steps = x.shape[0]
+
+        def norm(module, y):
+            return module(y.flatten(0, 1)).unflatten(0, (steps, -1))
+
+        x = self.fire_a(norm(self.norm_a, self.a(x)).transpose(1, 2).contiguous())
+        x = x.transpose(1, 2)
+        x = x + norm(self.norm_b, self.b(x))  # normalized, no neuron
+        y = norm(self.norm_c, self.c(x))
+        x = self.fire_c(y) + y  # the normalized current is read twice
+        x = self.fire_d(self.d(x))  # no normalization
+        return self.e(x).mean(0)
+
+
+def test_following_in_any_network() -> None:
+    assert trace_workload(Odd(), torch.randn(T, N, 4), None).following == {
+        "a": Following("norm_a", "fire_a"),
+        "b": Following("norm_b", None),
+        "c": Following("norm_c", None),
+        "d": Following(None, "fire_d"),
+        "e": Following(None, None),
+    }
+
+
+class Threshold(nn.Module):
+    """A neuron without the usual attributes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 0).float()
+
+
+def test_a_users_own_neuron_can_be_named() -> None:
+    model = nn.Sequential(nn.Linear(5, 6), Threshold(), nn.Linear(6, 2))
+    with pytest.raises(DefinitionError, match=r"operation 'gt' in '1'"):
+        trace_workload(model, frames(5), 2)
+    workload = trace_workload(model, frames(5), 2, neurons=(Threshold,))
+    assert workload.layers["2"].input_kind == "binary"
+
+
+def test_unknown_operations_are_named_or_counted_as_real() -> None:
+    model = nn.Sequential(nn.Linear(5, 6), nn.GELU(), nn.Linear(6, 2))
+    with pytest.raises(DefinitionError, match=r"operation 'gelu' in '1'"):
+        trace_workload(model, frames(5), 2)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    workload = trace_workload(model, frames(5), 2, unknown="real")
+    unknown = [op for op in workload.operations if op.kind == "unknown"]
+    assert [(op.macs, op.input_kind) for op in unknown] == [(6 * T, "real")]
+    assert workload.layers["2"].input_kind == "real"
+
+
+def test_products_with_loose_parameters_are_refused() -> None:
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix = nn.Parameter(torch.zeros(5, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.matrix
+
+    with pytest.raises(DefinitionError, match="mm"):
+        trace_workload(Loose(), frames(5), 2)
+
+
+@pytest.mark.parametrize(
+    "batch", [torch.full((T, N, 5), 4.0), -torch.ones(T, N, 5), torch.full((T, N, 5), 0.5)]
+)
+def test_frames_that_do_not_fit_their_width(batch: Tensor) -> None:
+    with pytest.raises(DefinitionError, match="frames of 2 bit"):
+        trace_workload(nn.Linear(5, 2), batch, 2)
+
+
+def test_a_batch_without_a_sample_axis_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"a batch to trace is \[T, N, …\]"):
+        trace_workload(nn.Linear(5, 2), torch.zeros(T, 5), 2)
+
+
+def test_the_trace_leaves_the_model_as_it_was() -> None:
+    model = Odd().train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    trace_workload(model, frames(4), 2)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
