@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from hqsearch.atomic import write_atomically
 from hqsearch.definition import EvaluationOptions
 from hqsearch.evaluator import Evaluation, Evaluator
-from hqsearch.executors.task import write_atomically
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import non_dominated

@@ -42,11 +42,12 @@ from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from hqsearch.atomic import write_atomically
 from hqsearch.definition import find_definition, load_study, validate
 from hqsearch.errors import InputError, StudyMismatch, UnknownName
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
 from hqsearch.evaluator.registry import make_evaluator
-from hqsearch.executors.task import evaluator_for, setup_as_json, write_atomically
+from hqsearch.executors.task import evaluator_for, setup_as_json
 from hqsearch.problem.budgets import Budgets, Cheap, parse_budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective

@@ -9,15 +9,17 @@
     x = data.encoding.to_float(torch.from_numpy(data.train.frames[:32]))
 """
 
-from hqsearch.data.encoding import ENCODINGS, Encoding, get_encoding
+from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import FrameData, Split, open_frames
 from hqsearch.data.prepare import check_data, data_classes, load_data, prepare_data
-from hqsearch.data.simulated import SIMULATOR_VERSION, simulate_gesture
-from hqsearch.data.spec import DATASETS, DataSpec
+from hqsearch.data.simulated import SIMULATED_NOTE, SIMULATOR_VERSION, simulate_gesture
+from hqsearch.data.spec import DataSpec, usual_place
+from hqsearch.definition.data import DATASETS, ENCODINGS
 
 __all__ = [
     "DATASETS",
     "ENCODINGS",
+    "SIMULATED_NOTE",
     "SIMULATOR_VERSION",
     "DataSpec",
     "Encoding",
@@ -30,4 +32,5 @@ __all__ = [
     "open_frames",
     "prepare_data",
     "simulate_gesture",
+    "usual_place",
 ]

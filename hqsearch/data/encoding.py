@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hqsearch.definition.data import ENCODINGS
 from hqsearch.errors import UnknownName
 
 if TYPE_CHECKING:
     import torch
-
-#: Name -> width in bits of an integer encoding, None for a real-valued one.
-ENCODINGS: dict[str, int | None] = {"log2": 4, "count": 8, "log1p": None}
 
 #: floor(log2(1 + count)) of every count that a 4-bit code can tell apart.
 _LOG2_LEVELS = 2 ** np.arange(1, 16, dtype=np.int64) - 1

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import DESCRIPTION, SPLITS, FrameData, open_frames
 from hqsearch.data.framing import count_frames
-from hqsearch.data.recordings import check_recordings, plan_recordings
-from hqsearch.data.samples import Plan, Sample
-from hqsearch.data.simulated import plan_simulated
-from hqsearch.data.spec import SIMULATED, DataSpec
+from hqsearch.data.recordings import check_recordings, recorded_samples
+from hqsearch.data.samples import Sample, SampleList
+from hqsearch.data.simulated import simulated_samples
+from hqsearch.data.spec import DataSpec
+from hqsearch.definition.data import SIMULATED
 from hqsearch.errors import DataError, DiskFull
 
-#: ``progress(label, done, total)`` after each sample.
+#: Reports progress of a preparation: what is being done, how much of it is done, of how much.
 Progress = Callable[[str, int, int], None]
 
 #: Raised when the bytes that a given source and setting are turned into change.
@@ -66,15 +67,15 @@ def prepare_data(
         DataError: Missing or damaged recordings; the file is named.
         DiskFull: No space under ``cache``; nothing half-made is left behind.
     """
-    plan = _make_plan(spec)
-    folder = _folder(spec, plan, cache)
+    listed = _samples(spec)
+    folder = _folder(spec, listed, cache)
     if (folder / DESCRIPTION).is_file():
         return open_frames(folder)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{folder.name}.lock"):
             if not (folder / DESCRIPTION).is_file():
-                _write(spec, plan, folder, progress, workers or _cores())
+                _write(spec, listed, folder, progress, workers or _cores())
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
@@ -90,7 +91,7 @@ def load_data(spec: DataSpec, cache: Path) -> FrameData:
     Raises:
         DataError: They are not there.
     """
-    return open_frames(_folder(spec, _make_plan(spec), cache))
+    return open_frames(_folder(spec, _samples(spec), cache))
 
 
 def data_classes(spec: DataSpec) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def data_classes(spec: DataSpec) -> tuple[str, ...]:
     Raises:
         DataError: The recordings are missing or not enough.
     """
-    return _make_plan(spec).classes
+    return _samples(spec).classes
 
 
 def _cores() -> int:
@@ -109,23 +110,23 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _make_plan(spec: DataSpec) -> Plan:
-    return plan_simulated(spec) if spec.dataset == SIMULATED else plan_recordings(spec)
+def _samples(spec: DataSpec) -> SampleList:
+    return simulated_samples(spec) if spec.dataset == SIMULATED else recorded_samples(spec)
 
 
 def _settings(spec: DataSpec) -> dict[str, Any]:
-    """The settings that frames depend on."""
+    """The settings that frames depend on; their order is part of the folder's name."""
     names = ("dataset", "timesteps", "size", "encoding", "train", "validation", "test", "seed")
     return {"format": FORMAT_VERSION} | {name: getattr(spec, name) for name in names}
 
 
-def _folder(spec: DataSpec, plan: Plan, cache: Path) -> Path:
-    text = json.dumps([_settings(spec), plan.sensor, plan.classes, plan.identity])
+def _folder(spec: DataSpec, listed: SampleList, cache: Path) -> Path:
+    text = json.dumps([_settings(spec), listed.sensor, listed.classes, listed.identity])
     return cache / f"{spec.dataset}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _write(
-    spec: DataSpec, plan: Plan, folder: Path, progress: Progress | None, workers: int
+    spec: DataSpec, listed: SampleList, folder: Path, progress: Progress | None, workers: int
 ) -> None:
     """Make ``folder``, whole or not at all."""
     partial = folder.with_name(folder.name + ".partial")
@@ -133,17 +134,17 @@ def _write(
         shutil.rmtree(stale, ignore_errors=True)
     partial.mkdir()
     encoding = get_encoding(spec.encoding)
-    digest = hashlib.sha256(json.dumps([_settings(spec), plan.sensor, plan.classes]).encode())
-    total = sum(len(plan.splits[name]) for name in SPLITS)
+    digest = hashlib.sha256(json.dumps([_settings(spec), listed.sensor, listed.classes]).encode())
+    total = sum(len(listed.splits[name]) for name in SPLITS)
     done = 0
 
     def frame(sample: Sample) -> NDArray[np.uint8]:
-        return _frame(sample, plan.sensor, spec.timesteps, spec.size, encoding)
+        return _frame(sample, listed.sensor, spec.timesteps, spec.size, encoding)
 
     try:
         with ThreadPoolExecutor(workers) as pool:
             for name in SPLITS:
-                samples = plan.splits[name]
+                samples = listed.splits[name]
                 labels = np.array([sample.label for sample in samples], dtype=np.int64)
                 np.save(partial / f"{name}-labels.npy", labels)
                 digest.update(labels.tobytes())
@@ -156,13 +157,13 @@ def _write(
                         digest.update(frames.tobytes())
                         done += 1
                         if progress is not None:
-                            progress(plan.activity, done, total)
+                            progress(listed.activity, done, total)
         description = {
-            "classes": plan.classes,
+            "classes": listed.classes,
             "encoding": spec.encoding,
             "fingerprint": digest.hexdigest(),
-            "simulated": plan.simulated,
-            "warnings": [*plan.warnings, *_size_warning(plan)],
+            "simulated": listed.simulated,
+            "warnings": [*listed.warnings, *_size_warning(listed)],
         }
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
         partial.rename(folder)
@@ -209,8 +210,8 @@ def _in_order(
             future.cancel()
 
 
-def _size_warning(plan: Plan) -> list[str]:
-    n = len(plan.splits["validation"])
+def _size_warning(listed: SampleList) -> list[str]:
+    n = len(listed.splits["validation"])
     if n >= ENOUGH_VALIDATION:
         return []
     error = 100 * math.sqrt(0.9 * 0.1 / n)

@@ -23,7 +23,7 @@ from hqsearch.data.known import (
     native_recordings,
     native_root,
 )
-from hqsearch.data.samples import Plan, Sample
+from hqsearch.data.samples import Sample, SampleList
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, SplitItem, split
 from hqsearch.errors import DataError
@@ -46,7 +46,7 @@ def check_recordings(spec: DataSpec) -> None:
     _splits(spec, found)
 
 
-def plan_recordings(spec: DataSpec) -> Plan:
+def recorded_samples(spec: DataSpec) -> SampleList:
     """The samples of ``spec``; downloads a known set first where that is asked for.
 
     Raises:
@@ -68,7 +68,7 @@ def plan_recordings(spec: DataSpec) -> Plan:
         ]
 
     test_pool = found.test_pool if found.test_pool is not None else found.pool
-    return Plan(
+    return SampleList(
         activity="framing recordings",
         splits={
             "train": samples(found.pool, indices.train),

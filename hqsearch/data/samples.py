@@ -22,7 +22,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SampleList:
     """All samples of a data set.
 
     Attributes:

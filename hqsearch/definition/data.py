@@ -1,25 +1,93 @@
-"""``[data]`` of a study."""
+"""``[data]`` of a study, and the names that it may hold.
+
+Nothing here touches the disk; :func:`hqsearch.data.check_data` does.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import model_validator
 
 from hqsearch.definition.tables import Strict
+from hqsearch.errors import DefinitionError, UnknownName
+
+SIMULATED = "simulated-gestures"
+#: Every data set there is. The first needs no files.
+DATASETS = (SIMULATED, "dvs-gesture", "cifar10-dvs", "n-caltech101", "nmnist", "folder")
+#: Name -> width in bits of an integer encoding, None for a real-valued one.
+ENCODINGS: dict[str, int | None] = {"log2": 4, "count": 8, "log1p": None}
+
+#: Key -> smallest and largest value, and the unit that a message names.
+_LIMITS = {
+    "size": (8, 1024, ""),
+    "train": (1, 1_000_000, " samples"),
+    "validation": (1, 1_000_000, " samples"),
+    "test": (1, 1_000_000, " samples"),
+}
 
 
 class DataDefinition(Strict):
-    """``[data]``: which recordings, how they become frames, how they are split."""
+    """``[data]``: which recordings, how they become frames, how they are split.
+
+    Raises:
+        UnknownName: ``dataset`` or ``encoding`` does not exist.
+        DefinitionError: another value is out of range, or contradicts the data set.
+    """
 
     dataset: str
+    """One of :data:`DATASETS`."""
     path: Path | None = None
+    """Folder of the recordings; None for simulated data, and where ``--data`` will say it."""
     sensor: tuple[int, int] | None = None
-    size: Annotated[int, Field(ge=8, le=1024)] = 32
-    encoding: Literal["log2", "count", "log1p"] = "log2"
-    train: Annotated[int, Field(ge=1)] | None = None
-    validation: Annotated[int, Field(ge=1)] | None = None
-    test: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    """(width, height) of the sensor in pixels. Needed for ``folder`` unless all files are
+    ``.aedat4``, which say it themselves; overrides what is known of a named set."""
+    size: int = 32
+    """Frames are ``size`` x ``size`` pixels."""
+    encoding: str = "log2"
+    """``log2`` (4 bit), ``count`` (8 bit) or ``log1p`` (real-valued)."""
+    train: int | None = None
+    """Training samples; None: all that validation and test leave (simulated: 1,100)."""
+    validation: int | None = None
+    """Validation samples; None: a fifth of what is not test (simulated: 1,000)."""
+    test: int | None = None
+    """Test samples; None: the official test split, or where there is none a tenth of all
+    (simulated: 1,000)."""
+    seed: int = 0
+    """Of the split, and of the simulation."""
     download: bool = False
+    """Let tonic download a recorded set that is absent."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> DataDefinition:
+        if self.dataset not in DATASETS:
+            raise UnknownName("data set", self.dataset, DATASETS, "[data] dataset")
+        if self.encoding not in ENCODINGS:
+            raise UnknownName("encoding", self.encoding, ENCODINGS, "[data] encoding")
+        for key, (least, most, unit) in _LIMITS.items():
+            value = getattr(self, key)
+            if value is not None and not least <= value <= most:
+                raise DefinitionError(
+                    f"[data] {key} must be {least} to {most:,}{unit}; {value} was given."
+                )
+        if self.seed < 0:
+            raise DefinitionError(f"[data] seed must not be negative; {self.seed} was given.")
+        if self.sensor is not None and not all(1 <= side <= 65535 for side in self.sensor):
+            raise DefinitionError(
+                f"[data] sensor must be (width, height) in pixels; {self.sensor} was given."
+            )
+        self._check_combination()
+        return self
+
+    def _check_combination(self) -> None:
+        if self.dataset == SIMULATED:
+            for key in ("path", "sensor"):
+                if getattr(self, key) is not None:
+                    raise DefinitionError(
+                        f"[data] {key} does not apply to {SIMULATED}, which reads no files. "
+                        f"Remove it, or choose dataset = 'dvs-gesture' for recordings."
+                    )
+            if self.download:
+                raise DefinitionError(f"[data] download does not apply to {SIMULATED}.")
+        if self.dataset == "folder" and self.download:
+            raise DefinitionError("[data] download does not apply to a folder of recordings.")

@@ -31,6 +31,8 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     """
     try:
         return model.model_validate(values)
+    except DefinitionError as error:
+        raise DefinitionError(f"{where}: {error}") from None
     except ValidationError as error:
         problem = error.errors()[0]
         place = [str(part) for part in problem["loc"]]

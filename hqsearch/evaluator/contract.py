@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,8 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import LayerSize, Space, derive_space
 
-#: Reports progress of a preparation: what is being done, how much of it is done, of how much.
-Progress = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from hqsearch.data.prepare import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 import shutil
 import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.atomic import write_atomically
 from hqsearch.definition import StudyDefinition
 from hqsearch.errors import HqsearchError, RunFailed
 from hqsearch.evaluator import Evaluation, Evaluator, Resources, Setup
@@ -140,17 +140,6 @@ def read_result(path: Path, payload: dict[str, Any]) -> TaskOutcome | None:
     if set(data) != {f.name for f in fields(TaskOutcome)}:
         return None
     return TaskOutcome(**data)
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write a file so that, after a crash at any instruction, it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def setup_as_json(setup: Setup) -> str:

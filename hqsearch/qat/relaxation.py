@@ -11,39 +11,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hqsearch.errors import DefinitionError
 from hqsearch.hardware import CostModel, LayerRate
 from hqsearch.hardware.rates import RateMeter
 from hqsearch.problem.space import Space
+from hqsearch.qat.costs import METRICS, fp32_metrics
+from hqsearch.qat.held_out import held_out_part, rows_of
+from hqsearch.qat.part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.quant.mixture import mix_model
-from hqsearch.schemes.choice import FP32, parse_choice
+from hqsearch.schemes.choice import parse_choice
 from hqsearch.supernet.relaxation import Learn, Relaxation
-from hqsearch.training.batches import ToFloat, plain_batches, training_batches
+from hqsearch.training.batches import Samples, plain_batches, training_batches
 from hqsearch.training.memory import keep_freed_memory
 
 #: Held-out samples that firing rates are measured on after every epoch, and how many at a time.
 RATE_SAMPLES = 64
 RATE_BATCH = 32
-_SPLIT, _LOGITS = 0, 1
-
-
-class Samples(Protocol):
-    """A split of the data: frames uint8 ``[n, T, C, H, W]``, labels ``[n]``."""
-
-    @property
-    def frames(self) -> NDArray[np.uint8]: ...
-    @property
-    def labels(self) -> NDArray[np.int64]: ...
+_LOGITS = 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,6 @@ class QatRelaxation(Relaxation):
         costs: tables of every layer of the space at the parent's firing rates, which also say
             what the fp32 network costs that costs are a fraction of.
         training: the training split.
-        to_float: stored frames to the network's input.
         batching: how the split is divided and read.
         device: where to compute.
 
@@ -80,7 +71,7 @@ class QatRelaxation(Relaxation):
         DefinitionError: a training split too small to hold a part of it out.
     """
 
-    metrics = ("energy", "storage", "average_bits")
+    metrics = METRICS
 
     def __init__(
         self,
@@ -88,22 +79,22 @@ class QatRelaxation(Relaxation):
         space: Space,
         costs: CostModel,
         training: Samples,
-        to_float: ToFloat,
         batching: Batching,
         device: str = "cpu",
     ) -> None:
         keep_freed_memory()
         self.choices = tuple(len(d.values) for d in space.dimensions)
         self._space, self._parent_costs = space, costs
-        self._to_float, self._batching, self._device = to_float, batching, device
+        self._to_float, self._batching, self._device = training.to_float, batching, device
         learn, held = held_out_part(training.labels, batching.held_out, batching.seed)
-        self._learn, self._held = _Part(training, learn), _Part(training, held)
+        self._learn, self._held = rows_of(training, learn), rows_of(training, held)
         quantize_model(model, dict(space.pinned))
         mixed = mix_model(model, {p: d.values for d in space.dimensions for p in d.layers})
         self._mixed = [[mixed[path] for path in d.layers] for d in space.dimensions]
         self._model = model.to(device).train()
         self._rates: dict[str, LayerRate] = {}
-        self._unit = torch.tensor(_fp32_costs(costs), dtype=torch.float64)
+        fp32 = fp32_metrics(costs)
+        self._unit = torch.tensor([fp32[name] for name in self.metrics], dtype=torch.float64)
         self._table, self._rest = self._cost_tables(costs)
 
     # Weights
@@ -126,10 +117,9 @@ class QatRelaxation(Relaxation):
         state = np.random.SeedSequence([self._batching.seed, _LOGITS]).generate_state(1)
         return self._batches(self._held, (int(state[0]), epoch))
 
-    def _batches(self, part: _Part, key: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, part: Samples, key: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
         size, shift = self._batching.batch_size, self._batching.shift
-        frames: Any = part.frames
-        return training_batches(frames, part.labels, size, shift, key)
+        return training_batches(part.frames, part.labels, size, shift, key)
 
     # Loss
 
@@ -251,53 +241,9 @@ class QatRelaxation(Relaxation):
             self._use_rates({path: LayerRate(*r.tolist()) for path, r in parts["rates"].items()})
 
 
-def held_out_part(
-    labels: NDArray[np.int64], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the samples to learn weights on, and of those held out for the logits.
-
-    ``fraction`` of every class is held out, at least one sample, and at least one stays; both
-    are sorted.
-
-    Raises:
-        DefinitionError: no class has two samples.
-    """
-    generator = np.random.default_rng([seed, _SPLIT])
-    held = []
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(fraction * len(members))), len(members) - 1)
-        held.append(members[:count])
-    chosen = np.sort(np.concatenate(held))
-    if not len(chosen):
-        raise DefinitionError(
-            f"the training split of {len(labels)} samples is too small to hold a part of it out "
-            "for the supernet's logits; every class needs two samples."
-        )
-    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
-
-
-class _Rows:
-    """Rows of frames that may be memory-mapped: read one by one, never all at once."""
-
-    def __init__(self, frames: NDArray[np.uint8], chosen: NDArray[np.int64]) -> None:
-        self._frames, self._chosen = frames, chosen
-        self.shape = (len(chosen), *frames.shape[1:])
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        row: NDArray[np.uint8] = self._frames[self._chosen[index]]
-        return row
-
-
-class _Part:
-    """Part of a split, as :func:`training_batches` reads it."""
-
-    def __init__(self, split: Samples, chosen: NDArray[np.int64]) -> None:
-        self.frames = _Rows(split.frames, chosen)
-        self.labels = split.labels[chosen]
-
-
-def _fp32_costs(costs: CostModel) -> list[float]:
-    """Energy µJ, storage KiB and average bits of the network with every layer in fp32."""
-    choices = costs.uniform(FP32)
-    return [costs.energy(choices).total, costs.storage(choices).kib, 32.0]
+def relaxation_of(part: Part, space: Space, batching: Batching) -> QatRelaxation:
+    """The prepared parent of a structural part with mixed quantizers, for a supernet."""
+    training = part.samples("train")
+    return QatRelaxation(
+        part.parent(), space, part.costs(space), training, batching, part.study.device
+    )

@@ -19,31 +19,31 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hqsearch.problem.space import Space
+from hqsearch.qat.part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import FP32
-from hqsearch.training.batches import ToFloat, plain_batches
+from hqsearch.training.batches import Samples, plain_batches
 
 #: Training samples that are scored on, and how many run at a time.
 SAMPLES = 128
 BATCH = 64
 
 
+def score_part(part: Part, space: Space, seed: int) -> dict[str, Any]:
+    """:func:`score_choices` of the prepared parent of a structural part, on a worker."""
+    torch.set_num_threads(part.study.options.threads)
+    return score_choices(part.parent(), space, part.samples("train"), seed, part.study.device)
+
+
 def score_choices(
-    model: nn.Module,
-    space: Space,
-    frames: NDArray[np.uint8],
-    labels: NDArray[Any],
-    to_float: ToFloat,
-    seed: int,
-    device: str = "cpu",
+    model: nn.Module, space: Space, training: Samples, seed: int, device: str = "cpu"
 ) -> dict[str, Any]:
     """Scores of every dimension that stands for weight layers.
 
     Args:
         model: the fp32 parent; it comes back as it was, but for pinned layers.
         space: which layers may be stored how.
-        frames: of the training split ``[n, T, C, H, W]``, with ``labels [n]``.
-        to_float: encoding of the frames.
+        training: the training split.
         seed: of the samples drawn.
         device: to run on.
 
@@ -51,10 +51,10 @@ def score_choices(
         ``scores`` and ``standard_errors``: dimension → value → nats of mean cross-entropy;
         ``samples``; ``loss`` of the parent.
     """
-    count = min(SAMPLES, len(labels))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(labels), count, replace=False))
-    batches = [to_float(b) for b in plain_batches(frames[chosen], BATCH)]
-    target = torch.from_numpy(np.asarray(labels, np.int64)[chosen])
+    count = min(SAMPLES, len(training))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(training), count, replace=False))
+    batches = [training.to_float(b) for b in plain_batches(training.frames[chosen], BATCH)]
+    target = torch.from_numpy(np.asarray(training.labels, np.int64)[chosen])
     quantize_model(model, dict(space.pinned))
     model.to(device).eval()
     parent = _losses(model, batches, target, device)

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from hqsearch.analysis.verdict import COSTS, LEAST
 from hqsearch.analysis.yardstick import at_seconds, by_evaluation, by_seconds, spread
+from hqsearch.atomic import write_atomically
 from hqsearch.errors import InputError
-from hqsearch.executors.task import write_atomically
 from hqsearch.problem.objective import Objective
 from hqsearch.show.front_plot import FORMATS
 from hqsearch.show.tables import number, value_text

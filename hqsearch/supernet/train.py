@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hqsearch.atomic import write_atomically
 from hqsearch.definition import validate
 from hqsearch.errors import RunFailed, UnknownName
 from hqsearch.evaluator import Evaluator
-from hqsearch.executors.task import write_atomically
 from hqsearch.supernet.derive import Derived, derive
 from hqsearch.supernet.gumbel_softmax import Temperature, probabilities, sample, seeded
 from hqsearch.supernet.options import SupernetOptions

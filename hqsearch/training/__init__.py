@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hqsearch.training.batches import Samples
 from hqsearch.training.loop import (
     EpochRecord,
     EvalResult,
     Schedule,
+    Segment,
     TrainResult,
     evaluate,
     make_optimizer,
@@ -17,7 +19,9 @@ from hqsearch.training.state import load_state, load_tensors, save_state, save_t
 __all__ = [
     "EpochRecord",
     "EvalResult",
+    "Samples",
     "Schedule",
+    "Segment",
     "TrainResult",
     "evaluate",
     "keep_freed_memory",

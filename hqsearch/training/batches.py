@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +16,35 @@ ToFloat = Callable[[Tensor], Tensor]
 _ORDER, _SHIFT = 0, 1
 
 
+class Frames(Protocol):
+    """Frames uint8 ``[n, T, C, H, W]`` that are read row by row or in slices, never whole."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Stored samples, and how a network sees them.
+
+    Attributes:
+        frames: uint8 ``[n, T, C, H, W]``, may be memory-mapped.
+        labels: ``[n]``.
+        to_float: stored frames to the network's input.
+    """
+
+    frames: Frames
+    labels: NDArray[Any]
+    to_float: ToFloat
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 def training_batches(
-    frames: NDArray[np.uint8],
+    frames: Frames,
     labels: NDArray[Any],
     batch_size: int,
     shift: int,
@@ -47,7 +75,7 @@ def training_batches(
         yield torch.from_numpy(batch), torch.from_numpy(np.asarray(labels[chosen], np.int64))
 
 
-def plain_batches(frames: NDArray[np.uint8], batch_size: int) -> Iterator[Tensor]:
+def plain_batches(frames: Frames, batch_size: int) -> Iterator[Tensor]:
     """All samples in order: uint8 ``[T, N, C, H, W]``."""
     for start in range(0, len(frames), batch_size):
         batch = np.asarray(frames[start : start + batch_size])

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hqsearch.errors import DefinitionError, RunFailed
-from hqsearch.training.batches import ToFloat, plain_batches, training_batches
+from hqsearch.training.batches import Samples, plain_batches, training_batches
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.state import (
     load_checkpoint,
@@ -67,6 +66,25 @@ class Schedule:
         for name in ("warmup", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DefinitionError(f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Which part of a schedule a call runs, and where its state lies.
+
+    Attributes:
+        until_epoch: stop after this epoch; the end of the schedule if None.
+        checkpoint: folder that gets a checkpoint after each epoch.
+        resume_from: folder of a checkpoint to go on from; one without a finished checkpoint
+            means starting at epoch 0.
+    """
+
+    until_epoch: int | None = None
+    checkpoint: Path | None = None
+    resume_from: Path | None = None
+
+
+_WHOLE = Segment()
 
 
 @dataclass(frozen=True)
@@ -125,30 +143,21 @@ def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
 
 def train(
     model: nn.Module,
-    frames: NDArray[np.uint8],
-    labels: NDArray[Any],
-    to_float: ToFloat,
+    samples: Samples,
     schedule: Schedule,
+    segment: Segment = _WHOLE,
     *,
     device: str | torch.device = "cpu",
-    until_epoch: int | None = None,
-    checkpoint: Path | None = None,
-    resume_from: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> TrainResult:
     """Train ``model`` in place.
 
     Args:
         model: ``[T, N, C, H, W]`` to logits ``[N, classes]``.
-        frames: uint8 ``[n, T, C, H, W]``, may be memory-mapped.
-        labels: ``[n]``.
-        to_float: stored frames to the network's input.
-        schedule: always the full one, also where ``until_epoch`` stops early.
+        samples: to learn from.
+        schedule: always the full one, also where ``segment`` stops early.
+        segment: which part of the schedule to run; all of it by default.
         device: where to compute.
-        until_epoch: stop after this epoch; the end of the schedule if None.
-        checkpoint: folder that gets a checkpoint after each epoch.
-        resume_from: folder of a checkpoint to go on from; one without a finished checkpoint
-            means starting at epoch 0.
         on_epoch: called after each epoch, its checkpoint already written.
 
     Raises:
@@ -161,27 +170,28 @@ def train(
     optimizer = make_optimizer(model, schedule)
     names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
     history: list[EpochRecord] = []
-    if resume_from is not None:
-        history = _resume(model, optimizer, names, schedule, resume_from)
+    if segment.resume_from is not None:
+        history = _resume(model, optimizer, names, schedule, segment.resume_from)
     done = len(history)
-    last = schedule.epochs if until_epoch is None else min(until_epoch, schedule.epochs)
+    until = segment.until_epoch
+    last = schedule.epochs if until is None else min(until, schedule.epochs)
     for epoch in range(done, last):
         with torch.random.fork_rng():
             # A network may draw in its forward pass (dropout): from (seed, epoch) alone.
             state = np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)
             torch.manual_seed(int(state[0]))
-            record = _train_epoch(
-                model, optimizer, frames, labels, to_float, schedule, epoch, device
-            )
+            record = _train_epoch(model, optimizer, samples, schedule, epoch, device)
         history.append(record)
-        if checkpoint is not None:
+        if segment.checkpoint is not None:
             tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
             about = {
                 "epoch": epoch + 1,
                 "schedule": asdict(schedule),
                 "history": [asdict(record) for record in history],
             }
-            save_checkpoint(checkpoint, tensors | optimizer_tensors(optimizer, names), about)
+            save_checkpoint(
+                segment.checkpoint, tensors | optimizer_tensors(optimizer, names), about
+            )
         if on_epoch is not None:
             on_epoch(record)
     return TrainResult(len(history), tuple(history), done)
@@ -189,9 +199,7 @@ def train(
 
 def evaluate(
     model: nn.Module,
-    frames: NDArray[np.uint8],
-    labels: NDArray[Any],
-    to_float: ToFloat,
+    samples: Samples,
     *,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
@@ -202,7 +210,7 @@ def evaluate(
         FloatingPointError: a logit is NaN or infinite.
         ValueError: no samples.
     """
-    if not len(labels):
+    if not len(samples):
         raise ValueError("there are no samples to evaluate on.")
     keep_freed_memory()
     training = model.training
@@ -210,15 +218,15 @@ def evaluate(
     try:
         with torch.no_grad():
             parts = [
-                model(to_float(batch.to(device))).cpu()
-                for batch in plain_batches(frames, batch_size)
+                model(samples.to_float(batch.to(device))).cpu()
+                for batch in plain_batches(samples.frames, batch_size)
             ]
     finally:
         model.train(training)
     logits = torch.cat(parts).double()
     if not bool(torch.isfinite(logits).all()):
         raise FloatingPointError("the network's output is not finite.")
-    target = torch.from_numpy(np.asarray(labels, np.int64))
+    target = torch.from_numpy(np.asarray(samples.labels, np.int64))
     correct = (logits.argmax(1) == target).numpy()
     return EvalResult(float(correct.mean()), correct, float(F.cross_entropy(logits, target)))
 
@@ -243,24 +251,24 @@ def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
 def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    frames: NDArray[np.uint8],
-    labels: NDArray[Any],
-    to_float: ToFloat,
+    samples: Samples,
     schedule: Schedule,
     epoch: int,
     device: str | torch.device,
 ) -> EpochRecord:
     model.train()
-    per_epoch = math.ceil(len(labels) / schedule.batch_size)
+    per_epoch = math.ceil(len(samples) / schedule.batch_size)
     total, right = 0.0, 0
     key = (schedule.seed, epoch)
-    batches = training_batches(frames, labels, schedule.batch_size, schedule.shift, key)
+    batches = training_batches(
+        samples.frames, samples.labels, schedule.batch_size, schedule.shift, key
+    )
     for index, (stored, target) in enumerate(batches):
         step = epoch * per_epoch + index
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, schedule.epochs * per_epoch, schedule)
         wanted = target.to(device)
-        logits = model(to_float(stored.to(device)))
+        logits = model(samples.to_float(stored.to(device)))
         loss = F.cross_entropy(logits, wanted, label_smoothing=schedule.label_smoothing)
         value = loss.item()
         if not math.isfinite(value):
@@ -273,7 +281,7 @@ def _train_epoch(
         optimizer.step()
         total += value * len(target)
         right += int((logits.detach().argmax(1) == wanted).sum())
-    return EpochRecord(epoch + 1, total / len(labels), right / len(labels))
+    return EpochRecord(epoch + 1, total / len(samples), right / len(samples))
 
 
 def _resume(

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hqsearch.analysis.paired import accuracy_difference, pack_correct
+from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.verdict import verdict_text, verdicts
+from hqsearch.evaluator.correct import pack_correct
 from hqsearch.store.records import TrialRow
 
 N = 1000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -34,6 +33,7 @@ from hqsearch.models import weight_layers
 from hqsearch.problem.space import derive_space
 from hqsearch.qat.relaxation import Batching, QatRelaxation
 from hqsearch.quant import quantize_model
+from hqsearch.training import Samples
 
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
 #: The gesture network's 4-bit frames.
@@ -49,12 +49,12 @@ def relaxation() -> QatRelaxation:
     layers = {path: d.values for d in space.dimensions for path in d.layers}
     costs = CostModel(workload, load_profile("horowitz-45nm-memory"), layers)
     generator = np.random.default_rng(0)
-    samples = SimpleNamespace(
+    samples = Samples(
         frames=generator.integers(0, 4, (4 * BATCH, TIMESTEPS, 2, SIZE, SIZE), dtype=np.uint8),
         labels=np.arange(4 * BATCH) % CLASSES,
+        to_float=get_encoding("log2").to_float,
     )
-    to_float = get_encoding("log2").to_float
-    return QatRelaxation(model, space, costs, samples, to_float, Batching(0.5, BATCH, 2, 0))
+    return QatRelaxation(model, space, costs, samples, Batching(0.5, BATCH, 2, 0))
 
 
 def weight_step(supernet: QatRelaxation, hard: bool) -> Callable[[], None]:

@@ -61,26 +61,22 @@ def test_prepared_once_then_loaded(folders: DataSpec, tmp_path: Path) -> None:
 
 
 def test_what_frames_depend_on_changes_the_fingerprint(folders: DataSpec, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     variants = [
         folders,
-        replace(folders, seed=1),
-        replace(folders, timesteps=2),
-        replace(folders, encoding="count"),
-        replace(folders, validation=5),
+        folders.model_copy(update={"seed": 1}),
+        folders.model_copy(update={"timesteps": 2}),
+        folders.model_copy(update={"encoding": "count"}),
+        folders.model_copy(update={"validation": 5}),
     ]
     prints = {prepare_data(spec, tmp_path / "cache").fingerprint for spec in variants}
     assert len(prints) == len(variants)
 
 
 def test_moved_recordings_keep_the_fingerprint(folders: DataSpec, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     assert folders.path is not None
     before = prepare_data(folders, tmp_path / "a").fingerprint
     moved = folders.path.rename(tmp_path / "elsewhere")
-    after = prepare_data(replace(folders, path=moved), tmp_path / "b").fingerprint
+    after = prepare_data(folders.model_copy(update={"path": moved}), tmp_path / "b").fingerprint
     assert before == after
 
 

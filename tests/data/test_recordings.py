@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def test_native_layout(name: str, tmp_path: Path) -> None:
     assert sorted(set(data.train.labels.tolist())) == list(range(classes))
     # The folder that tonic makes may be named as well.
     inside = next(p for p in (tmp_path / "data").iterdir())
-    again = prepare_data(replace(spec, path=inside), tmp_path / "cache2")
+    again = prepare_data(spec.model_copy(update={"path": inside}), tmp_path / "cache2")
     assert again.fingerprint == data.fingerprint
 
 
@@ -111,7 +110,7 @@ def test_dvs_gesture_validates_on_other_subjects_and_names_classes(tmp_path: Pat
 
 
 def test_native_frames_have_the_labels_and_events_of_their_files(tmp_path: Path) -> None:
-    spec = replace(_dvs_gesture(tmp_path / "data"), encoding="count")
+    spec = _dvs_gesture(tmp_path / "data").model_copy(update={"encoding": "count"})
     data = prepare_data(spec, tmp_path / "cache")
     root = tmp_path / "data" / "DVSGesture" / "ibmGestureTest"
     for index, path in enumerate(sorted(root.glob("*/*.npy"))):
@@ -127,15 +126,16 @@ def test_native_frames_have_the_labels_and_events_of_their_files(tmp_path: Path)
 
 def test_n_caltech101_is_rescaled_from_its_declared_size(tmp_path: Path) -> None:
     spec = _n_caltech101(tmp_path / "data")
-    data = prepare_data(replace(spec, encoding="count"), tmp_path / "cache")
+    data = prepare_data(spec.model_copy(update={"encoding": "count"}), tmp_path / "cache")
     small = data.classes.index("BACKGROUND_Google")
     frames = np.concatenate([data.train.frames, data.validation.frames, data.test.frames])
     labels = np.concatenate([data.train.labels, data.validation.labels, data.test.labels])
     used = frames[labels == small].sum(axis=(0, 1, 2))
     assert np.flatnonzero(used.sum(axis=0)).max() == 89 * 32 // 240
     assert np.flatnonzero(used.sum(axis=1)).max() == 119 * 32 // 180
+    changed = spec.model_copy(update={"sensor": (100, 100)})
     with pytest.raises(DataError, match="outside a sensor"):
-        prepare_data(replace(spec, sensor=(100, 100)), tmp_path / "cache")
+        prepare_data(changed, tmp_path / "cache")
 
 
 def test_bad_file_in_a_native_layout_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hqsearch.data import DataSpec, simulate_gesture
-from hqsearch.data.simulated import CLASSES, plan_simulated
+from hqsearch.data.simulated import CLASSES, simulated_samples
 from hqsearch.errors import DefinitionError
 
 SAMPLES = 132
@@ -88,8 +88,12 @@ def test_orientation_agrees_with_the_recordings(recorded_data: Path) -> None:
 
 
 def test_splits_share_no_index_and_keep_when_another_grows() -> None:
-    small = plan_simulated(DataSpec("simulated-gestures", 8, 32, train=11, validation=22, test=33))
-    large = plan_simulated(DataSpec("simulated-gestures", 8, 32, train=99, validation=22, test=33))
+    small = simulated_samples(
+        DataSpec("simulated-gestures", 8, 32, train=11, validation=22, test=33)
+    )
+    large = simulated_samples(
+        DataSpec("simulated-gestures", 8, 32, train=99, validation=22, test=33)
+    )
     origins = [sample.origin for part in small.splits.values() for sample in part]
     assert len(set(origins)) == 66
     assert [s.origin for s in large.splits["validation"]] == [
@@ -99,4 +103,4 @@ def test_splits_share_no_index_and_keep_when_another_grows() -> None:
 
 def test_fewer_samples_than_classes_are_refused() -> None:
     with pytest.raises(DefinitionError, match="at least 11"):
-        plan_simulated(DataSpec("simulated-gestures", 8, 32, train=5))
+        simulated_samples(DataSpec("simulated-gestures", 8, 32, train=5))

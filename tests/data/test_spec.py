@@ -1,37 +1,50 @@
+"""What a study adds to its ``[data]``: timesteps and a place."""
+
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hqsearch.data import DataSpec
+from hqsearch.data import DataSpec, usual_place
+from hqsearch.definition import DataDefinition
 from hqsearch.errors import DefinitionError, UnknownName
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"timesteps": 0}, "timesteps must be 1 to 1024; 0 was given"),
-        ({"size": 4000}, "size must be"),
-        ({"train": 0}, "train must be"),
-        ({"seed": -1}, "seed must not be negative"),
-        ({"path": Path("x")}, "path does not apply to simulated-gestures"),
-        ({"sensor": (34, 34)}, "sensor does not apply"),
-        ({"download": True}, "download does not apply"),
-        ({"dataset": "nmnist"}, "--data DIR"),
-        ({"dataset": "folder", "path": Path("x"), "download": True}, "download does not apply"),
-        ({"dataset": "folder", "path": Path("x"), "sensor": (0, 3)}, "sensor must be"),
-    ],
-)
-def test_impossible_values_are_refused(changes: dict[str, Any], message: str) -> None:
-    values: dict[str, Any] = {"dataset": "simulated-gestures", "timesteps": 8, "size": 32}
-    with pytest.raises(DefinitionError, match=message):
-        DataSpec(**(values | changes))
-
-
-def test_unknown_names_suggest() -> None:
+def test_the_rules_of_the_definition_hold() -> None:
     with pytest.raises(UnknownName, match="did you mean 'nmnist'"):
         DataSpec("n-mnist", 4, 32, path=Path("x"))
-    with pytest.raises(UnknownName, match="did you mean 'log2'"):
-        DataSpec("simulated-gestures", 4, 32, encoding="log-2")
+    with pytest.raises(DefinitionError, match="size must be"):
+        DataSpec("simulated-gestures", timesteps=8, size=4000)
+
+
+@pytest.mark.parametrize("timesteps", [0, 1025])
+def test_timesteps_have_limits(timesteps: int) -> None:
+    with pytest.raises(DefinitionError, match=f"timesteps must be 1 to 1024; {timesteps} was"):
+        DataSpec("simulated-gestures", timesteps=timesteps, size=32)
+
+
+@pytest.mark.parametrize("dataset", ["nmnist", "folder"])
+def test_recordings_need_a_folder(dataset: str) -> None:
+    with pytest.raises(DefinitionError, match=rf"\[data\] {dataset} needs a folder .*--data DIR"):
+        DataSpec(dataset, 4, 32)
+
+
+def test_a_definition_gets_timesteps_and_a_place() -> None:
+    data = DataDefinition(dataset="nmnist", size=16, encoding="count", train=5, seed=3)
+    spec = DataSpec.of(data, 6, Path("/somewhere"))
+    assert (spec.timesteps, spec.path) == (6, Path("/somewhere"))
+    assert spec == DataSpec(
+        "nmnist", 6, 16, encoding="count", path=Path("/somewhere"), train=5, seed=3
+    )
+    same = {"path", "timesteps"}
+    assert spec.model_dump(exclude=same) == data.model_dump(exclude={"path"})
+
+
+def test_named_recorded_sets_have_a_usual_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert usual_place("nmnist") == tmp_path / "data"
+    assert usual_place("folder") is None
+    assert usual_place("simulated-gestures") is None

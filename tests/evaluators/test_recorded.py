@@ -18,10 +18,10 @@ import pytest
 from hqsearch.evaluators.recorded import SUFFIX, Recorded, read_table, true_front
 from rich.console import Console
 
-from hqsearch.analysis.paired import unpack_correct
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError
 from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url

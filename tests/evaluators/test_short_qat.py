@@ -11,9 +11,11 @@ import pytest
 import torch
 from hqsearch.evaluators.short_qat import ShortQat
 
+from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
 from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.testing import EvaluatorContract, prepare_here
 
@@ -73,8 +75,6 @@ def test_energy_follows_the_rates_of_the_quantized_network(prepared_folder: Path
 
 
 def test_details_support_paired_comparison(prepared_folder: Path) -> None:
-    from hqsearch.analysis.paired import accuracy_difference, unpack_correct
-
     evaluator = make(prepared_folder)
     first = evaluator.evaluate(evaluator.space.baseline("4u"), 0)
     n = first.details["validation_samples"]
@@ -93,7 +93,6 @@ def test_details_support_paired_comparison(prepared_folder: Path) -> None:
 def test_a_confirmation_is_measured_on_the_test_split(
     prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hqsearch.analysis.paired import unpack_correct
     from hqsearch.training import loop
 
     measured: list[int] = []

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,12 @@ from hqsearch.models import build_model, weight_layers
 from hqsearch.models.neurons import LIF
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space, derive_space
-from hqsearch.qat import relaxation as _qat_supernet
-from hqsearch.qat.relaxation import Batching, QatRelaxation, held_out_part
+from hqsearch.qat import relaxation as relaxation_module
+from hqsearch.qat.held_out import held_out_part
+from hqsearch.qat.relaxation import Batching, QatRelaxation
 from hqsearch.quant import quantize_model
 from hqsearch.testing import prepare_here
+from hqsearch.training import Samples
 
 STEPS, SIZE, CLASSES = 2, 16, 3
 TO_FLOAT = get_encoding("log2").to_float
@@ -81,14 +82,14 @@ def spikformer() -> nn.Module:
     return build_model("spikformer", options, timesteps=STEPS, size=SIZE, classes=CLASSES, seed=3)
 
 
-def samples(per_class: int = 8) -> Any:
+def samples(per_class: int = 8) -> Samples:
     """Frames of which every third, by class, lights another part of the image."""
     generator = np.random.default_rng(0)
     labels = np.arange(CLASSES * per_class) % CLASSES
     frames = generator.integers(0, 3, (len(labels), STEPS, 2, SIZE, SIZE), dtype=np.uint8)
     for frame, label in zip(frames, labels, strict=True):
         frame[:, :, 5 * label : 5 * label + 5] += 4
-    return SimpleNamespace(frames=frames, labels=labels)
+    return Samples(frames, labels, TO_FLOAT)
 
 
 def cost_model(model: nn.Module, space: Space) -> CostModel:
@@ -106,7 +107,7 @@ def relax(
     space = derive_space(SpaceDefinition.model_validate(rules), weight_layers(model))
     batching = Batching(held_out, batch_size=6, shift=1, seed=5)
     costs = cost_model(model, space)
-    return QatRelaxation(model, space, costs, data or samples(), TO_FLOAT, batching)
+    return QatRelaxation(model, space, costs, data or samples(), batching)
 
 
 def one_hot(relaxation: QatRelaxation, candidate: Candidate) -> list[Tensor]:
@@ -237,14 +238,14 @@ def test_planted_labels_reach_only_those_who_learn_from_them(
 ) -> None:
     data = samples()
     parts = held_out_part(data.labels, 0.25, 5)
-    monkeypatch.setattr(_qat_supernet, "held_out_part", lambda *_: parts)
+    monkeypatch.setattr(relaxation_module, "held_out_part", lambda *_: parts)
     weights, logits = _gradients(data)
     for part, (weights_change, logits_change) in zip(
         parts, [(True, False), (False, True)], strict=True
     ):
         labels = data.labels.copy()
         labels[part] = (labels[part] + 1) % CLASSES
-        planted = _gradients(SimpleNamespace(frames=data.frames, labels=labels))
+        planted = _gradients(replace(data, labels=labels))
         for before, after, change in (
             (weights, planted[0], weights_change),
             (logits, planted[1], logits_change),
@@ -363,7 +364,8 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory) -> ShortQat:
     assert isinstance(made, ShortQat)
     prepare_here(made)
     none: Any = None
-    made.__dict__["_data"] = replace(made._data, validation=none, test=none)
+    (part,) = made.parts.values()
+    part.frames = replace(part.frames, validation=none, test=none)
     return made
 
 

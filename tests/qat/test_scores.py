@@ -8,6 +8,7 @@ from torch import nn
 
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.qat.scores import score_choices
+from hqsearch.training import Samples
 
 
 class Net(nn.Module):
@@ -37,8 +38,9 @@ def test_scores_are_paired_increases_and_leave_the_parent_alone() -> None:
     with torch.no_grad():
         images = torch.from_numpy(frames).float().swapaxes(0, 1)
         labels = (8 * model(images)).argmax(1).numpy()
-    found = score_choices(model, space, frames, labels, lambda x: x.float(), seed=0)
-    again = score_choices(model, space, frames, labels, lambda x: x.float(), seed=0)
+    training = Samples(frames, labels, lambda x: x.float())
+    found = score_choices(model, space, training, seed=0)
+    again = score_choices(model, space, training, seed=0)
     assert found == again
     scores, errors = found["scores"], found["standard_errors"]
     for name in ("body", "head"):

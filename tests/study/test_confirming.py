@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from hqsearch.analysis.paired import pack_correct
 from hqsearch.analysis.replicates import crossed_mean
 from hqsearch.cli import cli
 from hqsearch.errors import InputError, StorageError
+from hqsearch.evaluator.correct import pack_correct
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
 from hqsearch.show.confirmation import (
     CONFIRMED,

@@ -13,21 +13,38 @@ from torch import nn
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.models import build_model, weight_layers
 from hqsearch.quant import quantize_model
-from hqsearch.training import Schedule, evaluate, load_state, make_optimizer, save_state, train
+from hqsearch.training import (
+    Samples,
+    Schedule,
+    Segment,
+    evaluate,
+    load_state,
+    make_optimizer,
+    save_state,
+    train,
+)
 from hqsearch.training.loop import learning_rate
 
 OPTIONS = {"embed_dim": 16, "depth": 1, "heads": 2, "pooled_stages": 2}
 CYCLE = ["4u", "2l", "fp32", "2u", "4l"]
 
 
-def data(samples: int = 48):
+def to_float(frames: torch.Tensor) -> torch.Tensor:
+    return frames.float()
+
+
+def data(count: int = 48) -> Samples:
     """Two classes that differ in where the events are."""
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, samples)
-    frames = rng.poisson(0.2, (samples, 3, 2, 16, 16)).astype(np.uint8)
+    labels = rng.integers(0, 2, count)
+    frames = rng.poisson(0.2, (count, 3, 2, 16, 16)).astype(np.uint8)
     for index, label in enumerate(labels):
         frames[index, :, :, 8 * label : 8 * label + 8] += 2
-    return frames, labels
+    return Samples(frames, labels, to_float)
+
+
+def part(samples: Samples, rows: slice) -> Samples:
+    return Samples(samples.frames[rows], samples.labels[rows], samples.to_float)
 
 
 def network(quantized: bool = False, seed: int = 0) -> nn.Module:
@@ -38,21 +55,17 @@ def network(quantized: bool = False, seed: int = 0) -> nn.Module:
     return model
 
 
-def to_float(frames: torch.Tensor) -> torch.Tensor:
-    return frames.float()
-
-
 def test_it_learns_and_evaluates_sample_by_sample():
-    frames, labels = data()
+    samples = data()
     model = network()
     schedule = Schedule(epochs=12, learning_rate=1e-2, batch_size=8, shift=1)
-    result = train(model, frames[:32], labels[:32], to_float, schedule)
+    result = train(model, part(samples, slice(32)), schedule)
     assert [record.epoch for record in result.history] == list(range(1, 13))
     assert result.history[-1].loss < 0.5 * result.history[0].loss
-    found = evaluate(model, frames[32:], labels[32:], to_float, batch_size=5)
+    found = evaluate(model, part(samples, slice(32, None)), batch_size=5)
     assert found.correct.shape == (16,)
     assert found.accuracy == found.correct.mean() >= 0.9
-    whole = evaluate(model, frames[32:], labels[32:], to_float, batch_size=16)
+    whole = evaluate(model, part(samples, slice(32, None)), batch_size=16)
     assert whole.loss == pytest.approx(found.loss, rel=1e-4)
     assert found.standard_error == pytest.approx(
         max(math.sqrt(found.accuracy * (1 - found.accuracy) / 16), 1 / 16)
@@ -62,42 +75,38 @@ def test_it_learns_and_evaluates_sample_by_sample():
 
 @pytest.mark.parametrize("quantized", [False, True])
 def test_stopping_and_resuming_is_bit_for_bit_the_uninterrupted_run(tmp_path, quantized):
-    frames, labels = data(20)
+    samples = data(20)
     schedule = Schedule(epochs=3, learning_rate=2e-3, batch_size=8, shift=2, seed=7)
     straight = network(quantized)
-    whole = train(straight, frames, labels, to_float, schedule)
+    whole = train(straight, samples, schedule)
 
-    train(
-        network(quantized), frames, labels, to_float, schedule, until_epoch=1, checkpoint=tmp_path
-    )
+    train(network(quantized), samples, schedule, Segment(until_epoch=1, checkpoint=tmp_path))
     torch.manual_seed(99)
     resumed = network(quantized, seed=5)
-    result = train(
-        resumed, frames, labels, to_float, schedule, checkpoint=tmp_path, resume_from=tmp_path
-    )
+    result = train(resumed, samples, schedule, Segment(checkpoint=tmp_path, resume_from=tmp_path))
     assert result.resumed_from == 1
     assert result.history == whole.history
     state = resumed.state_dict()
     for name, value in straight.state_dict().items():
         assert torch.equal(value, state[name]), name
-    finished = train(network(quantized), frames, labels, to_float, schedule, resume_from=tmp_path)
+    finished = train(network(quantized), samples, schedule, Segment(resume_from=tmp_path))
     assert (finished.epoch, finished.resumed_from) == (3, 3)
 
 
 def test_resuming_from_an_empty_folder_starts_afresh_and_the_seed_matters(tmp_path):
-    frames, labels = data(12)
+    samples = data(12)
 
-    def run(seed, **options):
+    def run(seed, **segment):
         model = network()
         schedule = Schedule(epochs=1, learning_rate=1e-3, batch_size=4, seed=seed)
-        return train(model, frames, labels, to_float, schedule, **options).history
+        return train(model, samples, schedule, Segment(**segment)).history
 
     assert run(0, resume_from=tmp_path / "none") == run(0)
     assert run(0) != run(1)
 
 
 def test_each_epoch_is_reported_after_its_checkpoint(tmp_path):
-    frames, labels = data(8)
+    samples = data(8)
     seen = []
 
     def on_epoch(record):
@@ -105,12 +114,12 @@ def test_each_epoch_is_reported_after_its_checkpoint(tmp_path):
         seen.append((record.epoch, told["epoch"], len(list(tmp_path.glob("*.safetensors")))))
 
     schedule = Schedule(epochs=2, learning_rate=1e-3, batch_size=8)
-    train(network(), frames, labels, to_float, schedule, checkpoint=tmp_path, on_epoch=on_epoch)
+    train(network(), samples, schedule, Segment(checkpoint=tmp_path), on_epoch=on_epoch)
     assert seen == [(1, 1, 1), (2, 2, 1)]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
-    frames, labels = data(8)
+    samples = data(8)
     schedule = Schedule(epochs=1, learning_rate=1e-3, batch_size=4)
 
     class Broken(nn.Module):
@@ -122,19 +131,19 @@ def test_a_loss_that_is_not_finite_stops_the_run():
             return self.head(x.mean((0, 2, 3, 4)).unsqueeze(1)) * float("nan")
 
     with pytest.raises(FloatingPointError, match="epoch 1, step 1"):
-        train(Broken(), frames, labels, to_float, schedule)
+        train(Broken(), samples, schedule)
     with pytest.raises(FloatingPointError, match="not finite"):
-        evaluate(Broken(), frames, labels, to_float)
+        evaluate(Broken(), samples)
 
 
 def test_checkpoints_of_another_schedule_or_network_or_damaged_are_refused(tmp_path):
-    frames, labels = data(8)
+    samples = data(8)
     schedule = Schedule(epochs=2, learning_rate=1e-3, batch_size=8)
     model = network()
-    train(model, frames, labels, to_float, schedule, until_epoch=1, checkpoint=tmp_path)
+    train(model, samples, schedule, Segment(until_epoch=1, checkpoint=tmp_path))
 
     def resume(model, schedule):
-        train(model, frames, labels, to_float, schedule, resume_from=tmp_path)
+        train(model, samples, schedule, Segment(resume_from=tmp_path))
 
     with pytest.raises(RunFailed, match="another training schedule"):
         resume(network(), Schedule(epochs=3, learning_rate=1e-3, batch_size=8))
@@ -192,7 +201,7 @@ def test_a_schedule_out_of_range_is_refused(change):
 
 def test_no_samples():
     with pytest.raises(ValueError, match="no samples"):
-        evaluate(network(), np.zeros((0, 3, 2, 16, 16), np.uint8), np.zeros(0), to_float)
+        evaluate(network(), data(0))
 
 
 def test_dropout_draws_from_seed_and_epoch_alone() -> None:
@@ -213,7 +222,7 @@ def test_dropout_draws_from_seed_and_epoch_alone() -> None:
             torch.manual_seed(0)
             model = Net()
         schedule = Schedule(epochs=2, learning_rate=0.1, batch_size=8, shift=0)
-        done = train(model, frames, labels, lambda x: x.float(), schedule)
+        done = train(model, Samples(frames, labels, to_float), schedule)
         return [record.loss for record in done.history]
 
     first = losses()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hqsearch.data.samples import Plan, Sample
+from hqsearch.data.samples import Sample, SampleList
 from hqsearch.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ CLASSES = (
     "air_drums",
     "air_guitar",
     "other",
+)
+#: What every run on them says first.
+SIMULATED_NOTE = (
+    "Simulated gestures: rendered, not recorded. Accuracies say nothing about a real sensor; "
+    "for the recorded set use --study dvs-gesture."
 )
 _DEFAULT_COUNTS = {"train": 1100, "validation": 1000, "test": 1000}
 #: Splits take indices from ranges that cannot meet, so that the size of one changes no other.
@@ -68,7 +73,7 @@ def simulate_gesture(seed: int, index: int) -> tuple[Events, int]:
     return watch(limbs(person, motion), person, motion, rng), label
 
 
-def plan_simulated(spec: DataSpec) -> Plan:
+def simulated_samples(spec: DataSpec) -> SampleList:
     """The samples that ``spec`` asks for, balanced over the classes."""
     splits = {}
     for name, first in _FIRST_INDEX.items():
@@ -86,7 +91,7 @@ def plan_simulated(spec: DataSpec) -> Plan:
             )
             for index in range(first, first + count)
         ]
-    return Plan(
+    return SampleList(
         activity="simulating gestures",
         splits=splits,
         classes=CLASSES,

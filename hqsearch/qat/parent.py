@@ -1,0 +1,137 @@
+"""The fp32 parent of a structural part: prepared on the driver, trained on a worker.
+
+A parent folder holds ``parent.safetensors``, ``workload.json`` (with the parent's firing rates),
+``parent.json`` (what was measured, with the hash of the weights; written last) and
+``checkpoint/``, from which a training that was cut off goes on. Its name is derived from all
+that the parent depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hqsearch.atomic import write_atomically
+from hqsearch.data import prepare_data
+from hqsearch.evaluator import PrepareContext, Resources
+from hqsearch.evaluator.correct import pack_correct
+from hqsearch.hardware import Workload
+from hqsearch.qat.part import Part, Prepared
+from hqsearch.qat.rates import measure_rates, rate_batches
+from hqsearch.training import Schedule, Segment, evaluate, save_state, train
+from hqsearch.training.state import CHECKPOINT_INDEX
+
+#: Keys of ``[evaluation]`` that do not change a parent.
+_OF_CANDIDATES = ("epochs", "learning_rate", "threads")
+
+
+def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> dict[str, str]:
+    """Frames, then the parent, resumed from its last epoch; what is there is not made again.
+
+    Args:
+        resources: what training the parent needs.
+
+    Returns:
+        ``data_fingerprint`` and ``parent``, the hash of its weights.
+    """
+    study, epochs = part.study, part.study.options.parent_epochs
+    data = prepare_data(part.data, study.folder / "data", context.progress, context.workers)
+    for warning in data.warnings:
+        context.tell(f"note: {warning}")
+    place = f"parents/{parent_digest(part, data.fingerprint)[:16]}"
+    frames = str(data.folder.relative_to(study.folder))
+    prepared = Prepared(len(data.classes), frames, {part.key: place})
+    if prepared != part.prepared:
+        write_atomically(part.prepared_file, json.dumps(prepared.to_json()))
+        part.forget()
+    folder = part.parent_folder
+    if not is_whole(folder):
+        context.run_task(
+            {"parent": part.key},
+            resources,
+            lambda: context.progress("training the parent", epochs_done(folder), epochs),
+        )
+    context.progress("training the parent", epochs, epochs)
+    about = json.loads((folder / "parent.json").read_text())
+    context.tell(
+        f"parent: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
+        f"{about['validation_samples']} validation samples, fp32, {epochs} epochs"
+    )
+    if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / len(data.classes):
+        context.tell(
+            "note: the parent is not better than chance; what is found from it says nothing. "
+            "Train it longer: --set evaluation.parent_epochs=N"
+        )
+    return {"data_fingerprint": data.fingerprint, "parent": about["weights"]}
+
+
+def parent_digest(part: Part, frames: str) -> str:
+    """SHA-256 of all that the parent depends on; ``frames`` is their fingerprint."""
+    study = part.study
+    settings = {k: v for k, v in study.settings().items() if k not in _OF_CANDIDATES}
+    identity: Mapping[str, Any] = {
+        "data": study.data_identity(),
+        "device": study.device,
+        "evaluation": settings,
+        "frames": frames,
+        "model": study.model_identity(part.model),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def train_parent(part: Part) -> None:
+    """Train the parent, measure it on validation, and trace what it does; on a worker.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite.
+        RunFailed: its checkpoint is damaged.
+        DiskFull: no space left.
+    """
+    options, folder = part.study.options, part.parent_folder
+    torch.set_num_threads(options.parent_threads)
+    schedule = Schedule(
+        epochs=options.parent_epochs,
+        learning_rate=options.parent_learning_rate,
+        batch_size=options.batch_size,
+        shift=options.shift,
+        seed=options.seed,
+    )
+    model, checkpoint = part.build(), folder / "checkpoint"
+    resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
+    train(model, part.samples("train"), schedule, resumed, device=part.study.device)
+    validation = part.samples("validation")
+    result = evaluate(model, validation, device=part.study.device)
+    model.cpu().eval()
+    workload = Workload.trace(model, next(rate_batches(validation)), part.frames.encoding.bits)
+    workload = workload.with_rates(measure_rates(model, workload, validation))
+    weights = folder / "parent.safetensors"
+    save_state(model, weights)
+    write_atomically(folder / "workload.json", json.dumps(workload.to_json()))
+    about = {
+        "accuracy": result.accuracy,
+        "accuracy_se": result.standard_error,
+        "validation_samples": len(result.correct),
+        "correct": pack_correct(result.correct),
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    write_atomically(folder / "parent.json", json.dumps(about))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the parent is there and its weights are those that were measured."""
+    about, weights = folder / "parent.json", folder / "parent.safetensors"
+    if not (about.exists() and weights.exists() and (folder / "workload.json").exists()):
+        return False
+    recorded = json.loads(about.read_text())["weights"]
+    return bool(recorded == hashlib.sha256(weights.read_bytes()).hexdigest())
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs in the parent's checkpoint so far; its index is replaced whole after each one."""
+    index = folder / "checkpoint" / CHECKPOINT_INDEX
+    return int(json.loads(index.read_text())["epoch"]) if index.exists() else 0

@@ -1,0 +1,195 @@
+"""One structural part of a study: its network, frames, parent and costs.
+
+A space without structural dimensions has one part, whose key is empty; otherwise every
+combination of their values is a part with a key of its own
+(:meth:`hqsearch.problem.space.Space.structural_key`). Nothing is made before it is asked for.
+Works on the built-in networks and on a user's own (``[model] path = "file.py:build"``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from hqsearch.data import DataSpec, FrameData, data_classes, open_frames, usual_place
+from hqsearch.errors import DataError
+from hqsearch.hardware import CostModel, Workload
+from hqsearch.models import WeightLayer, build_model, weight_layers
+from hqsearch.problem.space import Space
+from hqsearch.qat.study import QatStudy
+from hqsearch.training import Samples, load_state
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation left for all processes.
+
+    Attributes:
+        classes: number of classes.
+        frames: frame folder, below the study's.
+        parents: structural key → parent folder, below the study's.
+    """
+
+    classes: int
+    frames: str
+    parents: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"classes": self.classes, "frames": self.frames, "parents": dict(self.parents)}
+
+
+class Part:
+    """One structural part.
+
+    Args:
+        study: what all parts share.
+        key: of the structural part; empty where there is none.
+        settings: of ``[model]``, by name, that the part overrides.
+
+    Raises:
+        DefinitionError: data or settings that cannot be used; nothing on disk is looked at.
+    """
+
+    def __init__(
+        self, study: QatStudy, key: str = "", settings: Mapping[str, Any] | None = None
+    ) -> None:
+        self.study, self.key = study, key
+        self.model = study.model(settings or {})
+        data = study.data
+        path = study.definition.located(str(data.path)) if data.path else usual_place(data.dataset)
+        self.data = DataSpec.of(data, self.model.timesteps, path)
+        self._prepared: Prepared | None = None
+        self._costs: tuple[Space, CostModel] | None = None
+
+    # The network
+
+    @property
+    def network(self) -> str:
+        """Name of the network, or ``path/to/file.py:function``."""
+        if self.model.path is None:
+            return str(self.model.name)
+        place, _, function = self.model.path.rpartition(":")
+        return f"{self.study.definition.located(place)}:{function}"
+
+    def build(self) -> nn.Module:
+        """The untrained network, the same every time."""
+        return build_model(
+            self.network,
+            self.model.options,
+            timesteps=self.data.timesteps,
+            size=self.data.size,
+            classes=self.classes,
+            seed=self.study.options.seed,
+        )
+
+    @cached_property
+    def layers(self) -> list[WeightLayer]:
+        """Its weight layers, in order."""
+        return weight_layers(self.build())
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, as any part's preparation found it, or the source files show it.
+
+        Workers on other machines have no source files.
+        """
+        prepared = self.prepared
+        for file in [] if prepared else self.study.folder.glob("prepared*.json"):
+            prepared = _read(file)
+        return prepared.classes if prepared else self._classes_of_files
+
+    @cached_property
+    def _classes_of_files(self) -> int:
+        return len(data_classes(self.data))
+
+    # What a preparation leaves
+
+    @property
+    def prepared_file(self) -> Path:
+        """Says where frames and parent are; one file for each structural part."""
+        digest = hashlib.sha256(self.key.encode()).hexdigest()[:8]
+        return self.study.folder / (f"prepared-{digest}.json" if self.key else "prepared.json")
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """What :func:`hqsearch.qat.parent.prepare_part` left; None before it."""
+        if self._prepared is None and self.prepared_file.exists():
+            self._prepared = _read(self.prepared_file)
+        return self._prepared
+
+    def forget(self) -> None:
+        """What was prepared has changed: read it again when it is asked for."""
+        self._prepared = self._costs = None
+        self.__dict__.pop("frames", None)
+
+    @cached_property
+    def frames(self) -> FrameData:
+        """Its prepared frames, memory-mapped."""
+        return open_frames(self.study.folder / self._required.frames)
+
+    def samples(self, split: SplitName) -> Samples:
+        """One split, and how the network sees it."""
+        frames = getattr(self.frames, split)
+        return Samples(frames.frames, frames.labels, self.frames.encoding.to_float)
+
+    @property
+    def parent_folder(self) -> Path:
+        """Where weights, workload and measurements of the prepared parent are."""
+        return self.study.folder / self._required.parents[self.key]
+
+    def parent(self) -> nn.Module:
+        """The trained parent in fp32, on the CPU; a new one every time."""
+        model = self.build()
+        load_state(model, self.parent_folder / "parent.safetensors")
+        return model
+
+    @property
+    def _required(self) -> Prepared:
+        prepared = self.prepared
+        if prepared is None:
+            raise DataError(f"{self.prepared_file} does not exist: run the study to prepare it.")
+        return prepared
+
+    # Costs
+
+    def workload(self) -> Workload | None:
+        """The parent's, with its firing rates; None before it is trained."""
+        file = self.parent_folder / "workload.json" if self.prepared else None
+        return Workload.from_json(file.read_text()) if file and file.exists() else None
+
+    def costs(self, space: Space) -> CostModel:
+        """Cost tables of the layers of ``space`` at the parent's firing rates, made once."""
+        if self._costs is None or self._costs[0] is not space:
+            workload = Workload.from_json((self.parent_folder / "workload.json").read_text())
+            allowed: dict[str, tuple[str, ...]] = {p: (c,) for p, c in space.pinned}
+            for dimension in space.dimensions:
+                if dimension.kind == "weights":
+                    allowed.update(dict.fromkeys(dimension.layers, dimension.values))
+            self._costs = space, CostModel(workload, self.study.profile, allowed)
+        return self._costs[1]
+
+
+def _read(file: Path) -> Prepared:
+    return Prepared(**json.loads(file.read_text()))
+
+
+def structural_settings(space: Space) -> dict[str, dict[str, Any]]:
+    """Key → settings of every structural part of ``space``; one, without settings, if none is
+    structural.
+    """
+    values = [d.values if d.kind == "structure" else d.values[:1] for d in space.dimensions]
+    candidates = [
+        space.candidate(dict(zip(space.names, chosen, strict=True)))
+        for chosen in itertools.product(*values)
+    ]
+    return {space.structural_key(c): dict(space.structure(c)) for c in candidates}

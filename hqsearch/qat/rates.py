@@ -1,0 +1,40 @@
+"""Firing rates of a network over a fixed part of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hqsearch.hardware import LayerRate, RateMeter, Workload
+from hqsearch.training.batches import Samples
+
+#: Samples that firing rates are measured on, and how many of them run at a time.
+RATE_SAMPLES = 256
+RATE_BATCH = 32
+
+
+def rate_batches(samples: Samples, count: int = RATE_SAMPLES) -> Iterator[Tensor]:
+    """At most ``count`` samples as the network sees them, ``[T, N, C, H, W]``, N small.
+
+    They are spread evenly over the split, which lies sorted by class for most recorded sets.
+    """
+    frames = samples.frames
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    for start in range(0, len(chosen), RATE_BATCH):
+        batch = frames[chosen[start : start + RATE_BATCH]].swapaxes(0, 1)
+        yield samples.to_float(torch.from_numpy(np.ascontiguousarray(batch)))
+
+
+def measure_rates(model: nn.Module, workload: Workload, samples: Samples) -> dict[str, LayerRate]:
+    """Firing rates of ``model``, on the CPU in evaluation mode, over ``samples``, by path.
+
+    Args:
+        workload: of the model, which says what is to be measured.
+    """
+    with RateMeter(model, workload) as meter, torch.no_grad():
+        for batch in rate_batches(samples):
+            model(batch)
+    return meter.rates()

@@ -1,0 +1,54 @@
+"""``[data]``: names, limits, and what contradicts the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hqsearch.definition import DataDefinition, load_study
+from hqsearch.errors import DefinitionError, UnknownName
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 7}, r"\[data\] size must be 8 to 1,024; 7 was given"),
+        ({"size": 1025}, "size must be"),
+        ({"train": 0}, "train must be 1 to 1,000,000 samples; 0 was given"),
+        ({"validation": 1_000_001}, "validation must be"),
+        ({"test": -1}, "test must be"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"path": Path("x")}, "path does not apply to simulated-gestures"),
+        ({"sensor": (34, 34)}, "sensor does not apply"),
+        ({"download": True}, "download does not apply"),
+        ({"dataset": "folder", "download": True}, "download does not apply to a folder"),
+        ({"dataset": "folder", "sensor": (0, 3)}, "sensor must be"),
+        ({"dataset": "folder", "sensor": (34, 65536)}, "sensor must be"),
+    ],
+)
+def test_impossible_values_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        DataDefinition(**({"dataset": "simulated-gestures"} | changes))
+
+
+def test_limits_themselves_are_allowed() -> None:
+    small = DataDefinition(dataset="folder", size=8, train=1, test=1_000_000, sensor=(1, 65535))
+    assert (small.size, small.train, small.test, small.sensor) == (8, 1, 1_000_000, (1, 65535))
+    assert DataDefinition(dataset="nmnist", size=1024).path is None
+
+
+def test_unknown_names_suggest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'nmnist'"):
+        DataDefinition(dataset="n-mnist")
+    with pytest.raises(UnknownName, match=r"\[data\] encoding; did you mean 'log2'"):
+        DataDefinition(dataset="nmnist", encoding="log-2")
+
+
+def test_a_study_file_is_named_with_what_is_wrong_in_it(study_file: Callable[..., Path]) -> None:
+    with pytest.raises(DefinitionError, match=r"mine\.toml: \[data\] size must be 8 to 1,024"):
+        load_study(study_file(extra='[data]\ndataset = "nmnist"\nsize = 4'))
+    with pytest.raises(UnknownName, match="unknown data set 'n-mnist'"):
+        load_study(study_file(extra='[data]\ndataset = "n-mnist"'))
