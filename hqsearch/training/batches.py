@@ -79,7 +79,8 @@ def plain_batches(frames: Frames, batch_size: int) -> Iterator[Tensor]:
     """All samples in order: uint8 ``[T, N, C, H, W]``."""
     for start in range(0, len(frames), batch_size):
         batch = np.asarray(frames[start : start + batch_size])
-        yield torch.from_numpy(np.ascontiguousarray(batch.swapaxes(0, 1)))
+        # Always a copy: with one timestep a view would share memory that is mapped read-only.
+        yield torch.from_numpy(np.array(batch.swapaxes(0, 1), order="C"))
 
 
 def _overlap(shift: int) -> tuple[slice, slice]:

@@ -17,6 +17,7 @@ from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.qat import short_training
 from hqsearch.testing import EvaluatorContract, prepare_here
 
 SMALL = {
@@ -93,16 +94,14 @@ def test_details_support_paired_comparison(prepared_folder: Path) -> None:
 def test_a_confirmation_is_measured_on_the_test_split(
     prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hqsearch.training import loop
-
     measured: list[int] = []
-    original = loop.evaluate
+    original = short_training.evaluate
 
-    def spy(model: Any, frames: Any, *args: Any, **kwargs: Any) -> Any:
-        measured.append(len(frames))
-        return original(model, frames, *args, **kwargs)
+    def spy(model: Any, samples: Any, **options: Any) -> Any:
+        measured.append(len(samples))
+        return original(model, samples, **options)
 
-    monkeypatch.setattr(loop, "evaluate", spy)
+    monkeypatch.setattr(short_training, "evaluate", spy)
     evaluator = make(prepared_folder)
     candidate = evaluator.space.baseline("4u")
     first, again = evaluator.confirm(candidate, 7), make(prepared_folder).confirm(candidate, 7)
@@ -121,9 +120,7 @@ def test_a_confirmation_is_measured_on_the_test_split(
 def test_quantized_weights_take_few_values(prepared_folder: Path, monkeypatch: Any) -> None:
     """What is evaluated really is the assignment: each layer has as many levels as it may."""
     seen: dict[str, int] = {}
-    from hqsearch.training import loop
-
-    original = loop.evaluate
+    original = short_training.evaluate
 
     def spy(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         for path, module in model.named_modules():
@@ -133,7 +130,7 @@ def test_quantized_weights_take_few_values(prepared_folder: Path, monkeypatch: A
                 seen[path] = max(len(torch.unique(row)) for row in rows)
         return original(model, *args, **kwargs)
 
-    monkeypatch.setattr(loop, "evaluate", spy)
+    monkeypatch.setattr(short_training, "evaluate", spy)
     evaluator = make(prepared_folder)
     choices = {
         name: ("2u", "4u", "2l", "4l", "fp32")[i % 5]
@@ -253,35 +250,6 @@ def test_a_folder_of_ones_own_recordings(tmp_path: Path) -> None:
             data__validation=8,
             data__test=4,
         ).check()
-
-
-def test_rates_are_measured_over_the_whole_split(
-    prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Most recorded sets lie sorted by class: the first samples would be of one class only."""
-    from hqsearch.qat import evaluator as _qat_study
-
-    monkeypatch.setattr(_qat_study, "RATE_SAMPLES", 8)
-    monkeypatch.setattr(_qat_study, "RATE_BATCH", 3)
-    evaluator = make(prepared_folder)
-    batches = list(evaluator._rate_batches())
-    assert [b.shape[1] for b in batches] == [3, 3, 2]
-    frames = evaluator._data.validation.frames
-    first, last = batches[0][:, 0].numpy(), batches[-1][:, -1].numpy()
-    np.testing.assert_array_equal(first, frames[0])
-    np.testing.assert_array_equal(last, frames[-1])
-
-
-def test_a_damaged_parent_is_trained_again(tmp_path: Path, prepared_folder: Path) -> None:
-    import shutil
-
-    folder = tmp_path / "copy"
-    shutil.copytree(prepared_folder, folder)
-    (weights,) = folder.glob("parents/*/parent.safetensors")
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-100])
-    prepare_here(make(folder))
-    assert weights.read_bytes() == whole
 
 
 def test_a_network_of_the_wrong_shape_is_told_before_training(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from hqsearch.data.encoding import get_encoding
 from hqsearch.definition import SpaceDefinition, embedded, load_study
-from hqsearch.errors import DefinitionError
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import CostModel, LayerRate, load_profile
@@ -43,15 +41,6 @@ RULES = {
         {"match": "head", "choices": ("4u", "fp32")},
     ),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from two, and a busy machine makes them wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class OwnNetwork(nn.Module):
@@ -268,23 +257,6 @@ def test_batches_are_the_parts_once_and_come_from_seed_and_epoch() -> None:
             assert torch.equal(labels, labels_again)
         assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, later, strict=True))
     assert relaxation.weight_steps() == len(list(relaxation.weight_batches(0))) == 3
-
-
-@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.99])
-def test_the_held_out_part_is_balanced(fraction: float) -> None:
-    labels = np.repeat([0, 1, 2], [20, 10, 2])
-    learn, held = held_out_part(labels, fraction, 0)
-    assert sorted([*learn, *held]) == list(range(32))
-    expected = [min(max(1, round(fraction * n)), n - 1) for n in (20, 10, 2)]
-    assert np.bincount(labels[held], minlength=3).tolist() == expected
-    other = held_out_part(labels, fraction, 1)
-    assert not np.array_equal(held, other[1])
-    np.testing.assert_array_equal(held, held_out_part(labels, fraction, 0)[1])
-
-
-def test_a_split_that_cannot_be_divided_is_told() -> None:
-    with pytest.raises(DefinitionError, match="every class needs two samples"):
-        held_out_part(np.arange(5), 0.3, 0)
 
 
 @pytest.mark.parametrize("build", [spikformer, OwnNetwork])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from hqsearch.training.batches import plain_batches, training_batches
@@ -63,3 +64,12 @@ def test_plain_batches_keep_the_order():
     frames, _ = samples(10)
     joined = torch.cat(list(plain_batches(frames, 4)), dim=1)
     assert torch.equal(joined, torch.from_numpy(frames).transpose(0, 1))
+
+
+@pytest.mark.parametrize("timesteps", [1, 2])
+def test_plain_batches_are_copies_of_frames_that_must_not_change(timesteps):
+    frames = np.ones((4, timesteps, 1, 2, 2), np.uint8)
+    frames.setflags(write=False)
+    (batch,) = plain_batches(frames, 4)
+    batch += 1
+    assert frames.sum() == frames.size

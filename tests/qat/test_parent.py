@@ -1,0 +1,111 @@
+"""The parent: trained once, found again, trained again where it is damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hqsearch.qat.parent import epochs_done, is_whole, parent_digest
+from hqsearch.qat.part import Part
+from hqsearch.qat.study import QatStudy
+
+MakeStudy = Callable[..., QatStudy]
+Prepare = Callable[[Part], dict[str, Any]]
+
+
+@pytest.fixture
+def copy(prepared: Part, tmp_path: Path) -> Part:
+    """The prepared study in a folder that may be damaged."""
+    shutil.copytree(prepared.study.folder, tmp_path / "copy")
+    return Part(replace(prepared.study, folder=tmp_path / "copy"))
+
+
+def test_a_prepared_folder_is_used_again(copy: Part, prepared: Part, prepare: Prepare) -> None:
+    stamps = {p: p.stat().st_mtime_ns for p in copy.study.folder.rglob("*") if p.is_file()}
+    again = prepare(copy)
+    assert again["trained"] == []
+    about = json.loads((prepared.parent_folder / "parent.json").read_text())
+    assert again["made"]["parent"] == about["weights"]
+    written = {p: p.stat().st_mtime_ns for p in copy.study.folder.rglob("*") if p in stamps}
+    assert written == stamps
+    (line,) = [line for line in again["told"] if line.startswith("parent: ")]
+    assert line.endswith("on 22 validation samples, fp32, 2 epochs")
+
+
+def test_what_was_measured_lies_beside_the_weights(prepared: Part) -> None:
+    folder = prepared.parent_folder
+    assert is_whole(folder)
+    assert epochs_done(folder) == 2
+    about = json.loads((folder / "parent.json").read_text())
+    assert set(about) == {"accuracy", "accuracy_se", "validation_samples", "correct", "weights"}
+    assert about["validation_samples"] == 22
+    workload = prepared.workload()
+    assert workload is not None
+    assert all(workload.layers[layer.path].rate is not None for layer in prepared.layers[1:])
+    fresh, parent = prepared.build().state_dict(), prepared.parent().state_dict()
+    assert any(not torch.equal(fresh[name], parent[name]) for name in fresh)
+
+
+@pytest.mark.parametrize("name", ["parent.safetensors", "parent.json", "workload.json"])
+def test_a_missing_or_damaged_file_means_training_again(
+    copy: Part, prepare: Prepare, name: str
+) -> None:
+    weights = copy.parent_folder / "parent.safetensors"
+    whole = weights.read_bytes()
+    if name == "parent.safetensors":
+        weights.write_bytes(whole[:-100])
+    else:
+        (copy.parent_folder / name).unlink()
+    assert not is_whole(copy.parent_folder)
+    assert prepare(copy)["trained"] == [""]
+    assert weights.read_bytes() == whole
+
+
+def test_no_epoch_is_done_before_the_first(tmp_path: Path) -> None:
+    assert epochs_done(tmp_path) == 0
+    assert not is_whole(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"evaluation.epochs": 7}, True),
+        ({"evaluation.learning_rate": 0.5}, True),
+        ({"evaluation.threads": 2}, True),
+        ({"evaluation.retries": 5}, True),
+        ({"hardware.profile": "sop-45nm"}, True),
+        ({"evaluation.parent_epochs": 3}, False),
+        ({"evaluation.batch_size": 5}, False),
+        ({"evaluation.seed": 1}, False),
+        ({"data.train": 33}, False),
+        ({"model.depth": 2}, False),
+        ({"model.timesteps": 1}, False),
+    ],
+)
+def test_the_digest_is_of_what_the_parent_depends_on(
+    make_study: MakeStudy, tmp_path: Path, changes: dict[str, Any], same: bool
+) -> None:
+    plain, other = Part(make_study(tmp_path)), Part(make_study(tmp_path, changes))
+    assert (parent_digest(plain, "f") == parent_digest(other, "f")) == same
+    assert parent_digest(plain, "f") != parent_digest(plain, "other frames")
+
+
+def test_the_digest_of_the_present_release(make_study: MakeStudy, tmp_path: Path) -> None:
+    """Folders that were prepared before must be found: the digest never changes by itself."""
+    part = Part(make_study(tmp_path))
+    assert parent_digest(part, "frames")[:16] == "6d9e83ad1960b539"
+
+
+def test_settings_of_a_part_are_part_of_its_digest(make_study: MakeStudy, tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    plain, one = Part(study), Part(study, "timesteps=1", {"timesteps": 1})
+    assert parent_digest(plain, "f") != parent_digest(one, "f")
+    same = Part(make_study(tmp_path, {"model.timesteps": 1}))
+    assert parent_digest(one, "f") == parent_digest(same, "f")
