@@ -10,11 +10,12 @@ import torch
 from hqsearch.data.encoding import get_encoding
 from hqsearch.errors import HqsearchError, PluginError
 from hqsearch.hardware import Workload
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.qat.part import Part
 
 
 def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -> Workload:
-    """Its workload, without firing rates; see ``Workload.trace``.
+    """Its workload, without firing rates; see ``trace_workload``.
 
     Raises:
         PluginError: the network does not run on frames ``[T, 1, 2, H, W]`` of the study.
@@ -24,11 +25,11 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
     bits = get_encoding(part.data.encoding).bits
     try:
         model = part.build().to("meta")
-        return Workload.trace(model, frames.to("meta"), bits, unknown=unknown)
+        return trace_workload(model, frames.to("meta"), bits, unknown=unknown)
     except (RuntimeError, TypeError):  # a user's network may look at its values
         model = part.build()
     try:
-        traced = Workload.trace(model, frames, bits, unknown=unknown)
+        traced = trace_workload(model, frames, bits, unknown=unknown)
     except HqsearchError:
         raise
     except Exception as error:

@@ -20,7 +20,7 @@ from hqsearch.atomic import write_atomically
 from hqsearch.data import prepare_data
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.evaluator.correct import pack_correct
-from hqsearch.hardware import Workload
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.qat.part import Part, Prepared
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.training import Schedule, Segment, evaluate, save_state, train
@@ -107,7 +107,7 @@ def train_parent(part: Part) -> None:
     validation = part.samples("validation")
     result = evaluate(model, validation, device=part.study.device)
     model.cpu().eval()
-    workload = Workload.trace(model, next(rate_batches(validation)), part.frames.encoding.bits)
+    workload = trace_workload(model, next(rate_batches(validation)), part.frames.encoding.bits)
     workload = workload.with_rates(measure_rates(model, workload, validation))
     weights = folder / "parent.safetensors"
     save_state(model, weights)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqsearch.hardware import LayerRate, RateMeter, Workload
+from hqsearch.hardware import LayerRate, Workload
+from hqsearch.hardware.rates import RateMeter
 from hqsearch.training.batches import Samples
 
 #: Samples that firing rates are measured on, and how many of them run at a time.
