@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import model_validator
 
-from hqsearch.definition.data import SIMULATED, DataDefinition
-from hqsearch.errors import DefinitionError
+from hqsearch.definition.data import DATASETS, SIMULATED, DataDefinition
+from hqsearch.errors import DefinitionError, UnknownName
 
 _MOST_TIMESTEPS = 1024
 
@@ -39,6 +39,8 @@ class DataSpec(DataDefinition):
 
     @model_validator(mode="after")
     def _complete(self) -> DataSpec:
+        if self.dataset not in DATASETS:
+            raise UnknownName("data set", self.dataset, DATASETS, "[data] dataset")
         if not 1 <= self.timesteps <= _MOST_TIMESTEPS:
             raise DefinitionError(
                 f"timesteps must be 1 to {_MOST_TIMESTEPS}; {self.timesteps} was given."
