@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hqsearch.evaluator import Evaluator
 from hqsearch.supernet.relaxation import Learn, Relaxation
 
-from .toy import INTERACTION, LAYERS, NEIGHBOURS, Toy, costs_of, error_of
+from ._toy_network import INTERACTION, LAYERS, NEIGHBOURS, costs_of, error_of
 
 #: Steps that an epoch pretends to have: those of 1,100 samples, 30 % held out, batches of 32.
 STEPS = 24
@@ -24,7 +25,7 @@ STEPS = 24
 class ToyRelaxation(Relaxation):
     """Its loss is −log(accuracy / peak), in expectation."""
 
-    def __init__(self, toy: Toy) -> None:
+    def __init__(self, toy: Evaluator) -> None:
         space = toy.space
         self.choices = tuple(int(n) for n in space.cardinalities)
         self.metrics = toy.metrics

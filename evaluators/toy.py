@@ -17,7 +17,6 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -34,35 +33,10 @@ from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import non_dominated
 from hqsearch.schemes.choice import Choice, parse_choice
 
+from ._toy_network import INTERACTION, LAYERS, NEIGHBOURS, ToyLayer, costs_of, error_of
+
 Floats = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class ToyLayer:
-    path: str
-    weights: int
-    macs: int
-    """Synaptic operations per inference at the toy's fixed firing rate."""
-    sensitivity: float
-    real_input: bool = False
-
-
-LAYERS = (
-    ToyLayer("stem", 576, 9_400_000, 1.6, real_input=True),
-    ToyLayer("conv", 73_728, 7_500_000, 0.9),
-    ToyLayer("block.q", 65_536, 840_000, 0.35),
-    ToyLayer("block.k", 65_536, 840_000, 0.30),
-    ToyLayer("block.v", 65_536, 840_000, 0.55),
-    ToyLayer("block.fc1", 262_144, 3_300_000, 0.80),
-    ToyLayer("block.fc2", 262_144, 3_300_000, 1.10),
-    ToyLayer("head", 2_816, 2_816, 1.9, real_input=True),
-)
-#: Quantization error at sensitivity 1: halves about every 0.7 bit; power-of-two steps are
-#: coarse at the top of the range, so the scheme matters more the wider the codes are.
-_UNIFORM = {b: 0.040 * 2.0 ** (-1.4 * (b - 2)) for b in range(2, 9)}
-_POWER_OF_TWO = {2: 0.034, 3: 0.016, 4: 0.0095, 5: 0.0085}
-#: How much the errors of two adjacent layers add on top of their sum.
-INTERACTION = 0.9
 _PEAK = 0.95
 #: Loss right after quantization, before any training, in losses at the end.
 _UNTRAINED = 6.0
@@ -70,7 +44,6 @@ _UNTRAINED = 6.0
 _DECAY = {"uniform": (1.5, 4.5), "power-of-two": (3.0, 3.0), "float": (1.5, 4.5)}
 #: Name of a checkpoint's file in its folder.
 _CHECKPOINT = "toy.json"
-NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
 
 
 class ToyOptions(EvaluationOptions):
@@ -252,27 +225,3 @@ def true_front(evaluator: Toy) -> Floats:
     grids = np.indices(tuple(space.cardinalities)).reshape(len(space.dimensions), -1).T
     costs = np.column_stack([-evaluator.accuracy_codes(grids), evaluator.cheap_codes(grids)[:, :2]])
     return np.asarray(costs[non_dominated(costs)])
-
-
-def error_of(layer: ToyLayer, choice: str) -> float:
-    kind = parse_choice(choice)
-    if kind.scheme == "float":
-        return 0.0
-    table = _UNIFORM if kind.scheme == "uniform" else _POWER_OF_TWO
-    return layer.sensitivity * table[kind.bits]
-
-
-def costs_of(layer: ToyLayer, choice: str) -> Floats:
-    """Energy (µJ), storage (KiB) and share of the average bits of one layer."""
-    kind = parse_choice(choice)
-    if kind.scheme == "float":
-        picojoule = 4.6 if layer.real_input else 0.9
-    elif kind.scheme == "uniform":
-        # An 8-bit multiply where inputs are real, an add of growing width where they spike.
-        picojoule = 0.02 * kind.bits + (0.05 * kind.bits if layer.real_input else 0.0)
-    else:
-        picojoule = 0.023 * kind.bits + 0.01
-    energy = layer.macs * picojoule * 1e-6
-    storage = layer.weights * kind.bits / 8 / 1024
-    share = layer.weights * kind.bits / sum(member.weights for member in LAYERS)
-    return np.array([energy, storage, share])

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from hqsearch.evaluators.toy import ToyLayer
+from hqsearch.evaluators._toy_network import ToyLayer
 from optuna.storages import RDBStorage
 from rich.console import Console
 

@@ -1,0 +1,70 @@
+"""The toy's network in closed form: its layers, what their quantization errs and costs.
+
+Made-up numbers; see :mod:`hqsearch.evaluators.toy`, which adds them up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hqsearch.schemes.choice import parse_choice
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ToyLayer:
+    path: str
+    weights: int
+    macs: int
+    """Synaptic operations per inference at the toy's fixed firing rate."""
+    sensitivity: float
+    real_input: bool = False
+
+
+LAYERS = (
+    ToyLayer("stem", 576, 9_400_000, 1.6, real_input=True),
+    ToyLayer("conv", 73_728, 7_500_000, 0.9),
+    ToyLayer("block.q", 65_536, 840_000, 0.35),
+    ToyLayer("block.k", 65_536, 840_000, 0.30),
+    ToyLayer("block.v", 65_536, 840_000, 0.55),
+    ToyLayer("block.fc1", 262_144, 3_300_000, 0.80),
+    ToyLayer("block.fc2", 262_144, 3_300_000, 1.10),
+    ToyLayer("head", 2_816, 2_816, 1.9, real_input=True),
+)
+#: Quantization error at sensitivity 1: halves about every 0.7 bit; power-of-two steps are
+#: coarse at the top of the range, so the scheme matters more the wider the codes are.
+_UNIFORM = {b: 0.040 * 2.0 ** (-1.4 * (b - 2)) for b in range(2, 9)}
+_POWER_OF_TWO = {2: 0.034, 3: 0.016, 4: 0.0095, 5: 0.0085}
+#: How much the errors of two adjacent layers add on top of their sum.
+INTERACTION = 0.9
+#: Places in ``LAYERS`` of adjacent layers.
+NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
+
+
+def error_of(layer: ToyLayer, choice: str) -> float:
+    """What a layer adds to the loss, in nats."""
+    kind = parse_choice(choice)
+    if kind.scheme == "float":
+        return 0.0
+    table = _UNIFORM if kind.scheme == "uniform" else _POWER_OF_TWO
+    return layer.sensitivity * table[kind.bits]
+
+
+def costs_of(layer: ToyLayer, choice: str) -> Floats:
+    """Energy (µJ), storage (KiB) and share of the average bits of one layer."""
+    kind = parse_choice(choice)
+    if kind.scheme == "float":
+        picojoule = 4.6 if layer.real_input else 0.9
+    elif kind.scheme == "uniform":
+        # An 8-bit multiply where inputs are real, an add of growing width where they spike.
+        picojoule = 0.02 * kind.bits + (0.05 * kind.bits if layer.real_input else 0.0)
+    else:
+        picojoule = 0.023 * kind.bits + 0.01
+    energy = layer.macs * picojoule * 1e-6
+    storage = layer.weights * kind.bits / 8 / 1024
+    share = layer.weights * kind.bits / sum(member.weights for member in LAYERS)
+    return np.array([energy, storage, share])
