@@ -40,7 +40,6 @@ from typing import Any, ClassVar
 import numpy as np
 from ray import tune
 from ray.tune.search import Searcher
-from rich.console import Console
 
 from hqsearch.atomic import write_atomically
 from hqsearch.definition import find_definition, load_study, validate
@@ -52,7 +51,7 @@ from hqsearch.problem.budgets import Budgets, Cheap, parse_budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
-from hqsearch.show.live import LiveProgress
+from hqsearch.search.events import Listener, guarded
 from hqsearch.store.lock import DriverLock
 from hqsearch.strategies import (
     Problem,
@@ -85,6 +84,7 @@ class HqsearchSearcher(Searcher):
         metrics: Sequence[str] = (),
         reference: Mapping[str, float] | None = None,
         constraints: Mapping[str, str] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         """Make a searcher.
 
@@ -100,6 +100,7 @@ class HqsearchSearcher(Searcher):
             metrics: the columns of ``cheap``.
             reference: metrics of the fp32 network, for constraints relative to it.
             constraints: as in a study: ``{"energy": "<= 0.5 fp32"}``.
+            listener: is told what is to be known of the constraints.
 
         Raises:
             InputError: a strategy or an option that does not exist or cannot be used here.
@@ -121,7 +122,7 @@ class HqsearchSearcher(Searcher):
         limits = parse_budgets(constraints or {}, metrics, dict(reference or {}))
         budgets = Budgets(limits, space, metrics, estimate)
         for note in budgets.check():
-            Console(stderr=True).print(f"note: {note}", highlight=False)
+            guarded(listener).note(f"note: {note}")
         self.problem = Problem(
             space,
             tuple(objectives),
@@ -146,6 +147,7 @@ class HqsearchSearcher(Searcher):
         studies_dir: Path | str = "studies",
         overrides: Mapping[str, Any] | None = None,
         device: str = "cpu",
+        listener: Listener | None = None,
     ) -> HqsearchSearcher:
         """A searcher on the space, objectives, cost model and constraints of a study.
 
@@ -162,9 +164,11 @@ class HqsearchSearcher(Searcher):
             studies_dir: where studies keep their state.
             overrides: ``key.path`` → value, as ``--set`` does.
             device: ``"cpu"`` or ``"cuda"``.
+            listener: is told how far the preparation is; ``hqsearch.show.live.LiveProgress``
+                prints it.
         """
         evaluator = _study_evaluator(study, studies_dir, overrides, device)
-        _prepare(evaluator)
+        _prepare(evaluator, guarded(listener))
         definition = evaluator.setup.definition
         offered = {o.name: o for o in evaluator.objectives}
         for objective in definition.objective:
@@ -183,6 +187,7 @@ class HqsearchSearcher(Searcher):
             metrics=evaluator.metrics,
             reference=evaluator.reference(),
             constraints=definition.constraints,
+            listener=listener,
         )
 
     # What Tune calls
@@ -364,17 +369,16 @@ def _study_evaluator(
     return make_evaluator(Setup(definition, folder / definition.name, device))
 
 
-def _prepare(evaluator: Evaluator) -> None:
+def _prepare(evaluator: Evaluator, listener: Listener) -> None:
     """Make what the study needs, in this process; nobody else may be running the study."""
     evaluator.check()
     folder = evaluator.setup.folder
     folder.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
-    with DriverLock(folder), LiveProgress(console) as progress:
+    with DriverLock(folder):
         evaluator.prepare(
             PrepareContext(
-                progress.prepared,
-                lambda line: console.print(line, highlight=False, soft_wrap=True),
+                listener.prepared,
+                listener.note,
                 1,
                 lambda payload, *_: evaluator.prepare_task(payload),
             )

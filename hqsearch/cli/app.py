@@ -212,6 +212,7 @@ def compare(
     """Strategies against each other and against uniform quantization, over several seeds."""
     from hqsearch.definition import parse_override
     from hqsearch.show import comparison as shown
+    from hqsearch.show.live import LiveProgress
     from hqsearch.study.comparing import compare as compare_strategies
     from hqsearch.study.opening import Request, study_folder
 
@@ -219,7 +220,8 @@ def compare(
     overrides = dict(parse_override(text) for text in settings)
     request = Request(strategy="", overrides=overrides, **asked)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
-    found = compare_strategies(request, names, seeds, err, clock)
+    with LiveProgress(err) as progress:
+        found = compare_strategies(request, names, seeds, progress, clock)
     folder = study_folder(found.study, request.studies_dir) / "comparisons"
     saved = shown.save_comparison(found, folder)
     if output is not None:

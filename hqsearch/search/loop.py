@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -33,17 +33,11 @@ from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts, is_compared
+from hqsearch.search.events import Listener, SearchState, guarded
 from hqsearch.search.replay import in_order, is_same, result_of, seen, told
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import Outcome, Proposal, Rung, RunRecord, TaskRecord, TrialRecord
 from hqsearch.strategies import Signal, Strategy, StrategyTask, TaskResult
-
-
-class Observer(Protocol):
-    """Is told of changes, for progress displays and projections: of the last one, and of as
-    many others as fit into a twentieth of the time."""
-
-    def changed(self, search: Search) -> None: ...
 
 
 @dataclass
@@ -80,9 +74,9 @@ class Search:
         strategy: Strategy,
         budgets: Budgets,
         executor: Executor,
-        observer: Observer,
+        listener: Listener | None = None,
     ) -> None:
-        self.plan, self.log, self.executor, self.observer = plan, log, executor, observer
+        self.plan, self.log, self.executor, self._listener = plan, log, executor, guarded(listener)
         self._evaluator, self._strategy, self._budgets = evaluator, strategy, budgets
         self.records = {r.number: r for r in records}
         self.trials = sorted(
@@ -109,11 +103,6 @@ class Search:
         self.recovered = 0
         self.mismatches = 0
         self.exhausted = False
-
-    @property
-    def planned_tasks(self) -> int:
-        """How many tasks of its own the strategy will have asked for."""
-        return max(len(self.tasks), self._strategy.planned_tasks)
 
     def search(self) -> None:
         """Replay what the log holds, then search until the number is reached.
@@ -145,9 +134,23 @@ class Search:
     def _report(self, last: bool) -> None:
         began = time.monotonic()
         if last or began >= self._report_at:
-            self.observer.changed(self)
+            self._listener.changed(self._state())
             # A display of the whole study takes longer the more trials there are.
             self._report_at = began + 20 * (time.monotonic() - began)
+
+    def _state(self) -> SearchState:
+        return SearchState(
+            run=self.plan.run,
+            evaluations=self.plan.evaluations,
+            objectives=self.plan.objectives,
+            folder=self._study_folder,
+            trials=self.trials,
+            records=self.records,
+            tasks=self.tasks,
+            planned_tasks=max(len(self.tasks), self._strategy.planned_tasks),
+            finished=self.finished,
+            copies=self.copies,
+        )
 
     def _fill(self) -> None:
         """Submit and propose while there is room."""

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from hqsearch.search.loop import Search
+from hqsearch.search.events import Listener, SearchState
 from hqsearch.show.tables import front_table
 from hqsearch.store.records import TrialRow, front_of
 
@@ -21,21 +21,30 @@ SHOWN = 10
 QUIET = 20.0
 
 
-class LiveProgress:
-    """Follows preparations and a search; draws on a terminal, else prints a line now and then."""
+class LiveProgress(Listener):
+    """Follows preparations and searches; draws on a terminal, else prints a line now and then.
+
+    A line is said once, for every run of a study has the same things to say of it; how many
+    evaluations are done is said for every run.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._said: set[str] = set()
+        self._live: Live | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget the run before."""
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
-            console=console,
+            console=self.console,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._live: Live | None = None
         self._front_at = -1
         self._told: dict[str, float] = {}
         self._started = time.monotonic()
@@ -57,51 +66,64 @@ class LiveProgress:
             self._live.__exit__(kind, error, traceback)
             self._live = None
 
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def started(self, title: str) -> None:
+        """What was drawn of the run before stays; the next one is drawn below it."""
+        if self._live is None or not self._tasks:
+            self._say(title)
+            self._begin()
+            if self._live is not None:
+                self._live.update(self._progress)
+            return
+        self.__exit__(None, None, None)
+        self._say(title)
+        self._begin()
+        self.__enter__()
+
     def prepared(self, label: str, done: int, total: int) -> None:
-        """Progress of a preparation: data, parent, cost tables."""
         self._advance(label, done, total, "")
 
-    def changed(self, search: Search) -> None:
-        """Progress of a search."""
-        finished = search.finished
+    def changed(self, state: SearchState) -> None:
         if self._finished_at_start is None:
-            self._finished_at_start, self._started = finished, time.monotonic()
-        failures = sum(t.state == "FAIL" for t in search.trials)
+            self._finished_at_start, self._started = state.finished, time.monotonic()
+        failures = sum(t.state == "FAIL" for t in state.trials)
         # How many candidates a strategy's own tasks give is known when they end.
-        left = "" if search.tasks else self._time_left(search, finished)
-        stopped = sum(t.state == "PRUNED" for t in search.trials)
-        notes = [f"{failures} failed", f"{stopped} stopped early", f"{search.copies} copies"]
+        left = "" if state.tasks else self._time_left(state)
+        stopped = sum(t.state == "PRUNED" for t in state.trials)
+        notes = [f"{failures} failed", f"{stopped} stopped early", f"{state.copies} copies"]
         notes = [n for n in notes if not n.startswith("0 ")]
         note = ", ".join([*notes, *([f"about {left} left"] if left else [])])
-        if self._live is not None and finished != self._front_at:
-            self._front_at = finished
-            rows = [TrialRow.of(t, search.plan.objectives) for t in search.records.values()]
-            front = front_of(rows, search.plan.objectives, search.plan.run.budgets)
+        if self._live is not None and state.finished != self._front_at:
+            self._front_at = state.finished
+            rows = [TrialRow.of(t, state.objectives) for t in state.records.values()]
+            front = front_of(rows, state.objectives, state.run.budgets)
             title = f"Front so far: {len(front)} candidates"
-            table = front_table(front[:SHOWN], search.plan.objectives, title)
+            table = front_table(front[:SHOWN], state.objectives, title)
             self._live.update(Group(table, self._progress))
-        self._advance("evaluations", finished, search.plan.evaluations, note)
-        self._tasks_changed(search)
+        self._advance("evaluations", state.finished, state.evaluations, note)
+        self._tasks_changed(state)
 
-    def _tasks_changed(self, search: Search) -> None:
+    def _tasks_changed(self, state: SearchState) -> None:
         """The strategy's own tasks: how many have ended, and how far those running are."""
-        if not search.tasks:
+        if not state.tasks:
             return
         done = 0.0
         labels = []
-        for task in search.tasks:
+        for task in state.tasks:
             if task.finished:
                 done += 1.0
                 continue
-            part = _progress_of(search.plan.results_folder.parent / task.folder)
+            part = _progress_of(state.folder / task.folder)
             done += part if self._live is not None else 0.0  # a bar moves on, a line counts
             labels.append(f"{task.label} {100 * part:.0f} %".strip())
-        kinds = " and ".join(sorted({t.kind for t in search.tasks}))
-        self._advance(f"{kinds} tasks", done, search.planned_tasks, ", ".join(labels))
+        kinds = " and ".join(sorted({t.kind for t in state.tasks}))
+        self._advance(f"{kinds} tasks", done, state.planned_tasks, ", ".join(labels))
 
-    def _time_left(self, search: Search, finished: int) -> str:
-        done = finished - (self._finished_at_start or 0)
-        remaining = search.plan.evaluations - finished
+    def _time_left(self, state: SearchState) -> str:
+        done = state.finished - (self._finished_at_start or 0)
+        remaining = state.evaluations - state.finished
         if done < 1 or remaining < 1:
             return ""
         seconds = (time.monotonic() - self._started) / done * remaining
@@ -124,7 +146,15 @@ class LiveProgress:
             if done >= total and last is not None and last < 0:
                 return
             self._told[label] = -1.0 if done >= total else now
-            self.console.print(f"{label}: {int(done)}/{total} {note}".rstrip(), highlight=False)
+            line = f"{label}: {int(done)}/{total} {note}".rstrip()
+            self._say(line, again=label == "evaluations")
+
+    def _say(self, line: str, again: bool = False) -> None:
+        if line in self._said and not again:
+            return
+        self._said.add(line)
+        # As it stands: brackets in a note are not rich's markup, and a line is one line.
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress_of(folder: Path) -> float:

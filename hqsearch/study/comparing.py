@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from hqsearch.analysis.verdict import Verdict, verdicts
 from hqsearch.analysis.yardstick import (
@@ -33,7 +32,7 @@ from hqsearch.analysis.yardstick import (
 from hqsearch.definition import StudyDefinition, parse_override, validate
 from hqsearch.errors import InputError, StorageError
 from hqsearch.problem.objective import Objective
-from hqsearch.show.live import LiveProgress
+from hqsearch.search.events import Listener, guarded
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
@@ -137,7 +136,7 @@ def compare(
     request: Request,
     strategies: Sequence[str],
     seeds: int,
-    err: Console,
+    listener: Listener | None = None,
     clock: Clock = "wall",
 ) -> Comparison:
     """Run what is missing, then read what all of it came to.
@@ -147,7 +146,7 @@ def compare(
             from the study's.
         strategies: as :func:`parse_variants` reads them.
         seeds: how many.
-        err: progress goes there.
+        listener: is told which run it is, and how far.
         clock: which seconds runs are charged.
 
     Raises:
@@ -159,7 +158,9 @@ def compare(
     definition = definition_of(request)
     _check(request, definition, variants)
     chosen = tuple(range(definition.seed, definition.seed + seeds))
-    runner = _Runner(request, definition.evaluations, err, len(chosen) * len(variants))
+    runner = _Runner(
+        request, definition.evaluations, guarded(listener), len(chosen) * len(variants)
+    )
     ordinals: dict[tuple[str, int], int] = {}
     for seed in chosen:  # an interrupted comparison has as many seeds of each strategy
         for variant in variants:
@@ -204,10 +205,9 @@ def _options(definition: StudyDefinition, variant: Variant) -> Any:
 class _Runner:
     """Does the runs that are not there yet, one after the other."""
 
-    def __init__(self, request: Request, evaluations: int, err: Console, total: int) -> None:
+    def __init__(self, request: Request, evaluations: int, listener: Listener, total: int) -> None:
         self._request, self._evaluations = request, evaluations
-        self._err, self._total, self._count = err, total, 0
-        self._console = _Once(err)
+        self._listener, self._total, self._count = listener, total, 0
 
     def run(self, variant: Variant, seed: int, source: int | None) -> int:
         """Make sure of a run; returns its ordinal."""
@@ -228,16 +228,15 @@ class _Runner:
                 done = sum(c.trial is not None for c in charged)
                 if done >= self._evaluations or run.exhausted:
                     if not told:
-                        self._err.print(f"{head}: is in the log", highlight=False)
+                        self._listener.note(f"{head}: is in the log")
                     return run.ordinal
                 # Its candidates were partly those that it started from: as many more.
                 if source is not None:
                     own = max(own, self._own(run) + self._evaluations - done)
             if not told:
-                self._err.print(head, highlight=False)
+                self._listener.started(head)
                 told = True
-            with LiveProgress(self._console) as progress:
-                start(replace(asked, evaluations=own), progress)
+            start(replace(asked, evaluations=own), self._listener)
 
     def _find(
         self, strategy: str, seed: int, identity: dict[str, Any]
@@ -270,22 +269,6 @@ class _Runner:
                 "needs all of them; give more"
             )
         return left + baselines
-
-
-class _Once(Console):
-    """Says each line once: every run of a study has the same things to say of it."""
-
-    def __init__(self, target: Console) -> None:
-        super().__init__(file=target.file, stderr=target.stderr, quiet=target.quiet)
-        self._said: set[str] = set()
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        if len(objects) == 1 and isinstance(objects[0], str):
-            line = objects[0]
-            if line in self._said and not line.startswith("evaluations"):
-                return
-            self._said.add(line)
-        super().print(*objects, **options)
 
 
 def _yardstick(request: Request, definition: StudyDefinition) -> Yardstick:

@@ -28,7 +28,7 @@ from hqsearch.errors import DiskFull, InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.executors.task import Task, TaskOutcome, read_result
 from hqsearch.problem.objective import Objective
-from hqsearch.show.live import LiveProgress
+from hqsearch.search.events import Listener, guarded
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
     CONFIRM,
@@ -68,18 +68,21 @@ def fresh_seeds(seed: int, count: int) -> list[int]:
     return list(itertools.islice(distinct, count))
 
 
-def confirm(request: Request, seeds: int, epochs: int | None, progress: LiveProgress) -> Confirmed:
+def confirm(
+    request: Request, seeds: int, epochs: int | None, listener: Listener | None = None
+) -> Confirmed:
     """Retrain the front and the uniform assignments of a study.
 
     Args:
         request: its study, and where it runs; strategy, seed and overrides mean nothing here.
         seeds: trainings of each candidate.
         epochs: of each; those of the search by default.
-        progress: is told how far it is.
+        listener: is told how far it is.
 
     Raises:
         InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
     """
+    listener = guarded(listener)
     attributes, runs, trials = read_study(request)
     definition = StudyDefinition.model_validate(attributes["definition"])
     _require(definition)
@@ -92,7 +95,7 @@ def confirm(request: Request, seeds: int, epochs: int | None, progress: LiveProg
         definition, folder_of(definition.name, request.studies_dir), request
     )
     with ExitStack() as stack:
-        opened = stack.enter_context(open_study(definition, request, evaluator, progress))
+        opened = stack.enter_context(open_study(definition, request, evaluator, listener))
         log = opened.open_log()
         stack.callback(log.close)
         wanted = [
@@ -100,7 +103,7 @@ def confirm(request: Request, seeds: int, epochs: int | None, progress: LiveProg
             for seed in fresh_seeds(int(evaluator.options.seed), seeds)
             for key, origin in chosen.items()
         ]
-        work = _Confirmation(opened, log, epochs, wanted, progress)
+        work = _Confirmation(opened, log, epochs, wanted, listener)
         work.finish_all()
         own = [t for t in work.trials if t.proposal.key in chosen]
         failed = sum(t.state == "FAIL" for t in own)
@@ -142,9 +145,9 @@ class _Confirmation:
         log: StudyLog,
         epochs: int | None,
         wanted: Sequence[tuple[str, str, int]],
-        progress: LiveProgress,
+        listener: Listener,
     ) -> None:
-        self._opened, self._log, self._epochs, self._progress = opened, log, epochs, progress
+        self._opened, self._log, self._epochs, self._listener = opened, log, epochs, listener
         self._token = log.attributes()["study"]["token"]
         records, runs = log.trials(), log.runs()
         options = {"epochs": epochs}
@@ -204,7 +207,7 @@ class _Confirmation:
 
     def _tell(self) -> None:
         done = sum(t.finished for t in self.trials)
-        self._progress.prepared("replicates", done, self._run.evaluations)
+        self._listener.prepared("replicates", done, self._run.evaluations)
 
     def _create(self, key: str, origin: str, seed: int) -> TrialRecord:
         slot = len(self.trials)

@@ -34,7 +34,7 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task
 from hqsearch.problem.objective import Objective
-from hqsearch.show.live import LiveProgress
+from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
 from hqsearch.study.fingerprint import require_same
@@ -102,7 +102,7 @@ def study_folder(name: str, studies_dir: Path) -> Path:
 
 @contextmanager
 def open_study(
-    definition: StudyDefinition, request: Request, evaluator: Evaluator, progress: LiveProgress
+    definition: StudyDefinition, request: Request, evaluator: Evaluator, listener: Listener
 ) -> Iterator[OpenStudy]:
     """Check everything that can be checked, lock the study, and prepare it.
 
@@ -118,10 +118,10 @@ def open_study(
     if request.fresh:
         aside = _move_aside(folder, request)
         if aside is not None:
-            progress.console.print(f"note: the old study is kept as {aside}", soft_wrap=True)
+            listener.note(f"note: the old study is kept as {aside}")
     check_database(url)
     for note in evaluator.notes():
-        progress.console.print(note, highlight=False, soft_wrap=True)
+        listener.note(note)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         lock = stack.enter_context(DriverLock(folder, url, definition.name))
@@ -130,7 +130,7 @@ def open_study(
         if recorded:
             require_same(recorded["fingerprint"], asked, definition.name)
         executor = stack.enter_context(_executor(executor_kind, request, evaluator, workers))
-        prepared = _prepare(evaluator, executor, progress)
+        prepared = _prepare(evaluator, executor, listener)
         if recorded:
             require_same(
                 {"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name
@@ -235,7 +235,7 @@ def _executor(kind: str, request: Request, evaluator: Evaluator, workers: int | 
     )
 
 
-def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -> dict[str, str]:
+def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> dict[str, str]:
     def run_task(
         payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
     ) -> dict[str, Any]:
@@ -257,10 +257,8 @@ def _prepare(evaluator: Evaluator, executor: Executor, progress: LiveProgress) -
             done.set()
             watcher.join()
 
-    def tell(line: str) -> None:
-        progress.console.print(line, highlight=False, soft_wrap=True)
-
-    return evaluator.prepare(PrepareContext(progress.prepared, tell, os.cpu_count() or 1, run_task))
+    context = PrepareContext(listener.prepared, listener.note, os.cpu_count() or 1, run_task)
+    return evaluator.prepare(context)
 
 
 def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:

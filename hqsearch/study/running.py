@@ -26,9 +26,9 @@ from hqsearch.problem.budgets import Budget, Budgets, parse_budgets
 from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.early_stopping.halving import rungs_of
+from hqsearch.search.events import Listener, guarded
 from hqsearch.search.loop import Plan, Search
 from hqsearch.search.replay import result_of
-from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
@@ -59,13 +59,13 @@ class Finished:
     recovered: int
 
 
-def start(request: Request, progress: LiveProgress) -> Finished:
-    """Run a strategy on a study, or continue the run that is the same.
+def start(request: Request, listener: Listener | None = None) -> Finished:
+    """Run a strategy on a study, or continue the run that is the same; a listener is told.
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
     """
-    return _launch(definition_of(request), request, progress)
+    return _launch(definition_of(request), request, guarded(listener))
 
 
 def definition_of(request: Request) -> StudyDefinition:
@@ -80,7 +80,7 @@ def definition_of(request: Request) -> StudyDefinition:
     return load_study(find_definition(request.study, request.studies_dir), overrides)
 
 
-def resume(request: Request, progress: LiveProgress) -> Finished:
+def resume(request: Request, listener: Listener | None = None) -> Finished:
     """Finish the last unfinished run of a study with its stored options.
 
     Raises:
@@ -112,7 +112,7 @@ def resume(request: Request, progress: LiveProgress) -> Finished:
         device=device_of(request, attributes),
         history=tuple(run.options["history"]) if "history" in run.options else None,
     )
-    return _launch(definition, request, progress)
+    return _launch(definition, request, guarded(listener))
 
 
 def _keep_free(log: StudyLog, definition: StudyDefinition, evaluator: Evaluator) -> None:
@@ -155,7 +155,7 @@ def device_of(request: Request, attributes: Mapping[str, Any]) -> Literal["auto"
     return recorded if request.device == "auto" else request.device
 
 
-def _launch(definition: StudyDefinition, request: Request, progress: LiveProgress) -> Finished:
+def _launch(definition: StudyDefinition, request: Request, listener: Listener) -> Finished:
     kind = strategy_class(request.strategy)
     where = f"study {definition.name!r} [strategy.{request.strategy}]"
     options = validate(kind.Options, definition.strategy.get(request.strategy, {}), where)
@@ -176,7 +176,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
     ones = dict.fromkeys(evaluator.metrics, 1.0)
     parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
     with ExitStack() as stack:
-        opened = stack.enter_context(open_study(definition, request, evaluator, progress))
+        opened = stack.enter_context(open_study(definition, request, evaluator, listener))
         objectives = opened.objectives
         budgets = Budgets(
             parse_budgets(definition.constraints, evaluator.metrics, evaluator.reference()),
@@ -195,7 +195,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         log.add_run(run)  # now that nothing refuses it
         told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
         for note in told:
-            progress.console.print(f"note: {note}", highlight=False, soft_wrap=True)
+            listener.note(f"note: {note}")
         plan = Plan(
             run=run,
             evaluations=definition.evaluations,
@@ -217,10 +217,10 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
             strategy,
             budgets,
             opened.executor,
-            progress,
+            listener,
         )
         search.search()
-        _tell_failed_tasks(search, run, progress)
+        _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
         return Finished(
@@ -233,7 +233,7 @@ def _launch(definition: StudyDefinition, request: Request, progress: LiveProgres
         )
 
 
-def _tell_failed_tasks(search: Search, run: RunRecord, progress: LiveProgress) -> None:
+def _tell_failed_tasks(search: Search, run: RunRecord, listener: Listener) -> None:
     """Failed tasks of the strategy's own, with their reasons.
 
     Raises:
@@ -241,8 +241,7 @@ def _tell_failed_tasks(search: Search, run: RunRecord, progress: LiveProgress) -
     """
     failed = [t for t in search.tasks if t.state == "FAIL"]
     for task in failed:
-        text = f"note: {task.kind} {task.label}".rstrip() + f" failed: {task.reason}"
-        progress.console.print(text, highlight=False, soft_wrap=True)
+        listener.note(f"note: {task.kind} {task.label}".rstrip() + f" failed: {task.reason}")
     searched = any(t.proposal.kind == "search" for t in search.trials)
     if failed and len(failed) == len(search.tasks) and not searched:
         raise RunFailed(

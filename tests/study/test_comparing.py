@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from hqsearch.analysis.yardstick import (
     Charge,
@@ -42,7 +41,7 @@ def run(
 ) -> Comparison:
     overrides = {**SMALL, **more}
     request = Request("toy", "", evaluations, studies_dir=folder, overrides=overrides)
-    return compare(request, strategies.split(","), seeds, Console(quiet=True))
+    return compare(request, strategies.split(","), seeds)
 
 
 def keys(folder: Path, ordinal: int) -> list[str]:

@@ -1,0 +1,65 @@
+"""The live display: lines where nobody draws, a table and bars on a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from hqsearch.show.live import LiveProgress
+from hqsearch.study.comparing import compare
+from hqsearch.study.running import Request, start
+
+
+def told(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_notes_are_printed_as_they_stand_and_once() -> None:
+    console = Console(file=io.StringIO(), width=20)
+    with LiveProgress(console) as progress:
+        progress.note("note: a long line with [brackets] in it")
+        progress.note("note: a long line with [brackets] in it")
+        progress.prepared("data", 0, 2)
+        progress.prepared("data", 1, 2)  # too soon after the last line
+        progress.prepared("data", 2, 2)
+        progress.prepared("data", 2, 2)
+    assert told(console).splitlines() == [
+        "note: a long line with [brackets] in it",
+        "data: 0/2",
+        "data: 2/2",
+    ]
+
+
+def test_a_search_is_followed_on_a_terminal(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with LiveProgress(console) as progress:
+        start(Request("toy", "random", 12, studies_dir=tmp_path), progress)
+    assert "Front so far: " in told(console)
+    assert "12/12" in told(console)
+
+
+def test_every_run_of_a_comparison_is_told(tmp_path: Path) -> None:
+    def compared() -> list[str]:
+        console = Console(file=io.StringIO(), width=100)
+        with LiveProgress(console) as progress:
+            compare(Request("toy", "", 8, studies_dir=tmp_path), ["random"], 2, progress)
+        return told(console).splitlines()
+
+    heads = ["run 1 of 2: random, seed 0", "run 2 of 2: random, seed 1"]
+    lines = compared()
+    assert [line for line in lines if line in heads] == heads
+    assert [line.split()[1] for line in lines if "evaluations" in line].count("8/8") == 2
+    assert compared() == [f"{head}: is in the log" for head in heads]
+
+
+def test_each_run_of_a_comparison_is_drawn_anew_on_a_terminal(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with LiveProgress(console) as progress:
+        compare(Request("toy", "", 8, studies_dir=tmp_path), ["random"], 2, progress)
+    text = told(console)
+    first, second = (text.index(f"run {n} of 2") for n in (1, 2))
+    assert "8/8" in text[first:second]
+    assert "8/8" in text[second:]
