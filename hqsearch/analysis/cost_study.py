@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from hqsearch.definition import StudyDefinition, find_definition, load_study
+from hqsearch.definition.differences import differences
 from hqsearch.errors import DefinitionError, InputError, StudyMismatch
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
@@ -21,7 +22,6 @@ from hqsearch.problem.space import LayerSize, Space
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
 from hqsearch.store.results import Results
-from hqsearch.study.fingerprint import differences
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -138,6 +137,8 @@ def resume(as_json: bool, **asked: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def confirm(seeds: int, epochs: int | None, as_json: bool, **asked: Any) -> None:
     """Retrain the front and the uniform assignments with fresh seeds; measure on the test split."""
+    from hqsearch.analysis.confirmation import confirmation_of
+    from hqsearch.analysis.confirmed_verdict import study_verdict
     from hqsearch.show import confirmation as shown
     from hqsearch.show.live import LiveProgress
     from hqsearch.study.confirming import confirm as confirm_study
@@ -146,9 +147,11 @@ def confirm(seeds: int, epochs: int | None, as_json: bool, **asked: Any) -> None
     request = Request(strategy="", **asked)
     with LiveProgress(err) as progress:
         confirm_study(request, seeds, epochs, progress)
-    with _results(request.study, request.studies_dir, request.storage) as results:
+    from hqsearch.analysis.overview import opened_results
+
+    with opened_results(request.study, request.studies_dir, request.storage) as results:
         front, rows = results.front(), results.trials()
-        found = shown.confirmation_of(front, rows, results.objectives)
+        found = confirmation_of(front, rows, results.objectives)
         if found is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {request.study}")
         if as_json:
@@ -156,7 +159,7 @@ def confirm(seeds: int, epochs: int | None, as_json: bool, **asked: Any) -> None
             return
         out.print(shown.confirmation_table(found, results.objectives, results.study["name"]))
         out.print(shown.confirmation_text(found), highlight=False, soft_wrap=True)
-        verdict = shown.study_verdict(front, rows, results.objectives)
+        verdict = study_verdict(front, rows, results.objectives)
         out.print(verdict, highlight=False, soft_wrap=True)
 
 
@@ -172,7 +175,9 @@ def _search(action: Callable[..., Any], request: Any, as_json: bool) -> None:
         )
     if finished.exhausted:
         err.print("note: the strategy has nothing left to propose; the run ends early")
-    with _results(request.study, request.studies_dir, request.storage) as results:
+    from hqsearch.analysis.overview import opened_results
+
+    with opened_results(request.study, request.studies_dir, request.storage) as results:
         results.budgets = finished.run.budgets
         _print_front(results, as_json, False)
 
@@ -210,13 +215,15 @@ def compare(
     **asked: Any,
 ) -> None:
     """Strategies against each other and against uniform quantization, over several seeds."""
+    from hqsearch.analysis.comparison import comparison_json, write_comparison
     from hqsearch.definition import parse_override
     from hqsearch.show import comparison as shown
+    from hqsearch.show.formats import check_plot
     from hqsearch.show.live import LiveProgress
     from hqsearch.study.comparing import compare as compare_strategies
     from hqsearch.study.opening import Request, study_folder
 
-    shown.check_plot(plot)
+    check_plot(plot)
     overrides = dict(parse_override(text) for text in settings)
     request = Request(strategy="", overrides=overrides, **asked)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
@@ -225,12 +232,12 @@ def compare(
     folder = study_folder(found.study, request.studies_dir) / "comparisons"
     saved = shown.save_comparison(found, folder)
     if output is not None:
-        shown.write_comparison(found, output)
+        write_comparison(found, output)
     if plot is not None:
         shown.plot_comparison(found, plot)
     err.print(f"saved: {saved}, and the figure beside it", markup=False, highlight=False)
     if as_json:
-        _emit(shown.comparison_json(found), True, lambda: "")
+        _emit(comparison_json(found), True, lambda: "")
         return
     out.print(shown.comparison_table(found))
     out.print(shown.comparison_text(found), highlight=False, soft_wrap=True)
@@ -241,7 +248,8 @@ def compare(
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def studies(studies_dir: Path, as_json: bool) -> None:
     """Definitions and runs, with progress."""
-    from hqsearch.show.overview import studies_overview, studies_table
+    from hqsearch.analysis.overview import studies_overview
+    from hqsearch.show.overview import studies_table
 
     rows = studies_overview(studies_dir)
     _emit(rows, as_json, lambda: studies_table(rows))
@@ -252,9 +260,10 @@ def studies(studies_dir: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def status(study: str, studies_dir: Path, storage: str | None, as_json: bool) -> None:
     """Progress, failures, time left."""
-    from hqsearch.show.overview import status_of, status_text
+    from hqsearch.analysis.overview import opened_results, status_of
+    from hqsearch.show.overview import status_text
 
-    with _results(study, studies_dir, storage) as results:
+    with opened_results(study, studies_dir, storage) as results:
         facts = status_of(results)
         _emit(facts, as_json, lambda: status_text(facts))
 
@@ -274,7 +283,9 @@ def front(
     plot: Path | None,
 ) -> None:
     """The candidates worth having, and the verdict against uniform quantization."""
-    with _results(study, studies_dir, storage) as results:
+    from hqsearch.analysis.overview import opened_results
+
+    with opened_results(study, studies_dir, storage) as results:
         if plot is not None:
             from hqsearch.show.front_plot import plot_front
 
@@ -289,10 +300,11 @@ def front(
 @_format
 def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
     """Every evaluation."""
+    from hqsearch.analysis.overview import opened_results
     from hqsearch.show.tables import as_csv as csv_text
     from hqsearch.show.tables import trials_lines
 
-    with _results(study, studies_dir, storage) as results:
+    with opened_results(study, studies_dir, storage) as results:
         rows = results.trials()
         if as_csv:
             click.echo(csv_text(rows, results.objectives), nl=False)
@@ -330,14 +342,15 @@ def show(
         return
     if plot is not None or task is not None:
         raise InputError("--plot and --task go with show --strategy")
+    from hqsearch.analysis.overview import opened_results
     from hqsearch.show.overview import trial_text
     from hqsearch.show.tables import layers_table
 
-    with _results(study, studies_dir, storage) as results:
+    with opened_results(study, studies_dir, storage) as results:
         found = next((t for t in results.trials() if t.number == trial), None)
         if found is None:
             raise InputError(f"study {study!r} has no trial {trial}")
-        layers = results.layers(trial)
+        layers = results.layers(found.number)
         if as_json:
             _emit({**found.as_json(), "layers": layers}, True, lambda: "")
             return
@@ -355,7 +368,8 @@ def _show_learned(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    from hqsearch.show.supernets import learned, learned_tables, plot_history
+    from hqsearch.analysis.supernets import learned
+    from hqsearch.show.supernets import learned_tables, plot_history
 
     if task is not None and plot is None:
         raise InputError("--task says what --plot draws; the tables show every supernet")
@@ -394,29 +408,10 @@ def cost(as_json: bool, as_csv: bool, **asked: Any) -> None:
     _emit(report.as_json(), as_json, lambda: cost_text(report))
 
 
-@contextmanager
-def _results(study: str, studies_dir: Path, storage: str | None) -> Iterator[Any]:
-    """The study's tables, caught up from the log."""
-    from hqsearch.show.overview import require_study
-    from hqsearch.store.log import LogReader, storage_url
-    from hqsearch.store.results import Results
-
-    name = Path(study).stem if study.endswith(".toml") else study
-    folder = require_study(name, studies_dir, storage)
-    reader = LogReader(storage_url(storage, folder), name)
-    folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
-    results = Results(folder, reader)
-    reader.close()
-    if not results.study:
-        raise InputError(f"study {name!r} was cut off while it was made; run it again")
-    try:
-        yield results
-    finally:
-        results.close()
-
-
 def _print_front(results: Any, as_json: bool, as_csv: bool) -> None:
-    from hqsearch.show.confirmation import confirmation_of, front_marks, study_verdict
+    from hqsearch.analysis.confirmation import confirmation_of
+    from hqsearch.analysis.confirmed_verdict import study_verdict
+    from hqsearch.show.confirmation import front_marks
     from hqsearch.show.tables import LONG_FRONT, front_table, trials_lines
     from hqsearch.show.tables import as_csv as csv_text
 

@@ -13,7 +13,7 @@ from hqsearch.analysis.costs import Assigned, CostReport
 from hqsearch.analysis.robustness import BITS, DRAWS, SPREAD, Robustness
 from hqsearch.hardware.energy import COLUMNS
 from hqsearch.hardware.tables import breakdown, layer_table
-from hqsearch.show.tables import number
+from hqsearch.show.text import number
 
 
 def cost_text(report: CostReport) -> RenderableType:

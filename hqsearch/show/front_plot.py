@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.errors import InputError
+from hqsearch.show.formats import check_plot
 from hqsearch.store.records import TrialRow
 
-FORMATS = (".png", ".svg", ".pdf")
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9702b", "#b8bec6"
 
 
@@ -19,10 +19,9 @@ def plot_front(
     """Write one panel per cost (energy µJ, storage KiB), accuracy in percent with ±1 SE.
 
     Raises:
-        InputError: the file's ending is none of :data:`FORMATS`, or there is nothing to draw.
+        InputError: the file's ending cannot be drawn to, or there is nothing to draw.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(f"--plot {path}: the file must end in {', '.join(FORMATS)}")
+    check_plot(path)
     costs = [c for c in ("energy", "storage") if any(c in (t.values or {}) for t in front)]
     if not costs or not all("accuracy" in (t.values or {}) for t in front):
         raise InputError("--plot: the study has no completed trial with accuracy and a cost")

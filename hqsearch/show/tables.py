@@ -12,21 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hqsearch.problem.objective import Objective
+from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
 #: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
 LONG_FRONT = 200
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A number for people; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}g}"
-
-
-def value_text(objective: Objective, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f} %" if objective.unit == "fraction" else number(value)
 
 
 def choice_counts(choices: Mapping[str, str]) -> str:

@@ -12,17 +12,17 @@ gumbel's run of the same seed, and is charged for all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from hqsearch.analysis.verdict import Verdict, verdicts
+from hqsearch.analysis.comparison import Comparison, Entry, Variant
+from hqsearch.analysis.verdict import verdicts
 from hqsearch.analysis.yardstick import (
     Charge,
     Clock,
-    Course,
     Yardstick,
     charges,
     course_of,
@@ -51,16 +51,6 @@ from hqsearch.study.running import definition_of, read_study, require_tasks, run
 ATTRIBUTE = "yardstick"
 #: Key of a variant that names the strategy whose run it starts from.
 FROM = "from"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A strategy as it was named: ``nsga2:assist=false`` or ``nsga2:from=gumbel``."""
-
-    label: str
-    strategy: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    source: Variant | None = None
 
 
 def parse_variants(texts: Sequence[str]) -> list[Variant]:
@@ -92,44 +82,6 @@ def _option(text: str, part: str) -> tuple[str, Any]:
     if "=" not in part:
         raise InputError(f"--strategies {text}: expected NAME:key=value:…, not {part!r}")
     return parse_override(part)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run of a comparison."""
-
-    variant: Variant
-    seed: int
-    run: RunRecord
-    charged: list[Charge]
-    course: Course
-    verdicts: list[Verdict]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What the runs of a comparison came to."""
-
-    study: str
-    title: str
-    created: str
-    evaluations: int
-    seeds: tuple[int, ...]
-    objectives: tuple[Objective, ...]
-    yardstick: Yardstick
-    variants: tuple[Variant, ...]
-    entries: tuple[Entry, ...]
-    uniform: Course
-    """Of the uniform assignments alone."""
-    union: float
-    """Hypervolume of everything that these runs evaluated."""
-    noisy: bool
-    """Whether accuracies are measured with an error."""
-    clock: Clock
-    versions: dict[str, str]
-
-    def of(self, variant: Variant) -> list[Entry]:
-        return [e for e in self.entries if e.variant == variant]
 
 
 def compare(

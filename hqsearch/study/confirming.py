@@ -8,7 +8,7 @@ never answers to a proposal, and no strategy is told of them.
 
 Logged and recovered like a search: a replicate is in the log before it starts, a worker's
 result file outlives a driver that died, and the same command goes on. What it comes to is in
-:mod:`hqsearch.show.confirmation`.
+:mod:`hqsearch.analysis.confirmation`.
 """
 
 from __future__ import annotations

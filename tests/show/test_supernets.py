@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from hqsearch.errors import InputError, RunFailed
-from hqsearch.show.supernets import history, learned, learned_tables, plot_history
+from hqsearch.analysis.supernets import history, learned
+from hqsearch.errors import InputError
+from hqsearch.show.supernets import learned_tables, plot_history
 
 OVERRIDES = {
     "strategy.gumbel.epochs": 3,
@@ -52,23 +53,5 @@ def test_the_final_probabilities_are_shown_and_drawn(studies: Path) -> None:
     picture = studies / "picture.svg"
     plot_history(found, 2, picture)
     assert picture.read_text().startswith("<?xml")
-
-
-def test_what_cannot_be_shown_is_said(studies: Path, launched: Any) -> None:
-    found = learned("toy", studies, None, "gumbel")
-    with pytest.raises(InputError, match="the finished supernets are 0, 1, 2"):
-        history(found, 7)
     with pytest.raises(InputError, match="must end in"):
         plot_history(found, None, studies / "picture.gif")
-    with pytest.raises(InputError, match="it has: gumbel"):
-        learned("toy", studies, None, "nsga2")
-    launched.run(studies, evaluations=7)
-    with pytest.raises(InputError, match="trained no supernets"):
-        learned("toy", studies, None, "nsga2")
-    file = studies / "toy" / found.tasks[1].folder / "history.json"
-    file.write_text(file.read_text().replace("1", "2", 1))
-    with pytest.raises(RunFailed, match="was changed since"):
-        history(found, None)
-    file.unlink()
-    with pytest.raises(RunFailed, match="cannot be read"):
-        history(found, None)

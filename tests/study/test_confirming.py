@@ -7,31 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from hqsearch.analysis.replicates import crossed_mean
 from hqsearch.cli import cli
 from hqsearch.errors import InputError, StorageError
-from hqsearch.evaluator.correct import pack_correct
-from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
-from hqsearch.show.confirmation import (
-    CONFIRMED,
-    LUCK,
-    UNCERTAIN,
-    Confirmation,
-    confirmation_of,
-    study_verdict,
-)
 from hqsearch.show.live import LiveProgress
-from hqsearch.store.records import TrialRecord, TrialRow
+from hqsearch.store.records import TrialRecord
 from hqsearch.study.confirming import Confirmed, confirm, fresh_seeds
 from hqsearch.study.running import Request, read_study, resume
 
 NOISE = {"evaluation.noise": 0.01}
-OBJECTIVES = (ACCURACY, ENERGY, STORAGE)
 
 
 def confirmed(folder: Path, seeds: int = 2, epochs: int | None = None) -> Confirmed:
@@ -201,121 +188,6 @@ def test_an_evaluator_that_cannot_and_one_that_fails(
     assert "replicate" in text
     assert "failed" in text
     assert "not confirmed" in text
-
-
-# Statistics
-
-
-def test_the_error_of_a_mean_has_two_sources() -> None:
-    generator = np.random.default_rng(0)
-    samples = generator.normal(size=(1, 400)).repeat(3, axis=0)
-    same = crossed_mean(samples)  # three seeds that agree are one
-    assert same.standard_error == pytest.approx(samples[0].std(ddof=1) / 20, rel=0.01)
-    seeds = np.array([[0.1], [0.2], [0.6]]).repeat(400, axis=1)
-    apart = crossed_mean(seeds)  # samples that agree are one
-    assert apart.standard_error == pytest.approx(seeds[:, 0].std(ddof=1) / np.sqrt(3), rel=0.01)
-    assert apart.freedom == pytest.approx(2.0, rel=0.01)
-    low, high = apart.interval()
-    assert high - low == pytest.approx(2 * 4.303 * apart.standard_error, rel=0.01)
-    one = crossed_mean(samples[:1])
-    assert one.standard_error == pytest.approx(samples[0].std(ddof=1) / 20)
-    assert crossed_mean(np.zeros((3, 5))).standard_error == 0
-
-
-@pytest.mark.parametrize("between", [0.0, 0.02])
-def test_intervals_hold_what_they_promise(between: float) -> None:
-    generator = np.random.default_rng(1)
-    held = 0
-    for _ in range(400):
-        level = between * generator.normal(size=(3, 1)) + 0.3 * generator.normal(size=(1, 200))
-        low, high = crossed_mean(level + 0.3 * generator.normal(size=(3, 200))).interval()
-        held += low <= 0 <= high
-    assert 0.93 <= held / 400 <= 0.995
-
-
-def row(
-    number: int, key: str, kind: str, values: tuple[float, float, float], **more: Any
-) -> TrialRow:
-    choices = dict(part.split("=") for part in key.split(";"))
-    return TrialRow(
-        number,
-        "COMPLETE",
-        more.get("run", 0),
-        "s",
-        kind,
-        None,
-        choices,
-        dict(zip(("accuracy", "energy", "storage"), values, strict=True)),
-        None,
-        more.get("seed", 0),
-        1.0,
-        0.0,
-        "",
-        "",
-        1,
-        more.get("origin", ""),
-        json.dumps(more.get("details", {"accuracy_se": 0.01})),
-    )
-
-
-def study(accuracies: dict[str, float], samples: int = 2000) -> Confirmation | None:
-    """A front whose members' replicates have these accuracies, sample by sample."""
-    cost = {"a=2u": (1.0, 10.0), "a=x": (1.5, 15.0), "a=y": (1.4, 14.0), "a=4u": (2.0, 20.0)}
-    searched = {"a=2u": 0.80, "a=x": 0.92, "a=y": 0.90, "a=4u": 0.91}
-    rows = [
-        row(
-            i, k, "baseline" if k.endswith("u") else "search", (searched[k], *cost[k]), origin=k[2:]
-        )
-        for i, k in enumerate(searched)
-    ]
-    front = [r for r in rows if r.key != "a=4u"]
-    generator = np.random.default_rng(0)
-    hard = generator.random(samples)
-    for seed in (1, 2, 3):
-        for key, accuracy in accuracies.items():
-            right = hard + 0.02 * generator.normal(size=samples) < accuracy
-            details = {"correct": pack_correct(right), "test_samples": samples}
-            values = (float(right.mean()), *cost[key])
-            more = {"run": 1, "seed": seed, "details": details}
-            rows.append(row(len(rows), key, "replicate", values, **more))
-    found = confirmation_of(front, rows, OBJECTIVES)
-    told = study_verdict(front, rows, OBJECTIVES)
-    if found is not None and any(not m.label for m in found.members):
-        assert f"confirmed: {found.seeds} fresh" in told
-    elif found is not None:
-        assert "provisional" in told
-        assert "not confirmed: trial 1, 2" in told
-    return found
-
-
-def test_baselines_alone_confirm_nothing() -> None:
-    found = study({"a=2u": 0.80, "a=4u": 0.91})
-    assert found is not None
-    assert [m.label for m in found.members] == ["uniform 2u", "uniform 4u"]
-
-
-def test_a_place_that_rested_on_luck_is_marked() -> None:
-    found = study({"a=2u": 0.80, "a=x": 0.85, "a=y": 0.90, "a=4u": 0.91})
-    assert found is not None
-    status = {m.key: m.status for m in found.members if m.on_front}
-    assert status == {"a=2u": CONFIRMED, "a=x": LUCK, "a=y": CONFIRMED}
-    member = found.of("a=y")
-    assert member is not None
-    assert member.rival == "uniform 2u"
-    assert member.difference is not None
-    low, high = member.difference.interval()
-    assert 0.08 < low < 0.10 < high < 0.12
-    near = study({"a=2u": 0.80, "a=x": 0.8985, "a=y": 0.90, "a=4u": 0.91})
-    assert near is not None
-    assert {m.key: m.status for m in near.members}["a=x"] == UNCERTAIN
-    assert study({}) is None
-
-
-def test_what_is_missing_is_told() -> None:
-    found = study({"a=2u": 0.80, "a=y": 0.90})
-    assert found is not None
-    assert found.missing == (3, 1)
-    assert found.samples == 2000
 
 
 def test_the_verdict_rests_on_the_confirmation(tmp_path: Path, launched: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from hqsearch.definition.differences import differences
 from hqsearch.errors import StudyMismatch
 from hqsearch.hardware import load_profile, profile_names
-from hqsearch.study.fingerprint import differences, flatten, require_same
+from hqsearch.study.fingerprint import require_same
 
 
 def fingerprint(profile: str, **constants: float) -> dict[str, Any]:
@@ -42,11 +43,3 @@ def test_one_changed_constant_is_refused_with_both_values() -> None:
         StudyMismatch, match=r"constants\.add_per_bit\.value: 0\.\d+ in the study, 0\.5 asked for"
     ):
         require_same(fingerprint("sop-45nm"), asked, "mine")
-
-
-def test_flatten_and_missing_keys() -> None:
-    assert flatten({"a": {"b": 1}, "c": [2]}) == {"a.b": 1, "c": [2]}
-    assert differences({"a": 1}, {"b": 2}) == [
-        "a: 1 in the study, nothing asked for",
-        "b: nothing in the study, 2 asked for",
-    ]

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from hqsearch.analysis.overview import status_of
 from hqsearch.errors import BudgetError, DefinitionError, InputError, RunFailed, UnknownName
 from hqsearch.show.live import LiveProgress
-from hqsearch.show.overview import status_of, status_text
+from hqsearch.show.overview import status_text
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.results import Results
 from hqsearch.study.running import Request, resume

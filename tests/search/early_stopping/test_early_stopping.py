@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hqsearch.analysis.overview import status_of
 from hqsearch.errors import RunFailed
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Task, TaskOutcome, perform
 from hqsearch.problem.candidate import Candidate
-from hqsearch.show.overview import status_of, status_text
+from hqsearch.show.overview import status_text
 from hqsearch.show.tables import trials_lines
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import TrialRecord

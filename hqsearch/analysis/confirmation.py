@@ -1,0 +1,225 @@
+"""What a confirmation came to: who survives.
+
+Means over fresh seeds on the test split, for the present front and the uniform baselines; how
+they are compared is in :mod:`hqsearch.analysis.replicates`. A front member that another candidate
+dominates beyond the error of their difference had its place by luck.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hqsearch.analysis.replicates import Estimate, Floats, Measured
+from hqsearch.problem.objective import Objective, minimized
+from hqsearch.problem.pareto import non_dominated
+from hqsearch.store.records import TrialRow
+
+CONFIRMED, UNCERTAIN, LUCK = "confirmed", "within the error", "rested on luck"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A confirmed candidate.
+
+    Attributes:
+        trial: the search trial that stands for it.
+        label: ``uniform 4u``, or nothing for a candidate that is no baseline.
+        searched: what the search measured, by objective.
+        confirmed: means over the replicates, by objective.
+        quality: of the measured objective (accuracy), with its error.
+        seeds: of the replicates that were completed.
+        status: of a front member; empty for a baseline that is not on the front.
+        rival: label of the best uniform assignment that costs no more; empty where there is
+            none, or where this is a uniform assignment itself.
+        difference: of the measured objective, from the rival's.
+    """
+
+    key: str
+    trial: int
+    label: str
+    choices: dict[str, str]
+    searched: dict[str, float]
+    confirmed: dict[str, float]
+    quality: Estimate
+    seeds: tuple[int, ...]
+    on_front: bool
+    status: str = ""
+    rival: str = ""
+    difference: Estimate | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        low, high = self.quality.interval()
+        data: dict[str, Any] = {
+            "trial": self.trial,
+            "label": self.label,
+            "on_front": self.on_front,
+            "status": self.status,
+            "seeds": list(self.seeds),
+            "searched": self.searched,
+            "confirmed": self.confirmed,
+            "standard_error": _finite(self.quality.standard_error),
+            "interval": [_finite(low), _finite(high)],
+            "rival": self.rival or None,
+            "choices": self.choices,
+        }
+        if self.difference is not None:
+            low, high = self.difference.interval()
+            data["difference"] = {
+                "mean": self.difference.mean,
+                "standard_error": _finite(self.difference.standard_error),
+                "interval": [_finite(low), _finite(high)],
+            }
+        return data
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The latest confirmation of a study, as far as the present front goes.
+
+    ``missing`` are trials of front members and baselines without a replicate.
+    """
+
+    quality: str
+    epochs: int | None
+    samples: int | None
+    members: tuple[Member, ...]
+    missing: tuple[int, ...]
+    failed: int
+    measured: Mapping[str, Measured] = field(repr=False)
+
+    def of(self, key: str) -> Member | None:
+        """The confirmed candidate with this key, if it is one."""
+        return next((m for m in self.members if m.key == key), None)
+
+    def difference(self, one: Member, other: Member) -> Estimate:
+        """Of the measured objective, paired."""
+        return self.measured[one.key].minus(self.measured[other.key])
+
+    @property
+    def seeds(self) -> int:
+        """Fewest replicates of any member."""
+        return min(len(m.seeds) for m in self.members)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "objective": self.quality,
+            "epochs": self.epochs,
+            "test_samples": self.samples,
+            "seeds": self.seeds,
+            "failed": self.failed,
+            "missing": list(self.missing),
+            "members": [m.as_json() for m in self.members],
+        }
+
+
+def confirmation_of(
+    front: Sequence[TrialRow], trials: Sequence[TrialRow], objectives: tuple[Objective, ...]
+) -> Confirmation | None:
+    """Sum the latest confirmation up; None where there is none."""
+    runs = [t for t in trials if t.kind == "replicate"]
+    last = max((t.run for t in runs), default=-1)
+    replicates: dict[str, dict[int, TrialRow]] = {}
+    for trial in runs:
+        if trial.run == last and trial.state == "COMPLETE":
+            replicates.setdefault(trial.key, {})[trial.seed] = trial
+    if not replicates:
+        return None
+    quality = next((o.name for o in objectives if not o.cheap), objectives[0].name)
+    stand = {
+        t.key: t
+        for t in reversed(trials)
+        if t.kind == "baseline" and t.state == "COMPLETE" and t.copy_of is None
+    }
+    labels = {key: f"uniform {t.origin}" for key, t in stand.items()}
+    members_of_front = {t.key: t for t in front}
+    stand.update(members_of_front)
+    measured = {k: Measured(replicates[k], quality) for k in stand if k in replicates}
+    if not measured:
+        return None
+    status = _statuses(measured, objectives, quality)
+    members = []
+    for key, own in measured.items():
+        rival = _rival(key, measured, labels, objectives, quality) if key not in labels else None
+        members.append(
+            Member(
+                key=key,
+                trial=stand[key].number,
+                label=labels.get(key, ""),
+                choices=stand[key].choices,
+                searched=stand[key].values or {},
+                confirmed=own.means,
+                quality=own.estimate(),
+                seeds=tuple(own.trials),
+                on_front=key in members_of_front,
+                status=status[key] if key in members_of_front else "",
+                rival=labels[rival] if rival else "",
+                difference=own.minus(measured[rival]) if rival else None,
+            )
+        )
+    by = next((o.name for o in objectives if o.direction == "min"), quality)
+    first = next(iter(next(iter(replicates.values())).values()))
+    return Confirmation(
+        quality=quality,
+        epochs=first.details.get("epochs"),
+        samples=first.details.get("test_samples"),
+        members=tuple(sorted(members, key=lambda m: (m.confirmed[by], m.trial))),
+        missing=tuple(t.number for k, t in stand.items() if k not in measured),
+        failed=sum(t.run == last and t.state == "FAIL" for t in runs),
+        measured=measured,
+    )
+
+
+def _costs(means: Mapping[str, float], objectives: tuple[Objective, ...]) -> Floats:
+    costs: Floats = minimized([[means[o.name] for o in objectives]], objectives)[0]
+    return costs
+
+
+def _statuses(
+    measured: Mapping[str, Measured], objectives: tuple[Objective, ...], quality: str
+) -> dict[str, str]:
+    """Who is still not dominated, and whose place rested on luck."""
+    keys = list(measured)
+    costs = np.array([_costs(measured[k].means, objectives) for k in keys])
+    survives = non_dominated(costs)
+    sign = next(1.0 if o.direction == "max" else -1.0 for o in objectives if o.name == quality)
+    status = {}
+    for row, key in enumerate(keys):
+        status[key] = CONFIRMED if survives[row] else UNCERTAIN
+        if survives[row]:
+            continue
+        for other in np.flatnonzero((costs <= costs[row]).all(axis=1)):
+            if other == row:
+                continue
+            low, high = measured[keys[other]].minus(measured[key]).interval()
+            if (low if sign > 0 else -high) > 0:
+                status[key] = LUCK
+    return status
+
+
+def _rival(
+    key: str,
+    measured: Mapping[str, Measured],
+    labels: Mapping[str, str],
+    objectives: tuple[Objective, ...],
+    quality: str,
+) -> str | None:
+    """The best uniform assignment that costs no more in any other objective."""
+    others = [i for i, o in enumerate(objectives) if o.name != quality]
+    column = next(i for i, o in enumerate(objectives) if o.name == quality)
+    own = _costs(measured[key].means, objectives)
+    able = [
+        (_costs(measured[k].means, objectives)[column], k)
+        for k in labels
+        if k in measured
+        and (_costs(measured[k].means, objectives)[others] <= own[others] * (1 + 1e-9)).all()
+    ]
+    return min(able)[1] if able else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
