@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -121,6 +122,9 @@ def test_show_adds_up(folder: Path) -> None:
         (("run", *TOY, "--stratgy", "nsga2"), "--strategy"),
         (("run", "--strategy", "nsga2"), "--study"),
         (("resume", *TOY), "nothing to resume"),
+        (("front", *TOY, "--json", "--csv"), "two formats of one answer"),
+        (("trials", *TOY, "--csv", "--json"), "two formats of one answer"),
+        (("cost", *TOY, "--uniform", "4u", "--json", "--csv"), "two formats of one answer"),
         (("run", "--study", "nmnist", "--strategy", "nsga2"), "data.download=true"),
         (("run", "--study", "nmnist", "--strategy", "nsga2", "--data", "absent"), "absent"),
     ],
@@ -174,6 +178,21 @@ def test_reading_commands_import_neither_torch_nor_ray(folder: Path) -> None:
         "assert not {'torch', 'ray', 'tonic'} & set(sys.modules), 'heavy import'\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_commands_themselves_import_nothing_heavy() -> None:
+    """So that ``hqsearch --help``, and a mistyped command, answer at once."""
+    code = (
+        "import sys; from hqsearch.cli import cli\n"
+        "heavy = {'numpy', 'optuna', 'pydantic', 'matplotlib', 'torch', 'ray'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "print(*cli.commands)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    folder = Path(importlib.import_module("hqsearch.cli.app").__file__ or "").parent
+    shared = {"__init__", "app", "options", "output"}
+    assert set(done.stdout.split()) == {p.stem for p in folder.glob("*.py")} - shared
 
 
 def test_every_command_and_option_has_help() -> None:

@@ -1,0 +1,23 @@
+"""``hqsearch status``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hqsearch.cli import options
+from hqsearch.cli.output import emit
+
+
+@click.command()
+@options.study
+@options.json_only
+def status(study: str, studies_dir: Path, storage: str | None, as_json: bool) -> None:
+    """Progress, failures, time left."""
+    from hqsearch.analysis.overview import opened_results, status_of
+    from hqsearch.show.overview import status_text
+
+    with opened_results(study, studies_dir, storage) as results:
+        facts = status_of(results)
+        emit(facts, as_json, lambda: status_text(facts))
