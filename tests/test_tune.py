@@ -18,6 +18,7 @@ from hqsearch.definition import SpaceDefinition
 from hqsearch.errors import InputError, StudyMismatch, UnknownName
 from hqsearch.problem.objective import ACCURACY, ENERGY, Objective
 from hqsearch.problem.space import Space, derive_space
+from hqsearch.search.events import Listener
 from hqsearch.strategies.random import RandomSearch
 from hqsearch.tune import HqsearchSearcher, study_trainable
 
@@ -182,6 +183,22 @@ def test_a_missing_objective_is_named(space: Space) -> None:
     searcher.suggest("t")
     with pytest.raises(InputError, match="reported no cost"):
         searcher.on_trial_complete("t", {"accuracy": 0.9})
+
+
+def test_what_is_to_be_known_of_constraints_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    idle = {"constraints.energy": "<= 2 fp32"}
+    toy(tmp_path, overrides=idle, listener=Notes())
+    assert [note for note in notes if note.startswith("note: ") and "energy" in note]
+    toy(tmp_path, overrides=idle)
+    assert capfd.readouterr().err == ""
 
 
 def test_constraints_of_the_study_hold(tmp_path: Path) -> None:
