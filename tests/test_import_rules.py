@@ -78,7 +78,7 @@ LIBRARIES = {
     "ray": {"executors", "tune"},
     "torch": {
         "models", "quant", "training", "data", "hardware", "supernet", "qat", "evaluators",
-        "study", "schemes",
+        "study", "schemes", "testing",
     },
 }  # fmt: skip
 #: Of those, packages that import it only inside functions: reading them must stay quick.
