@@ -6,7 +6,7 @@ hqsearch asks the scheme and never which one it is. Scales are one per output ch
 
 A new scheme is a subclass of :class:`Scheme` in a file of this package, behind an entry point
 ``hqsearch.schemes`` of an installed package, or in a user's file that a space names
-(``schemes = ["mine.py:Ternary"]``); :class:`hqsearch.testing.SchemeContract` checks it. Five
+(``schemes = ["mine.py:Ternary"]``); :class:`hqsearch.testing.SchemeContract` checks it. Four
 methods and three names are all that it must have::
 
     class Ternary(Scheme):
@@ -23,6 +23,7 @@ that commands that only read need not load it.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -91,6 +92,20 @@ class Scheme(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+    def __eq__(self, other: object) -> bool:
+        """One object per scheme; a text is compared with its name, as evaluators of 0.1 do."""
+        if not isinstance(other, str):
+            return self is other
+        warnings.warn(
+            f"a choice's scheme is an object since 0.2: compare scheme.name with {other!r}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.name == other
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     # Vocabulary.
 
