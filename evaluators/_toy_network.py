@@ -35,10 +35,14 @@ LAYERS = (
     ToyLayer("block.fc2", 262_144, 3_300_000, 1.10),
     ToyLayer("head", 2_816, 2_816, 1.9, real_input=True),
 )
-#: Quantization error at sensitivity 1: halves about every 0.7 bit; power-of-two steps are
-#: coarse at the top of the range, so the scheme matters more the wider the codes are.
-_UNIFORM = {b: 0.040 * 2.0 ** (-1.4 * (b - 2)) for b in range(2, 9)}
-_POWER_OF_TWO = {2: 0.034, 3: 0.016, 4: 0.0095, 5: 0.0085}
+#: Quantization error at sensitivity 1, by scheme: halves about every 0.7 bit; power-of-two steps
+#: are coarse at the top of the range, so the scheme matters more the wider the codes are.
+_ERRORS: dict[str, dict[int, float]] = {
+    "uniform": {b: 0.040 * 2.0 ** (-1.4 * (b - 2)) for b in range(2, 9)},
+    "power-of-two": {2: 0.034, 3: 0.016, 4: 0.0095, 5: 0.0085},
+}
+#: Times the nominal error, for any other scheme.
+_OTHER_ERROR = 0.040
 #: How much the errors of two adjacent layers add on top of their sum.
 INTERACTION = 0.9
 #: Places in ``LAYERS`` of adjacent layers.
@@ -46,24 +50,26 @@ NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
 
 
 def error_of(layer: ToyLayer, choice: str) -> float:
-    """What a layer adds to the loss, in nats."""
     kind = parse_choice(choice)
-    if kind.scheme == "float":
-        return 0.0
-    table = _UNIFORM if kind.scheme == "uniform" else _POWER_OF_TWO
+    table = _ERRORS.get(kind.scheme.name)
+    if table is None:
+        return layer.sensitivity * _OTHER_ERROR * kind.scheme.nominal_error(kind.bits)
     return layer.sensitivity * table[kind.bits]
 
 
 def costs_of(layer: ToyLayer, choice: str) -> Floats:
-    """Energy (µJ), storage (KiB) and share of the average bits of one layer."""
+    """Energy (µJ), storage (KiB) and share of the average bits of one layer.
+
+    A scheme that the toy knows nothing of costs what uniform codes of its width would.
+    """
     kind = parse_choice(choice)
-    if kind.scheme == "float":
+    if not kind.scheme.has_codes:
         picojoule = 4.6 if layer.real_input else 0.9
-    elif kind.scheme == "uniform":
+    elif kind.scheme.name == "power-of-two":
+        picojoule = 0.023 * kind.bits + 0.01
+    else:
         # An 8-bit multiply where inputs are real, an add of growing width where they spike.
         picojoule = 0.02 * kind.bits + (0.05 * kind.bits if layer.real_input else 0.0)
-    else:
-        picojoule = 0.023 * kind.bits + 0.01
     energy = layer.macs * picojoule * 1e-6
     storage = layer.weights * kind.bits / 8 / 1024
     share = layer.weights * kind.bits / sum(member.weights for member in LAYERS)

@@ -289,27 +289,33 @@ def attainable(evaluator: Synthetic, cells: int = 200) -> Floats:
 
 
 def _loss(layer: SyntheticLayer, choice: str) -> float:
-    """Loss of one layer, in nats of accuracy above chance."""
+    """Loss of one layer, in nats of accuracy above chance.
+
+    A scheme that the model knows nothing of loses what uniform codes of its width would.
+    """
     kind = parse_choice(choice)
-    if kind.scheme == "float":
+    if not kind.scheme.has_codes:
         return 0.0
     steps = kind.bits - 2
-    if kind.scheme == "uniform":
-        return float(layer.sensitivity / 100 * 2.0 ** (-layer.slope * steps))
-    own = layer.sensitivity / 100 * _POWER_OF_TWO * float(np.exp(layer.taste))
-    return float(own * 2.0 ** (-_POWER_OF_TWO_SLOPE * layer.slope * steps))
+    if kind.scheme.name == "power-of-two":
+        own = layer.sensitivity / 100 * _POWER_OF_TWO * float(np.exp(layer.taste))
+        return float(own * 2.0 ** (-_POWER_OF_TWO_SLOPE * layer.slope * steps))
+    return float(layer.sensitivity / 100 * 2.0 ** (-layer.slope * steps))
 
 
 def _costs(layer: SyntheticLayer, choice: str) -> Floats:
-    """Energy (µJ), storage (KiB) and share of the average bits of one layer."""
+    """Energy (µJ), storage (KiB) and share of the average bits of one layer.
+
+    A scheme that the model knows nothing of costs what uniform codes of its width would.
+    """
     kind = parse_choice(choice)
-    if kind.scheme == "float":
+    if not kind.scheme.has_codes:
         picojoule = 4.6 if layer.rate is None else 0.9
-    elif kind.scheme == "uniform":
+    elif kind.scheme.name == "power-of-two":
+        picojoule = 0.022 * kind.bits + 0.008
+    else:
         # A multiply by 4-bit frames as well as the addition, where inputs are no spikes.
         picojoule = 0.02 * kind.bits + (0.06 * kind.bits if layer.rate is None else 0.0)
-    else:
-        picojoule = 0.022 * kind.bits + 0.008
     energy = layer.macs * TIMESTEPS * (layer.rate or 1.0) * picojoule * 1e-6
     storage = layer.weights * kind.bits / 8 / 1024
     share = layer.weights * kind.bits / sum(member.weights for member in LAYERS)

@@ -41,7 +41,8 @@ _PEAK = 0.95
 #: Loss right after quantization, before any training, in losses at the end.
 _UNTRAINED = 6.0
 #: Decay per schedule of the excess loss: of the least and, added to it, of 8 bits and more.
-_DECAY = {"uniform": (1.5, 4.5), "power-of-two": (3.0, 3.0), "float": (1.5, 4.5)}
+_DECAY = {"power-of-two": (3.0, 3.0)}
+_OTHER_DECAY = (1.5, 4.5)
 #: Name of a checkpoint's file in its folder.
 _CHECKPOINT = "toy.json"
 
@@ -206,7 +207,7 @@ class Toy(Evaluator):
 
 def _decay(choice: Choice) -> float:
     """How fast the excess loss decays, per schedule."""
-    least, added = _DECAY[choice.scheme]
+    least, added = _DECAY.get(choice.scheme.name, _OTHER_DECAY)
     return least + added * min(choice.bits, 8) / 8
 
 

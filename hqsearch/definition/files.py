@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from hqsearch.definition.space import SpaceDefinition
 from hqsearch.definition.study import StudyDefinition
-from hqsearch.definition.tables import validate
+from hqsearch.definition.tables import NO_KEYS, validate
 from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.schemes.registry import load_scheme
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -52,16 +53,19 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyD
     tables = read_toml(path)
     for key, value in (overrides or {}).items():
         _set(tables, key, value)
-    for reserved in ("name", "folder"):
+    for reserved in sorted(NO_KEYS):
         if reserved in tables:
-            known = [k for k in StudyDefinition.model_fields if k not in ("name", "folder")]
+            known = [k for k in StudyDefinition.model_fields if k not in NO_KEYS]
             raise UnknownName("key", reserved, known, str(path))
     where = f"{path} with {', '.join(overrides)} given" if overrides else str(path)
     return validate(StudyDefinition, {**tables, "name": path.stem, "folder": path.parent}, where)
 
 
 def load_space(reference: str, study: StudyDefinition) -> SpaceDefinition:
-    """The space that a study names: an embedded one, or a TOML file."""
+    """The space that a study names: an embedded one, or a TOML file.
+
+    Schemes that the space brings along are known to this process from then on.
+    """
     known = embedded("spaces")
     if reference.endswith(".toml"):
         path = study.located(reference)
@@ -69,7 +73,10 @@ def load_space(reference: str, study: StudyDefinition) -> SpaceDefinition:
         path = known[reference]
     else:
         raise UnknownName("space", reference, known, f"study {study.name!r}")
-    return validate(SpaceDefinition, read_toml(path), str(path))
+    space = validate(SpaceDefinition, read_toml(path), str(path))
+    for scheme in study.scheme_files or space.schemes:
+        load_scheme(scheme, study.folder)
+    return space
 
 
 def parse_override(text: str) -> tuple[str, Any]:

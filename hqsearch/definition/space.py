@@ -35,5 +35,7 @@ class SpaceDefinition(Strict):
     """A search space; see :mod:`hqsearch.problem.space` for how it is applied to a network."""
 
     choices: Annotated[tuple[str, ...], Field(min_length=1)]
+    schemes: tuple[str, ...] = ()
+    """A user's own schemes, ``path/to/file.py:Class``, relative to the study's file."""
     layers: tuple[LayerRule, ...] = ()
     structure: tuple[StructureRule, ...] = ()

@@ -84,6 +84,8 @@ class StudyDefinition(Strict):
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     folder: Path = Path()
     """Where relative paths in the definition start; not a key of the TOML."""
+    scheme_files: tuple[str, ...] = ()
+    """The space's ``schemes`` where a worker has them elsewhere; not a key of the TOML."""
 
     @model_validator(mode="after")
     def _objectives_differ(self) -> StudyDefinition:

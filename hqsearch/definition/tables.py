@@ -15,6 +15,9 @@ from hqsearch.errors import DefinitionError, UnknownName
 
 M = TypeVar("M", bound=BaseModel)
 
+#: Fields that are set by code and are no keys of a TOML file.
+NO_KEYS = frozenset({"name", "folder", "scheme_files"})
+
 
 class Strict(BaseModel):
     """A table of a definition: unknown keys refused, immutable once read."""
@@ -38,7 +41,7 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
         place = [str(part) for part in problem["loc"]]
         if problem["type"] == "extra_forbidden":
             table = _nested(model, place[:-1])
-            known = [k for k in table.model_fields if k not in ("name", "folder")]
+            known = [k for k in table.model_fields if k not in NO_KEYS]
             inside = ".".join(place[:-1])
             section = f"{where} [{inside}]" if inside else where
             raise UnknownName("key", place[-1], known, section) from None

@@ -238,6 +238,7 @@ class Evaluator(ABC):
         """What must not differ between runs of one study, as JSON-able tables."""
         definition = self.setup.definition
         settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
+        schemes = [file_identity(s, definition.folder) for s in self.space_definition.schemes]
         return {
             "evaluator": file_identity(definition.evaluator, definition.folder),
             "space": {
@@ -246,4 +247,5 @@ class Evaluator(ABC):
             },
             "evaluation": settings,
             "device": self.setup.device,
+            **({"schemes": schemes} if schemes else {}),
         }

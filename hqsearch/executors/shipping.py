@@ -27,7 +27,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from hqsearch import __version__
-from hqsearch.definition import StudyDefinition
+from hqsearch.definition import StudyDefinition, read_toml
 from hqsearch.errors import DeviceError, DiskFull, RunFailed
 from hqsearch.evaluator import Setup
 from hqsearch.executors.task import setup_as_json
@@ -69,7 +69,7 @@ class Shipment:
         setup: the evaluator's, as the driver has it (:func:`setup_as_json`).
         token: of the driver; empty where there is but one machine.
         named: files that the definition names (key, path on the driver, name in the file,
-            SHA-256): the user's evaluator, network, space and profile.
+            SHA-256): the user's evaluator, network, space, schemes and profile.
         items: contents of the study's folder and of the named files; None until a node needs
             them.
         version: of hqsearch.
@@ -96,7 +96,11 @@ class Shipment:
             for part in tables:
                 table = table[part]
             located = folder / _NAMED / key / Path(path).name
-            table[last] = f"{located}:{name}" if name else str(located)
+            reference = f"{located}:{name}" if name else str(located)
+            if isinstance(table, list):
+                table.append(reference)
+            else:
+                table[last] = reference
         return json.dumps(data)
 
 
@@ -322,7 +326,15 @@ def named_files(definition: StudyDefinition) -> list[tuple[str, Path, str]]:
     """Files that a definition names: (its key, the file, the name in the file or nothing)."""
     found = []
     model = definition.model.path if definition.model and definition.model.path else ""
-    for key, reference in (("evaluator", definition.evaluator), ("model.path", model)):
+    own_space = definition.space.endswith(".toml")
+    schemes = (
+        read_toml(definition.located(definition.space)).get("schemes", ()) if own_space else ()
+    )
+    for key, reference in (
+        ("evaluator", definition.evaluator),
+        ("model.path", model),
+        *((f"scheme_files.{index}", scheme) for index, scheme in enumerate(schemes)),
+    ):
         place, _, name = reference.rpartition(":")
         if place.endswith(".py"):
             found.append((key, definition.located(place), name))

@@ -7,8 +7,8 @@ accumulates, firing rate r and activity a (mean unit spikes of an input):
 compute
     binary inputs: r·M accumulates. Integer inputs: a·M accumulates (rule ``unit-spikes``) or
     r·M multiply-accumulates (rule ``multiply``). Frames and real inputs: M
-    multiply-accumulates. An accumulate is an addition; a power-of-two weight adds a decode,
-    and a shift in place of a multiplication, and widens the sum by the span of its exponents.
+    multiply-accumulates. What either costs is said by the adder of the weight's scheme
+    (:mod:`hqsearch.schemes.adders`).
 weights
     b bits for each fetch. One fetch serves R = positions × timesteps uses and is skipped if all
     of them are zero: fetches = uses / R · (1 − (1 − r)^R), zeros being independent.
@@ -25,74 +25,20 @@ because counting additions alone misleads (arXiv 2409.08290, arXiv 2309.03388).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware.workload import Operation
+from hqsearch.schemes.adders import Number as Number
+from hqsearch.schemes.adders import Rules as Rules
+from hqsearch.schemes.adders import Values as Values
+from hqsearch.schemes.adders import addition
 from hqsearch.schemes.choice import Choice
-
-Number = Any  # a float, or an array [draws]
-Values = Mapping[str, Number]
-Rules = Mapping[str, str]
 
 COLUMNS: Final = ("compute", "weights", "membrane", "traffic", "rest")
 BITS_PER_KIB: Final = 8192
-
-
-def addition(c: Values, bits: Number) -> Number:
-    """One integer addition, pJ."""
-    return c["add_base"] + c["add_per_bit"] * bits
-
-
-def exponent_span(choice: Choice) -> int:
-    """Difference between a power-of-two choice's largest and smallest exponent.
-
-    >>> from hqsearch.schemes.choice import parse_choice
-    >>> [exponent_span(parse_choice(c)) for c in ("2l", "3l", "4l", "5l")]
-    [0, 2, 6, 14]
-    """
-    return (1 << (choice.bits - 1)) - 2
-
-
-def exponent_bits(choice: Choice) -> int:
-    """Bits of a power-of-two code that name its exponent (ternary: none)."""
-    return exponent_span(choice).bit_length()
-
-
-def _accumulate(choice: Choice, c: Values, rules: Rules) -> Number:
-    """Adding one weight to a sum, pJ."""
-    wide = c["accumulator_bits"] if rules["adder"] == "accumulator" else None
-    if choice.scheme == "float":
-        return c["float_add"]
-    if choice.scheme == "uniform":
-        return addition(c, choice.bits if wide is None else wide)
-    span = exponent_span(choice)
-    decode = c["decode_per_stage"] * exponent_bits(choice)
-    return decode + addition(c, (2 if wide is None else wide) + span)
-
-
-def _multiply_accumulate(choice: Choice, op: Operation, c: Values, rules: Rules) -> Number:
-    """Multiplying one input with one weight and adding the product to a sum, pJ."""
-    real = op.input_kind == "real"
-    if choice.scheme == "float":
-        return c["float_multiply"] + c["float_add"]
-    if choice.scheme == "uniform":
-        if real:
-            return c["float_multiply"] + c["float_add"]
-        width = choice.bits + op.input_bits
-        total = width if rules["adder"] == "weight" else c["accumulator_bits"]
-        return c["multiply_per_bit2"] * choice.bits * op.input_bits + addition(c, total)
-    stages, span = exponent_bits(choice), exponent_span(choice)
-    decode = c["decode_per_stage"] * stages
-    if real:
-        return decode + c["exponent_add"] + c["float_add"]
-    width = op.input_bits + span
-    shift = c["shift_per_bit"] * width * stages
-    total = width + 1 if rules["adder"] == "weight" else c["accumulator_bits"] + span
-    return decode + shift + addition(c, total)
 
 
 def _needs(value: float | None, op: Operation) -> float:
@@ -104,18 +50,20 @@ def _needs(value: float | None, op: Operation) -> float:
 
 
 def _compute(op: Operation, choice: Choice, c: Values, rules: Rules) -> Number:
+    adder = choice.scheme.adder(choice.bits)
+    width = None if op.input_kind == "real" else op.input_bits
     if op.input_source == "frames" and op.input_kind != "real":
         if rules["frame_inputs"] == "multiply":
-            return op.macs * _multiply_accumulate(choice, op, c, rules)
-        return _needs(op.activity, op) * op.macs * _accumulate(choice, c, rules)
+            return op.macs * adder.multiply_accumulate(width, c, rules)
+        return _needs(op.activity, op) * op.macs * adder.accumulate(c, rules)
     if op.input_source != "spikes":
         share = op.rate if op.input_source == "activations" and op.rate is not None else 1.0
-        return share * op.macs * _multiply_accumulate(choice, op, c, rules)
+        return share * op.macs * adder.multiply_accumulate(width, c, rules)
     if op.input_kind == "binary":
-        return _needs(op.rate, op) * op.macs * _accumulate(choice, c, rules)
+        return _needs(op.rate, op) * op.macs * adder.accumulate(c, rules)
     if rules["integer_inputs"] == "unit-spikes":
-        return _needs(op.activity, op) * op.macs * _accumulate(choice, c, rules)
-    return _needs(op.rate, op) * op.macs * _multiply_accumulate(choice, op, c, rules)
+        return _needs(op.activity, op) * op.macs * adder.accumulate(c, rules)
+    return _needs(op.rate, op) * op.macs * adder.multiply_accumulate(width, c, rules)
 
 
 def _fetches(op: Operation, choice: Choice, c: Values) -> Number:
@@ -162,7 +110,7 @@ def weight_layer(op: Operation, choice: Choice, c: Values, rules: Rules) -> dict
     outputs = op.outputs * op.timesteps
     rest: Number = 0.0
     if rules["rest"] == "counted" and op.neuron is None:
-        if op.norm is not None or choice.scheme != "float":
+        if op.norm is not None or choice.scheme.has_codes:
             rest = _norm(outputs, c)
         elif op.bias:
             rest = outputs * c["float_add"]

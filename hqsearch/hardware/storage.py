@@ -1,7 +1,7 @@
 """Storage of a quantized network in bits, exactly what a deployed file must hold.
 
-Weight codes; a scale for each output channel (uniform: a 32-bit float, power-of-two: an 8-bit
-exponent; fp32 has none); biases; normalisation. Where a layer's output goes only to a neuron,
+Weight codes; a scale for each output channel (a 32-bit float or an 8-bit exponent, as the scheme
+says; fp32 has none); biases; normalisation. Where a layer's output goes only to a neuron,
 scale, normalisation and bias are absorbed exactly into a threshold and a bias of the neuron for
 each channel. Codebooks follow from the choice and take no bits. Names, shapes and the layout of
 a container are not counted.
@@ -16,8 +16,6 @@ from typing import Final
 from hqsearch.hardware.workload import Operation, Workload
 from hqsearch.schemes.choice import Choice
 
-SCALE_BITS: Final = 32
-EXPONENT_BITS: Final = 8
 THRESHOLD_BITS: Final = 32
 BIAS_BITS: Final = 32
 MULTIPLIER_BITS: Final = 32
@@ -72,9 +70,8 @@ class StorageReport:
 
 def layer_storage(op: Operation, choice: Choice) -> LayerStorage:
     """Storage of one weight layer, in bits."""
-    quantized = choice.scheme != "float"
-    scale = EXPONENT_BITS if choice.scheme == "power-of-two" else SCALE_BITS
-    scales, bias, norm = op.channels * scale * quantized, op.bias * BIAS_BITS, 0
+    quantized = choice.scheme.has_codes
+    scales, bias, norm = op.channels * choice.scheme.scale_bits, op.bias * BIAS_BITS, 0
     if op.neuron is not None and (op.norm is not None or quantized):
         shifted = op.norm is not None or op.bias > 0
         norm = op.channels * (THRESHOLD_BITS + BIAS_BITS * shifted)

@@ -13,20 +13,13 @@ from hqsearch.quant.codebooks import (
     levels,
     scale_of,
 )
-from hqsearch.quant.fake import (
-    FakeQuantizer,
-    PowerOfTwoQuantizer,
-    UniformQuantizer,
-    make_quantizer,
-)
+from hqsearch.quant.fake import FakeQuantizer, make_quantizer
 from hqsearch.quant.modules import LayerCodes, quantize_model, quantizer_of, read_codes
 
 __all__ = [
     "Absorbed",
     "FakeQuantizer",
     "LayerCodes",
-    "PowerOfTwoQuantizer",
-    "UniformQuantizer",
     "absorb",
     "code_range",
     "decode",

@@ -1,15 +1,8 @@
-"""Codebooks: which values a weight of ``b`` bits may take, as pure functions on tensors.
+"""Codes of a weight, and the weight of codes, as pure functions on tensors, for every scheme.
 
-*Uniform* (LSQ, Esser et al., ICLR 2020, arXiv 1902.08153; per output channel and with the codes
-of QSD-Transformer, arXiv 2501.13492): codes -2^(b-1) … 2^(b-1)-1, weight = code * scale.
-
-*Power-of-two* with zero: codes -(2^(b-1)-1) … 2^(b-1)-1, weight = sign * 2^(|code| - 2^(b-1) + 1)
-* scale and 0 for code 0, so 4 bits are {0, ±2^0 … ±2^-6} and 2 bits are ternary. The scale is a
-power of two as well, so that a layer needs no multiplier. SpikeHQ (arXiv 2412.05505) does not
-publish its equations; this codebook is a reconstruction.
-
-Codes grow with the weight they stand for, fit ``b`` bits in two's complement and are ``int8``.
-Scales are ``[C]``, one per output channel, the first axis of the weight.
+What the codes of a choice stand for is said by its scheme (:mod:`hqsearch.schemes`). Codes grow
+with the weight they stand for, fit the choice's bits and are ``int8``. Scales are ``[C]``, one
+per output channel, the first axis of the weight.
 """
 
 from __future__ import annotations
@@ -29,13 +22,12 @@ def code_range(choice: str | Choice) -> tuple[int, int]:
     Raises:
         ValueError: ``fp32``, which has no codes.
     """
-    choice = _quantized(choice)
-    high = 2 ** (choice.bits - 1) - 1
-    return (-high - 1 if choice.scheme == "uniform" else -high), high
+    choice = coded(choice)
+    return choice.scheme.code_range(choice.bits)
 
 
 def levels(choice: str | Choice) -> Tensor:
-    """Every value of the codebook at scale 1, ascending, float32 ``[2^b or 2^b - 1]``.
+    """Every value of the codebook at scale 1, ascending, float32 ``[n_codes]``.
 
     >>> levels("3l").tolist()
     [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]
@@ -50,21 +42,23 @@ def encode(weight: Tensor, scale: Tensor, choice: str | Choice) -> Tensor:
 
     Args:
         weight: ``[C, ...]`` float.
-        scale: ``[C]`` positive; a power of two for the power-of-two scheme.
+        scale: ``[C]`` positive; a power of two where the scheme has such scales.
         choice: a quantized choice.
 
     Returns:
         ``int8`` codes of the shape of ``weight``.
 
     Raises:
-        ValueError: ``fp32``.
+        ValueError: ``fp32``; or a weight or scale that is not a number, which no code stands for.
 
     >>> encode(torch.tensor([[0.9, -0.4, 0.1]]), torch.tensor([0.25]), "4u")
     tensor([[ 4, -2,  0]], dtype=torch.int8)
     """
-    choice = _quantized(choice)
-    ratio = weight / per_channel(scale, weight)
-    return ratio_to_code(ratio, choice).to(torch.int8)
+    choice = coded(choice)
+    codes = choice.scheme.ratio_to_code(weight / per_channel(scale, weight), choice.bits)
+    if bool(codes.isnan().any()):
+        raise ValueError("a weight that is not a number (NaN) has no code.")
+    return codes.to(torch.int8)
 
 
 def decode(codes: Tensor, scale: Tensor, choice: str | Choice) -> Tensor:
@@ -75,12 +69,13 @@ def decode(codes: Tensor, scale: Tensor, choice: str | Choice) -> Tensor:
     Raises:
         ValueError: ``fp32``.
     """
-    choice = _quantized(choice)
-    return code_to_level(codes.to(scale.dtype), choice) * per_channel(scale, codes)
+    choice = coded(choice)
+    level = choice.scheme.code_to_level(codes.to(scale.dtype), choice.bits)
+    return level * per_channel(scale, codes)
 
 
 def integers(codes: Tensor, choice: str | Choice) -> Tensor:
-    """What an adder sums for ``codes``: the code itself, or ±2^(|code| - 1) and 0; ``int32``.
+    """What an adder sums for ``codes``, ``int32``: the code itself, or a power of two, say.
 
     ``integers(codes) * integer_unit(scale)`` is ``decode(codes, scale)``, channel by channel.
 
@@ -88,24 +83,20 @@ def integers(codes: Tensor, choice: str | Choice) -> Tensor:
     tensor([-4,  0,  1], dtype=torch.int32)
 
     Raises:
-        ValueError: ``fp32``.
+        ValueError: ``fp32``, or a scheme without an integer form.
     """
-    choice = _quantized(choice)
-    wide = codes.to(torch.int32)
-    if choice.scheme == "uniform":
-        return wide
-    return torch.where(wide == 0, 0, wide.sign() << (wide.abs() - 1).clamp_min(0))
+    choice = _with_integers(choice)
+    return choice.scheme.integers(codes, choice.bits)
 
 
 def integer_unit(scale: Tensor, choice: str | Choice) -> Tensor:
     """Weight that an integer of :func:`integers` stands for, ``[C]``.
 
     Raises:
-        ValueError: ``fp32``.
+        ValueError: ``fp32``, or a scheme without an integer form.
     """
-    choice = _quantized(choice)
-    _, high = code_range(choice)
-    return scale if choice.scheme == "uniform" else scale * 2.0 ** (1 - high)
+    choice = _with_integers(choice)
+    return choice.scheme.integer_unit(scale, choice.bits)
 
 
 def exponents(scale: Tensor) -> Tensor:
@@ -129,34 +120,25 @@ def scale_of(exponent: Tensor) -> Tensor:
     return torch.ldexp(torch.ones(exponent.shape), exponent.to(torch.int32))
 
 
-def ratio_to_code(ratio: Tensor, choice: Choice) -> Tensor:
-    """Codes, still as floats, of ``ratio`` = weight / scale; ties go to even or outwards."""
-    low, high = code_range(choice)
-    if choice.scheme == "uniform":
-        return ratio.round().clamp_(low, high)
-    # Nearest level: [0.75, 1.5) * 2^-k goes to 2^-k. frexp is exact where log2 is not.
-    magnitude = ratio.abs()
-    exponent = torch.frexp(magnitude / 0.75).exponent.to(ratio.dtype) - 1
-    code = (exponent + high).clamp_(1, high)
-    code.masked_fill_(magnitude < 0.5 * 2.0 ** (1 - high), 0.0)
-    return code.copysign_(ratio)
-
-
-def code_to_level(codes: Tensor, choice: Choice) -> Tensor:
-    """Value at scale 1 of float ``codes``."""
-    if choice.scheme == "uniform":
-        return codes
-    _, high = code_range(choice)
-    return torch.exp2(codes.abs() - high) * codes.sign()
-
-
 def per_channel(scale: Tensor, like: Tensor) -> Tensor:
     """View ``scale`` ``[C]`` so that it broadcasts over ``like`` ``[C, ...]``."""
     return scale.view(-1, *([1] * (like.ndim - 1)))
 
 
-def _quantized(choice: str | Choice) -> Choice:
+def coded(choice: str | Choice) -> Choice:
+    """The choice, if it has codes.
+
+    Raises:
+        ValueError: ``fp32``.
+    """
     parsed = parse_choice(choice) if isinstance(choice, str) else choice
-    if parsed.scheme == "float":
-        raise ValueError("fp32 has no codes; leave the layer alone.")
+    if not parsed.scheme.has_codes:
+        raise ValueError(f"{parsed} has no codes; leave the layer alone.")
+    return parsed
+
+
+def _with_integers(choice: str | Choice) -> Choice:
+    parsed = coded(choice)
+    if not parsed.scheme.has_integers:
+        raise ValueError(f"{parsed} has no integer form.")
     return parsed

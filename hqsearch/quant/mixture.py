@@ -39,7 +39,7 @@ class MixedQuantizer(nn.Module):
         super().__init__()
         self.choices = tuple(parse_choice(str(choice)) for choice in choices)
         self.quantizers = nn.ModuleDict(
-            {str(c): make_quantizer(c, weight) for c in self.choices if c.scheme != "float"}
+            {str(c): make_quantizer(c, weight) for c in self.choices if c.scheme.has_codes}
         )
         even = torch.full((len(self.choices),), 1.0 / len(self.choices), device=weight.device)
         self.mix(even)
@@ -74,7 +74,7 @@ class MixedQuantizer(nn.Module):
             for index, (share, choice) in enumerate(zip(self._shares, self.choices, strict=True))
             if needed or share != 0.0
         )
-        scales = [self._quantizer(c).scale() for *_, c in active if c.scheme != "float"]
+        scales = [self._quantizer(c).scale() for *_, c in active if c.scheme.has_codes]
         mixed: Tensor = _Mix.apply(weight, self._mixture, active, *scales)
         return mixed
 
@@ -130,12 +130,13 @@ class _Mix(torch.autograd.Function):
         weights_learn = any((ctx.needs_input_grad[0], *ctx.needs_input_grad[3:]))
         given = iter(scales)
         for _, share, choice in active:
-            if choice.scheme == "float":
+            if not choice.scheme.has_codes:
                 part = weight
             else:
                 spread = codebooks.per_channel(next(given), weight)
                 ratio = weight / spread
-                level = codebooks.code_to_level(codebooks.ratio_to_code(ratio, choice), choice)
+                scheme, bits = choice.scheme, choice.bits
+                level = scheme.code_to_level(scheme.ratio_to_code(ratio, bits), bits)
                 part = level * spread
                 kept += [ratio if weights_learn else None, level]
             mixed = part * share if mixed is None else mixed.add_(part, alpha=share)
@@ -153,7 +154,7 @@ class _Mix(torch.autograd.Function):
         towards = weight.new_zeros(ctx.choices) if ctx.needs_input_grad[1] else None
         grad_scales: list[Tensor | None] = []
         for index, share, choice in ctx.active:
-            if choice.scheme == "float":
+            if not choice.scheme.has_codes:
                 if passed is not None:
                     passed.add_(share)
                 if towards is not None:
@@ -166,20 +167,15 @@ class _Mix(torch.autograd.Function):
             if ratio is None:
                 grad_scales.append(None)
                 continue
-            low, high = _level_range(choice)
+            low, high = choice.scheme.level_range(choice.bits)
             # Comparing into floats: booleans are several times slower on CPUs.
             clipped = ratio.clamp(low, high)
             inside = torch.eq(clipped, ratio, out=clipped)
             if passed is not None:
                 passed.add_(inside, alpha=share)
             per_weight = torch.addcmul(level, ratio, inside, value=-1.0).mul_(grad)
-            factor = share / math.sqrt(ratio[0].numel() * max(1.0, high))
+            divisor = choice.scheme.gradient_divisor(choice.bits)
+            factor = share / math.sqrt(ratio[0].numel() * divisor)
             grad_scales.append(per_weight.sum(axes).mul_(factor))
         grad_weight = None if passed is None else passed.mul_(grad)
         return grad_weight, towards, None, *grad_scales
-
-
-def _level_range(choice: Choice) -> tuple[float, float]:
-    """Lowest and highest level at scale 1."""
-    low, high = codebooks.code_range(choice)
-    return (float(low), float(high)) if choice.scheme == "uniform" else (-1.0, 1.0)

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from hqsearch.errors import UnknownName
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.quant import codebooks
-from hqsearch.quant.fake import FakeQuantizer, PowerOfTwoQuantizer, make_quantizer
+from hqsearch.quant.fake import FakeQuantizer, make_quantizer
 from hqsearch.schemes.choice import FP32, parse_choice
 
 
@@ -28,7 +28,7 @@ class LayerCodes:
         choice: its choice, ``fp32`` included.
         codes: ``int8`` codes in the shape of the weight; None for fp32.
         scale: float32 scales ``[C]``; None for fp32.
-        exponents: ``int8`` exponents ``[C]`` of power-of-two scales; None for other schemes.
+        exponents: ``int8`` exponents ``[C]`` of power-of-two scales; None for other scales.
         weight: float weight; for a quantized layer the decoded one.
         bias: float bias ``[C]`` or None.
     """
@@ -57,7 +57,7 @@ def quantize_model(model: nn.Module, choices: Mapping[str, str]) -> None:
     for path, choice in choices.items():
         if path not in layers:
             raise UnknownName("layer", path, layers, type(model).__name__)
-        if parse_choice(choice).text == FP32:
+        if not parse_choice(choice).scheme.has_codes:
             continue
         if quantizer_of(layers[path]) is not None:
             raise ValueError(f"layer {path!r} is quantized already; start from the fp32 parent.")
@@ -85,7 +85,7 @@ def read_codes(model: nn.Module) -> dict[str, LayerCodes]:
             continue
         original = layer.get_parameter("parametrizations.weight.original").detach()
         codes, scale = quantizer.codes(original), quantizer.scale().detach()
-        power = isinstance(quantizer, PowerOfTwoQuantizer)
+        power = quantizer.choice.scheme.exponent_scale
         found[path] = LayerCodes(
             choice=str(quantizer.choice),
             codes=codes,

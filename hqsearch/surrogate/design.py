@@ -25,10 +25,6 @@ from hqsearch.schemes.choice import parse_choice
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-#: How many times a nominal quantization error halves per bit; its scale is fitted.
-HALVINGS_PER_BIT = 1.2
-_SCHEME = {"u": 1.0, "l": -1.0}
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -82,7 +78,7 @@ class Design:
             for d in space.dimensions
         ]
         self._scheme = [
-            own * np.array([_SCHEME.get(v[-1:], 0.0) if v != "fp32" else 0.0 for v in d.values])
+            own * np.array([_sign(v) if d.kind == "weights" else 0.0 for v in d.values])
             for d, own in zip(space.dimensions, self._nominal, strict=True)
         ]
         self._scores: tuple[Floats, ...] | None = None
@@ -123,7 +119,14 @@ class Design:
 def nominal_error(choice: str) -> float:
     """Relative error of a choice's codes by its bits alone: 1 at 2 bits, 0 in fp32."""
     try:
-        kind = parse_choice(choice)
+        parsed = parse_choice(choice)
     except DefinitionError:
         return 0.0
-    return 0.0 if kind.scheme == "float" else float(2.0 ** (-HALVINGS_PER_BIT * (kind.bits - 2)))
+    return parsed.scheme.nominal_error(parsed.bits)
+
+
+def _sign(choice: str) -> float:
+    try:
+        return parse_choice(choice).scheme.feature
+    except DefinitionError:
+        return 0.0

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware import Operation, load_profile, profile_names
 from hqsearch.hardware.cost import energy_row
-from hqsearch.hardware.energy import exponent_bits, exponent_span
-from hqsearch.schemes.choice import parse_choice
+from hqsearch.schemes import parse_choice
+from hqsearch.schemes.power_of_two import PowerOfTwo
 
 PROFILES = {name: load_profile(name) for name in profile_names()}
 
@@ -82,8 +82,9 @@ def test_power_of_two_pays_a_decode_and_gains_only_where_it_saves_multiplication
     for name in ("sop-45nm", "horowitz-45nm"):
         assert total(layer("binary"), "4l", name) > total(layer("binary"), "4u", name)
         assert total(layer("real"), "4l", name) < total(layer("real"), "4u", name)
-    assert [exponent_span(parse_choice(c)) for c in ("2l", "3l", "4l", "5l")] == [0, 2, 6, 14]
-    assert [exponent_bits(parse_choice(c)) for c in ("2l", "3l", "4l", "5l")] == [0, 2, 3, 4]
+    adders = [PowerOfTwo().adder(bits) for bits in (2, 3, 4, 5)]
+    assert [adder.span for adder in adders] == [0, 2, 6, 14]
+    assert [adder.stages for adder in adders] == [0, 2, 3, 4]
 
 
 def test_a_power_of_two_accumulate_by_hand() -> None:

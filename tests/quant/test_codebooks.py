@@ -47,8 +47,8 @@ def test_number_of_levels_and_bits(choice):
     values = levels(choice)
     assert len(values) == 2**bits - (choice in POWER)
     assert torch.equal(values, values.unique())
-    assert 0.0 in values
-    assert -(2 ** (bits - 1)) <= low < high == 2 ** (bits - 1) - 1
+    assert (0.0 in values) == (choice != "1b")
+    assert high - low + 1 == len(values)
 
 
 @pytest.mark.parametrize("choice", POWER)
@@ -58,6 +58,13 @@ def test_power_of_two_levels_are_powers_of_two_and_symmetric(choice):
     assert torch.equal(values, -values.flip(0))
     positive = [2.0**-k for k in range(2 ** (bits - 1) - 1)]
     assert values[values > 0].flip(0).tolist() == positive
+
+
+@pytest.mark.parametrize("choice", ["4u", "4l", "1b"])
+def test_what_is_not_a_number_has_no_code(choice):
+    weight = torch.tensor([[0.5, float("nan")]])
+    with pytest.raises(ValueError, match="not a number"):
+        encode(weight, torch.ones(1), choice)
 
 
 def test_examples():
