@@ -26,7 +26,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +55,6 @@ class Choice:
 
     def __str__(self) -> str:
         return self.text
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        """A copy, or one in another process, has the very scheme that is registered there."""
-        from hqsearch.schemes.choice import parse_choice
-
-        return parse_choice, (self.text,)
 
 
 class Scheme(ABC):

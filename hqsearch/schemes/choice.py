@@ -6,6 +6,8 @@ so which choices, says :mod:`hqsearch.schemes.registry`.
 
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
 from functools import lru_cache
 
 from hqsearch.errors import DefinitionError, closest
@@ -39,3 +41,11 @@ def all_choices() -> list[str]:
     """Every choice that exists, cheapest first."""
     every = [choice for scheme in schemes() for choice in scheme.choices()]
     return [c.text for c in sorted(every, key=lambda c: (c.bits, c.text))]
+
+
+def _by_text(choice: Choice) -> tuple[Callable[[str], Choice], tuple[str]]:
+    """A copy, or one in another process, has the very scheme that is registered there."""
+    return parse_choice, (choice.text,)
+
+
+copyreg.pickle(Choice, _by_text)
