@@ -85,3 +85,17 @@ def test_measured_violation_is_relative(toy: Evaluator) -> None:
     own = budgets(toy, energy="<= 4 uJ", storage="<= 400 KiB")
     assert own.measured_violation({"energy": 5.0, "storage": 500.0}) == pytest.approx(0.5)
     assert own.measured_violation({"energy": 4.0, "storage": 1.0}) == 0.0
+
+
+def test_repair_takes_the_smallest_step_that_helps() -> None:
+    """Two layers that cost 0, 5 or 10, under a limit of 10: half a step, then another."""
+    space = Space(tuple(Dimension(n, "weights", ("2u", "4u", "8u"), (n,)) for n in "ab"))
+
+    def cheap(candidates: Sequence[Candidate]) -> np.ndarray:
+        return 5.0 * space.encode(candidates).sum(axis=1, keepdims=True)
+
+    own = Budgets([Budget("energy", 10.0, "<= 10 uJ")], space, ("energy",), cheap)
+    dearest = space.decode([2, 2])[0]
+    ends = {own.repair(dearest, np.random.default_rng(seed)).key for seed in range(12)}
+    # By one layer alone, in two steps, or by both.
+    assert ends == {"a=2u;b=8u", "a=8u;b=2u", "a=4u;b=2u", "a=2u;b=4u"}

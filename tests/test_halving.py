@@ -166,3 +166,25 @@ def test_it_is_counted_again_from_the_log() -> None:
     assert again.told([trial(0, 0.5), trial(1, 0.6)]) == []
     done = [trial(0, 0.5, state="PRUNED"), trial(1, 0.6, 0.7, state="COMPLETE")]
     assert again.told(done) == done
+
+
+def test_rivals_of_the_same_rank_from_earlier_cohorts_are_kept_away_from() -> None:
+    costs = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert promotion_order(costs, np.zeros(2), NONE) == [0, 1]
+    assert promotion_order(costs, np.zeros(2), np.array([[0.1, 0.9]])) == [1, 0]
+    assert promotion_order(costs, np.zeros(2), np.array([[0.9, 0.1]])) == [0, 1]
+
+
+def test_what_an_earlier_cohort_had_at_a_rung_ranks_the_next_one() -> None:
+    """A dear one first where nothing stands near it, else the cheap one."""
+    for earlier, ranked in ((None, (9, 1)), (8, (1, 9)), (2, (9, 1))):
+        cohorts = Cohorts(0, (1,), 0.5, 2, (ACCURACY, ENERGY))
+        if earlier:
+            cohorts.put(trial(earlier, earlier / 10))
+            cohorts.closed = True
+            cohorts.put_decision(cohorts.decide())
+            cohorts.advance()
+        cohorts.put(trial(1, 0.1))
+        cohorts.put(trial(9, 0.9))
+        cohorts.closed = True
+        assert cohorts.decide().ranked == ranked

@@ -100,3 +100,11 @@ def test_provisional_where_accuracies_are_noisy() -> None:
     text = verdict_text([baseline], [baseline])
     assert "provisional" in text
     assert "none yet" in verdict_text([row(1, range(3), 1, 1)], [row(1, range(3), 1, 1)])
+
+
+def test_candidates_right_on_the_same_samples_are_not_exactly_equal() -> None:
+    same = row(0, range(100), 1, 1).details
+    difference = accuracy_difference(0.9, same, 0.9, same)
+    assert (difference.mean, difference.standard_error) == (0.0, 1 / N)
+    assert not difference.better
+    assert not difference.worse
