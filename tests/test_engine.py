@@ -108,6 +108,8 @@ class Workers:
         self.most = 0
 
     def submit(self, task: Task) -> None:
+        """What an earlier rung or attempt left must be gone, or a resume would take it over."""
+        assert task.result_file is None or not task.result_file.exists()
         self.submitted.append(task)
         self.waiting.append(task)
         self.most = max(self.most, len(self.waiting))
@@ -593,6 +595,29 @@ def test_the_log_wins_over_what_a_strategy_says_now(study: Study) -> None:
     early = Scripted(at(1, 0, 0))
     assert study.run(early).mismatches == 3
     assert early.overruled_by[0] == (Signal.DONE, at(0, 1, 0).key)
+
+
+def test_a_task_that_a_strategy_asks_for_no_more_stays_in_the_log(study: Study) -> None:
+    study.baselines = {}
+    study.run(Scripted(SCORES, 1, at(1, 0, 0)))
+    strategy = Scripted(replace_payload(SCORES), 1, at(1, 0, 0), at(0, 1, 0))
+    search = study.run(strategy)
+    assert (search.mismatches, strategy.overruled_by) == (1, [])
+    assert [(t.payload, t.state) for t in study.log.tasks.values()] == [({"depth": 2}, "COMPLETE")]
+    assert [r.proposal.key for r in study.log.records] == [at(1, 0, 0).key, at(0, 1, 0).key]
+
+
+def replace_payload(task: StrategyTask) -> StrategyTask:
+    return replace(task, payload={"depth": 3})
+
+
+def test_a_baseline_that_the_study_has_no_more_stays_in_the_log(study: Study) -> None:
+    study.run(Scripted(at(1, 0, 0)))
+    study.baselines = {"4u": at(1, 1, 1), "fp32": BASELINES["fp32"]}
+    strategy = Scripted(at(1, 0, 0))
+    search = study.run(strategy)
+    assert (search.mismatches, strategy.overruled_by) == (1, [])
+    assert [r.proposal.key for r in study.log.records[:2]] == [b.key for b in BASELINES.values()]
 
 
 def test_a_replayed_strategy_is_told_no_more_than_it_had_seen(study: Study) -> None:

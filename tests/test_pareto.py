@@ -52,3 +52,9 @@ def test_scaling_by_hand() -> None:
     assert scaled_hypervolume(points, [2, 10], [4, 50], 2.0) == pytest.approx(4 - 0.25)
     # Without a range a column keeps its unit.
     assert scaled_hypervolume(np.array([[2.5, 10.0]]), [2, 10], [2, 50], 1.0) == pytest.approx(0.5)
+
+
+def test_rows_may_be_a_plain_list() -> None:
+    assert non_dominated([[1, 2], [2, 1], [2, 2]]).tolist() == [True, True, False]  # type: ignore[arg-type]
+    assert hypervolume([[0.5, 0.5]], [1, 1]) == 0.25  # type: ignore[arg-type]
+    assert scaled_hypervolume([[1, 1]], [0, 0], [2, 2], 1.0) == 0.25  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from hqsearch.surrogate.additive import (
     IDENTITY,
     LOG,
     LOGIT,
+    NOISE_GRID,
     UNKNOWN_NOISE_GRID,
     _Data,
     _diagonals,
@@ -229,28 +230,40 @@ def test_the_evidence_is_the_density_and_its_prior() -> None:
     assert settings.evidence == pytest.approx(density - cost - targets.sum())
 
 
-def test_no_single_step_on_the_grids_has_more_evidence() -> None:
+@pytest.mark.parametrize("error", [0.0, 0.01])
+def test_no_single_step_on_the_grids_has_more_evidence(error: float) -> None:
     codes = draws(15, 4)
-    values = 3 + smooth(codes)
-    chosen = fit(DESIGN, codes, values).settings
-    data = _Data.of(DESIGN, codes, values, np.zeros(15), IDENTITY)
+    values = 3 + smooth(codes) + error * np.random.default_rng(1).standard_normal(15)
+    errors = np.full(15, error)
+    chosen = fit(DESIGN, codes, values, errors).settings
+    data = _Data.of(DESIGN, codes, values, errors, chosen.transform)
+    noises = NOISE_GRID if error else UNKNOWN_NOISE_GRID
 
     def evidence(prior: np.ndarray, noise: float) -> float:
-        matrix = data.spread * (dense(codes, prior) + (noise + 1e-9) * np.eye(15))
+        matrix = data.spread * (dense(codes, prior) + 1e-9 * np.eye(15))
+        matrix += noise * np.diag(data.noise)
         away = data.targets - data.targets.mean()
         return _log_likelihood(matrix, away) - _penalty(prior.tolist(), noise, data)
 
     best = evidence(chosen.scales, chosen.noise)
-    assert best == pytest.approx(chosen.evidence)
+    assert best + data.log_slopes.sum() == pytest.approx(chosen.evidence)
     for place, scale in enumerate(chosen.scales):
         near = GRID.index(scale)
         for other in {max(near - 1, 0), min(near + 1, len(GRID) - 1)} - {near}:
             changed = chosen.scales.copy()
             changed[place] = GRID[other]
             assert evidence(changed, chosen.noise) <= best
-    near = UNKNOWN_NOISE_GRID.index(chosen.noise)
-    for other in {max(near - 1, 0), min(near + 1, len(UNKNOWN_NOISE_GRID) - 1)} - {near}:
-        assert evidence(chosen.scales, UNKNOWN_NOISE_GRID[other]) <= best
+    near = noises.index(chosen.noise)
+    for other in {max(near - 1, 0), min(near + 1, len(noises) - 1)} - {near}:
+        assert evidence(chosen.scales, noises[other]) <= best
+
+
+def test_grids_rise_and_only_a_group_can_be_switched_off() -> None:
+    assert GRID[0] == 0.0
+    for grid in (GRID[1:], NOISE_GRID, UNKNOWN_NOISE_GRID):
+        steps = np.diff(np.log10(grid))
+        assert (steps > 0.4).all()
+        assert (steps < 2.1).all()
 
 
 def test_what_the_noise_and_the_groups_cost() -> None:
