@@ -106,17 +106,19 @@ class Copy:
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder = folder / "checkout"
         shutil.copytree(root, self.folder, ignore=shutil.ignore_patterns(*SKIPPED))
+        self._clock = int(time.time())
+
+    def _write(self, path: Path, source: str) -> None:
+        """With a second of its own: by it and the length Python tells bytecode that is old."""
+        path.write_text(source)
+        self._clock += 1
+        os.utime(path, (self._clock, self._clock))
 
     def test(self, tests: Sequence[str], limit: float) -> tuple[str, str]:
         """What became of the tests (``passed``, ``failed``, ``timeout``), and their last line."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--tb", "no"]
         command += ["-p", "no:cacheprovider", "--hypothesis-seed", "0", *tests]
-        # Without bytecode: two mutants of one second and one length would share it.
-        environment = os.environ | {
-            "PYTHONPATH": str(self.folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-        }
+        environment = os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -147,11 +149,11 @@ class Copy:
         if not same:
             return "stale", "the line is not there any more"
         line = min(same, key=lambda n: abs(n - mutant.line))
-        path.write_text(apply(source, line, mutant.mutated))
+        self._write(path, apply(source, line, mutant.mutated))
         try:
             outcome, reason = self.test(tests, limit)
         finally:
-            path.write_text(source)
+            self._write(path, source)
         return ("survived" if outcome == "passed" else "killed"), reason
 
 
