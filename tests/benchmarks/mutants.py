@@ -14,7 +14,6 @@ off. Killed: a test failed, or took ten times as long as without the mutant.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import os
@@ -25,20 +24,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from mutations import apply, compiles, places
 
-Item = TypeVar("Item")
-
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = (".*", "__pycache__", "*.egg-info", "build", "dist")
+#: Seconds that the tests of a module may take without a mutant.
+UNBROKEN_LIMIT = 1800.0
 #: Modules whose tests do not, or not only, mirror them.
 ELSEWHERE: dict[str, tuple[str, ...]] = {}
 
@@ -159,58 +158,56 @@ class Copy:
 
 def run(root: Path, mutants: Sequence[Mutant], results: Path, jobs: int) -> None:
     """Try those that have no result yet, and add theirs line by line."""
-    done = {tuple(asdict(m).values()) for m, _ in read(results)}
-    left = [m for m in mutants if tuple(asdict(m).values()) not in done]
+    done = {m for m, _ in read(results)}
+    left = [m for m in mutants if m not in done]
     tests = {m.file: tests_of(root, m.file) for m in left}
-    unbroken: queue.Queue[tuple[str, ...]] = queue.Queue()
-    for chosen in dict.fromkeys(tests.values()):
-        unbroken.put(chosen)
-    waiting: queue.Queue[Mutant] = queue.Queue()
-    for mutant in left:
-        waiting.put(mutant)
-    limits: dict[tuple[str, ...], float] = {}
-    red: list[str] = []
-    writing = threading.Lock()
-    gate = threading.Barrier(jobs)
-    begun = time.monotonic()
-    count = itertools.count(len(mutants) - len(left) + 1)
+    copies: queue.Queue[Copy] = queue.Queue()
 
-    def work(folder: Path) -> None:
-        copy = Copy(root, folder)
-        for chosen in _drain(unbroken):
+    def unbroken(chosen: tuple[str, ...]) -> tuple[float, str]:
+        """What a mutant is given in seconds, and why the tests fail as they are."""
+        with _taken(copies) as copy:
             started = time.monotonic()
-            outcome, reason = copy.test(chosen, 1800)
-            limits[chosen] = 30 + 10 * (time.monotonic() - started)
-            if outcome != "passed":
-                red.append(f"{' '.join(chosen)}: {reason}")
-        gate.wait()
-        for mutant in _drain(waiting) if not red else ():
-            chosen = tests[mutant.file]
-            outcome, reason = copy.try_mutant(mutant, limits[chosen], chosen)
-            with writing, results.open("a") as file:
-                file.write(json.dumps({**asdict(mutant), "outcome": outcome, "by": reason}) + "\n")
-                spent = time.monotonic() - begun
-                print(f"{next(count)}/{len(mutants)} {outcome} {mutant.file}:{mutant.line} "
-                      f"[{mutant.operator}] {spent:.0f} s", file=sys.stderr)  # fmt: skip
+            outcome, reason = copy.test(chosen, UNBROKEN_LIMIT)
+        return 30 + 10 * (time.monotonic() - started), "" if outcome == "passed" else reason
 
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        threads = [
-            threading.Thread(target=work, args=(Path(folder) / str(i),)) for i in range(jobs)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if red:
-        sys.exit("without any mutant these tests fail:\n" + "\n".join(red))
+    def broken(mutant: Mutant) -> tuple[str, str]:
+        with _taken(copies) as copy:
+            return copy.try_mutant(mutant, limits[tests[mutant.file]], tests[mutant.file])
 
-
-def _drain(waiting: queue.Queue[Item]) -> Iterator[Item]:
-    while True:
+    with (
+        tempfile.TemporaryDirectory(prefix="mutants-") as folder,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         try:
-            yield waiting.get_nowait()
-        except queue.Empty:
-            return
+            for job in range(jobs):
+                copies.put(Copy(root, Path(folder) / str(job)))
+            groups = list(dict.fromkeys(tests.values()))
+            first = dict(zip(groups, pool.map(unbroken, groups), strict=True))
+            red = [f"{' '.join(group)}: {why}" for group, (_, why) in first.items() if why]
+            if red:
+                sys.exit("without any mutant these tests fail:\n" + "\n".join(red))
+            limits = {group: limit for group, (limit, _) in first.items()}
+            tries = {pool.submit(broken, mutant): mutant for mutant in left}
+            for count, future in enumerate(as_completed(tries), len(mutants) - len(left) + 1):
+                mutant, (outcome, reason) = tries[future], future.result()
+                with results.open("a") as file:
+                    row = {**asdict(mutant), "outcome": outcome, "by": reason}
+                    file.write(json.dumps(row) + "\n")
+                place = f"{mutant.file}:{mutant.line} [{mutant.operator}]"
+                print(f"{count}/{len(mutants)} {outcome} {place}", file=sys.stderr, flush=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _taken(copies: queue.Queue[Copy]) -> Iterator[Copy]:
+    """One that nobody else uses meanwhile."""
+    copy = copies.get()
+    try:
+        yield copy
+    finally:
+        copies.put(copy)
 
 
 def read(results: Path) -> list[tuple[Mutant, str]]:
