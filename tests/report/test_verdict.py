@@ -198,3 +198,11 @@ def test_when_there_is_no_verdict() -> None:
     lines = verdict_text([exact], [baseline, exact]).splitlines()
     assert lines[0] == "Verdict:"
     assert lines[1].startswith("  against uniform 4u: saves 50% energy and 50% storage")
+
+
+def test_one_noisy_member_makes_it_provisional() -> None:
+    noisy = row(1, range(50), 5.0, 50.0)
+    exact = replace(row(2, range(60), 4.0, 40.0), details_json="{}")
+    baseline = row(0, SAME, 10.0, 100.0, "4u")
+    assert "provisional" in verdict_text([exact, noisy], [baseline])
+    assert "provisional" not in verdict_text([exact], [baseline])

@@ -305,3 +305,11 @@ def test_a_prior_that_does_not_fit_the_values_any_more_is_chosen_anew() -> None:
     asked = Settings(LOG, PRIOR, 0.5)
     assert fit(DESIGN, codes, values, settings=asked).transform is IDENTITY
     assert fit(DESIGN, codes, np.exp(values), settings=asked).settings is asked
+
+
+def test_a_single_dimension_has_no_interactions() -> None:
+    alone = Design(Space((Dimension("l", "weights", VALUES, ("l",)),)))
+    features = alone.features(np.arange(5)[:, None])
+    assert _grams(features, features)[-2:] == [0.0, 0.0]
+    for diagonal in _diagonals(features)[-2:]:
+        np.testing.assert_allclose(diagonal, np.zeros(5), atol=1e-15)

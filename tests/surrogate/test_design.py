@@ -66,3 +66,11 @@ def test_scores_from_the_details_of_a_task() -> None:
     assert [s.tolist() for s in scores.error] == [[0, 0, 0], [3, 0], [0, 0], [0.5, 0]]
     # 4 times its reliability, 16 of 25.
     assert [s.tolist() for s in scores.shrunk] == [[3, 0, 0], [2.56, 0], [0, 0], [0, 0]]
+
+
+def test_small_scores_are_scores_too() -> None:
+    details = {"scores": {"b": {"4l": 0.04}}, "standard_errors": {"b": {"4l": 0.03}}}
+    scores = Scores.of(details, SPACE)
+    assert scores.shrunk[1].tolist() == pytest.approx([0.0256, 0.0])
+    *_, share = Design(SPACE, scores).features(CODES)
+    np.testing.assert_allclose(2 * share, [[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
