@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hqsearch.analysis.paired import accuracy_difference
-from hqsearch.analysis.verdict import verdict_text, verdicts
+from hqsearch.analysis.verdict import Verdict, verdict_text, verdicts
 from hqsearch.evaluator.correct import pack_correct
 from hqsearch.store.records import TrialRow
 
@@ -101,3 +102,108 @@ def test_provisional_where_accuracies_are_noisy() -> None:
     text = verdict_text([baseline], [baseline])
     assert "provisional" in text
     assert "none yet" in verdict_text([row(1, range(3), 1, 1)], [row(1, range(3), 1, 1)])
+
+
+def test_candidates_right_on_the_same_samples_are_not_exactly_equal() -> None:
+    same = row(0, range(100), 1, 1).details
+    difference = accuracy_difference(0.9, same, 0.9, same)
+    assert (difference.mean, difference.standard_error) == (0.0, 1 / N)
+    assert not difference.better
+    assert not difference.worse
+
+
+SAME = range(100)
+
+
+def outcome_of(baseline: TrialRow, *members: TrialRow) -> Verdict:
+    (verdict,) = verdicts(members, [baseline, *members])
+    return verdict
+
+
+def test_of_several_members_the_one_that_saves_most_and_the_first_of_equals() -> None:
+    baseline = row(0, SAME, 10.0, 100.0, "4u")
+    some, most, equal = (row(n, range(50), e, 50.0) for n, e in ((1, 6.0), (3, 4.0), (2, 4.0)))
+    verdict = outcome_of(baseline, some, most, equal)
+    assert (verdict.baseline, verdict.trial, verdict.outcome) == ("4u", 0, "saves")
+    assert (verdict.member, verdict.savings) == (2, {"energy": 0.6, "storage": 0.5})
+    assert verdict.accuracy_difference == pytest.approx(0.05)
+    assert verdict.standard_error == pytest.approx(float(np.sqrt(0.05 * 0.95 / 999)))
+    assert (verdict.paired, verdict.interval) == (True, None)
+    # What is better comes before what saves more and cannot be told apart.
+    similar = row(4, range(101), 1.0, 1.0)
+    assert outcome_of(baseline, some, similar).member == 1
+    assert outcome_of(baseline, similar).outcome == "not distinguishable"
+
+
+@pytest.mark.parametrize(
+    ("energy", "storage", "savings"),
+    [
+        (10.0, 99.5, {"energy": 0.0, "storage": 0.005}),
+        (10.0, 99.51, None),
+        (10.01, 50.0, None),
+        (5.0, 100.01, None),
+        (10.0, 100.0, None),
+    ],
+)
+def test_a_saving_is_half_a_percent_of_one_cost_and_no_more_of_the_other(
+    energy: float, storage: float, savings: dict[str, float] | None
+) -> None:
+    verdict = outcome_of(row(0, SAME, 10.0, 100.0, "4u"), row(1, range(50), energy, storage))
+    assert verdict.savings == (pytest.approx(savings) if savings else None)
+    assert verdict.outcome == ("saves" if savings else "saves nothing")
+
+
+def test_costs_that_are_missing_or_zero_are_not_compared() -> None:
+    baseline, member = row(0, SAME, 0.0, 100.0, "4u"), row(1, range(50), 5.0, 50.0)
+    assert outcome_of(baseline, member).savings == {"storage": 0.5}
+    alone = replace(member, values={"accuracy": 0.95, "energy": 5.0})
+    assert outcome_of(row(0, SAME, 10.0, 100.0, "4u"), alone).savings == {"energy": 0.5}
+    assert outcome_of(baseline, alone).outcome == "saves nothing"
+
+
+def test_a_baseline_does_not_stand_against_itself_and_counts_once() -> None:
+    baseline = row(0, SAME, 10.0, 100.0, "4u")
+    again = replace(baseline, number=5)
+    twin = replace(row(1, range(50), 5.0, 50.0), choices=baseline.choices)
+    assert [v.outcome for v in verdicts([twin], [baseline, again, twin])] == ["saves nothing"]
+    failed = replace(row(2, SAME, 1, 1, "2u"), values=None, state="FAIL")
+    assert [v.trial for v in verdicts([], [failed, baseline, again])] == [0]
+
+
+def test_sentences() -> None:
+    saves = Verdict("4u", 0, "saves", 7, {"energy": 0.25, "storage": 0.004}, 0.012, 0.0049, True)
+    assert saves.sentence() == (
+        "against uniform 4u: saves 25% energy and is no less accurate (+1.2 ± 0.5 points, trial 7)"
+    )
+    similar = replace(saves, outcome="not distinguishable", interval=(-0.021, 0.045))
+    assert similar.sentence() == (
+        "against uniform 4u: saves 25% energy at an accuracy that is not distinguishable "
+        "(+1.2 points, 95 % -2.1 to +4.5, trial 7)"
+    )
+    assert (
+        replace(saves, accuracy_difference=None, standard_error=None)
+        .sentence()
+        .endswith("(+0.0 ± 0.0 points, trial 7)")
+    )
+    assert json.loads(json.dumps(similar.as_json()))["interval"] == [-0.021, 0.045]
+
+
+def test_when_there_is_no_verdict() -> None:
+    member = row(1, range(50), 5.0, 50.0)
+    blind = replace(member, values={"energy": 5.0, "storage": 50.0})
+    assert verdict_text([], [member]).startswith("Verdict: none, for the study has no accuracy")
+    assert verdict_text([blind], [blind]).startswith("Verdict: none, for the study has no")
+    assert not verdict_text([blind, member], [member]).startswith("Verdict: none, for the study")
+    exact = replace(member, details_json="{}")
+    baseline = replace(row(0, SAME, 10.0, 100.0, "4u"), details_json="{}")
+    lines = verdict_text([exact], [baseline, exact]).splitlines()
+    assert lines[0] == "Verdict:"
+    assert lines[1].startswith("  against uniform 4u: saves 50% energy and 50% storage")
+
+
+def test_one_noisy_member_makes_it_provisional() -> None:
+    noisy = row(1, range(50), 5.0, 50.0)
+    exact = replace(row(2, range(60), 4.0, 40.0), details_json="{}")
+    baseline = row(0, SAME, 10.0, 100.0, "4u")
+    assert "provisional" in verdict_text([exact, noisy], [baseline])
+    assert "provisional" not in verdict_text([exact], [baseline])

@@ -28,3 +28,33 @@ def test_hypervolume_of_known_shapes() -> None:
     assert hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), [1.0, 1.0]) == pytest.approx(0.75)
     assert hypervolume(np.array([[2.0, 2.0]]), [1.0, 1.0]) == 0.0
     assert scaled_hypervolume(np.array([[2.0, 4.0]]), [2, 4], [4, 8], 1.0) == pytest.approx(1.0)
+
+
+def test_one_row_and_equal_rows_are_their_front() -> None:
+    assert non_dominated(np.array([[3.0, 1.0]])).tolist() == [True]
+    assert non_dominated(np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 2.0]])).tolist() == [
+        True, True, False,
+    ]  # fmt: skip
+    assert non_dominated(np.full((2, 2), np.nan)).tolist() == [False, False]
+
+
+def test_rows_at_the_reference_beyond_it_or_with_nan_add_nothing() -> None:
+    inside = [0.5, 0.25]
+    for other in ([1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [np.nan, 0.0]):
+        assert hypervolume(np.array([inside, other]), [1.0, 1.0]) == pytest.approx(0.375)
+    assert hypervolume(np.empty((0, 2)), [1.0, 1.0]) == 0.0
+
+
+def test_scaling_by_hand() -> None:
+    points = np.array([[3.0, 10.0], [2.0, 30.0]])
+    # Of a box from (2, 10) to (4, 50): (0.5, 0) and (0, 0.5), up to 1.1.
+    assert scaled_hypervolume(points, [2, 10], [4, 50]) == pytest.approx(1.1**2 - 0.5**2)
+    assert scaled_hypervolume(points, [2, 10], [4, 50], 2.0) == pytest.approx(4 - 0.25)
+    # Without a range a column keeps its unit.
+    assert scaled_hypervolume(np.array([[2.5, 10.0]]), [2, 10], [2, 50], 1.0) == pytest.approx(0.5)
+
+
+def test_rows_may_be_a_plain_list() -> None:
+    assert non_dominated([[1, 2], [2, 1], [2, 2]]).tolist() == [True, True, False]  # type: ignore[arg-type]
+    assert hypervolume([[0.5, 0.5]], [1, 1]) == 0.25  # type: ignore[arg-type]
+    assert scaled_hypervolume([[1, 1]], [0, 0], [2, 2], 1.0) == 0.25  # type: ignore[arg-type]

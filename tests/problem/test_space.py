@@ -8,7 +8,7 @@ import pytest
 from hqsearch.definition import SpaceDefinition
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.space import Space, derive_space
+from hqsearch.problem.space import Dimension, Space, derive_space
 
 
 @dataclass(frozen=True)
@@ -122,3 +122,110 @@ def test_tied_layers_with_different_choices_are_refused() -> None:
     ]
     with pytest.raises(DefinitionError, match="tied but have different choices"):
         space(layers=rules)
+
+
+MIXED = Space(
+    (
+        Dimension("a", "weights", ("2u", "4l", "fp32"), ("x", "y")),
+        Dimension("t", "structure", ("4", "8")),
+        Dimension("b", "weights", ("8u", "3u"), ("z",)),
+    ),
+    (("head", "8u"),),
+)
+
+
+def test_what_a_space_counts() -> None:
+    assert (MIXED.size, MIXED.names) == (12, ("a", "t", "b"))
+    assert MIXED.cardinalities.tolist() == [3, 2, 2]
+    assert MIXED.encode([]).shape == (0, 3)
+    assert MIXED.decode(np.empty((0, 3))) == []
+
+
+def test_average_bits_by_hand() -> None:
+    weights = {"x": 1, "y": 2, "z": 3, "head": 4}
+    candidates = MIXED.decode([[0, 0, 0], [2, 1, 1], [1, 0, 1]])
+    bits = MIXED.average_bits(candidates, weights)
+    np.testing.assert_allclose(bits, [(6 + 24 + 32) / 10, (96 + 9 + 32) / 10, (12 + 9 + 32) / 10])
+
+
+def test_assignment_structure_and_keys() -> None:
+    (candidate,) = MIXED.decode([1, 1, 0])
+    assert candidate.key == "a=4l;t=8;b=8u"
+    assert MIXED.assignment(candidate) == {"head": "8u", "x": "4l", "y": "4l", "z": "8u"}
+    assert MIXED.structure(candidate) == {"t": "8"}
+    assert MIXED.structural_key(candidate) == "t=8"
+    assert MIXED.candidate({"b": "8u", "a": "4l", "t": "8"}) == candidate
+    with pytest.raises(DefinitionError, match="no value given for dimension 't'"):
+        MIXED.candidate({"a": "2u", "b": "8u"})
+    with pytest.raises(UnknownName, match="dimension 'b'"):
+        MIXED.candidate({"a": "2u", "t": "4", "b": "2u"})
+
+
+def test_the_nearest_choice_by_bits_then_scheme_then_fewer_bits() -> None:
+    def nearest(choice: str, *values: str) -> str:
+        return Space((Dimension("a", "weights", values, ("a",)),)).baseline(choice)["a"]
+
+    assert nearest("4u", "8u", "3l", "fp32") == "3l"
+    assert nearest("4u", "5l", "3u") == "3u"
+    assert nearest("4l", "5u", "5l", "3u") == "5l"
+    assert nearest("4u", "5u", "3u") == nearest("4u", "3u", "5u") == "3u"
+    assert nearest("fp32", "2u", "8u") == "8u"
+    assert MIXED.baseline("4u").key == "a=4l;t=4;b=3u"
+
+
+def test_baselines_come_cheapest_first_and_once() -> None:
+    assert {c: b.key for c, b in MIXED.baselines().items()} == {
+        "2u": "a=2u;t=4;b=3u",
+        "4l": "a=4l;t=4;b=3u",
+        "8u": "a=4l;t=4;b=8u",
+        "fp32": "a=fp32;t=4;b=8u",
+    }
+    # 3u would be as 2u is: as near to it in bits, and of its scheme.
+    assert list(MIXED.baselines()) == ["2u", "4l", "8u", "fp32"]
+
+
+def test_random_candidates_are_uniform() -> None:
+    generator = np.random.default_rng(0)
+    codes = MIXED.encode(MIXED.random(generator) for _ in range(600))
+    for column, count in enumerate(MIXED.cardinalities):
+        shares = np.bincount(codes[:, column], minlength=count) / 600
+        np.testing.assert_allclose(shares, 1 / count, atol=0.07)
+
+
+def names_of(*paths: str, **tables: object) -> tuple[str, ...]:
+    rules = SpaceDefinition.model_validate({"choices": ["2u", "4u"], **tables})
+    return derive_space(rules, [Layer(p, 1) for p in paths]).names
+
+
+def test_names_of_tied_layers() -> None:
+    everything = {"layers": [{"match": "*", "tie": True}]}
+    assert names_of("a.0.b.q", "a.0.b.k", "a.1.b.q", **everything) == ("a.0.b.q+k", "a.1.b.q")
+    assert names_of("stem", "head", **everything) == ("stem+head",)
+    assert names_of("a.0.q", "a.0.k.w", **everything) == ("a.0.q+k.w",)
+    assert names_of("a.x", "a", **everything) == ("a.x+a",)
+    # The last numbered part is the block's.
+    assert names_of("s.0.b.1.q", "s.0.b.2.q", "s.0.b.1.k", **everything) == (
+        "s.0.b.1.q+k", "s.0.b.2.q",
+    )  # fmt: skip
+
+
+def test_two_rules_tie_apart_and_the_last_one_wins() -> None:
+    rules = [{"match": "*.q", "tie": True}, {"match": "*.k", "tie": True}]
+    paths = ("b.0.x.q", "b.0.y.q", "b.0.x.k", "b.0.y.k")
+    assert names_of(*paths, layers=rules) == ("b.0.x.q+y.q", "b.0.x.k+y.k")
+    both = [*rules, {"match": "*", "tie": True}]
+    assert names_of(*paths, layers=both) == ("b.0.x.q+y.q+x.k+y.k",)
+
+
+def test_choices_pins_and_repeated_values() -> None:
+    rules = [
+        {"match": "b", "choices": ["8u", "2u", "8u"]},
+        {"match": "c", "choices": ["4u", "4u"]},
+        {"match": "d", "pin": "4u"},
+        {"match": "d", "choices": ["2u", "3u"]},
+        {"match": "d", "tie": False},
+    ]
+    definition = SpaceDefinition.model_validate({"choices": ["2u", "4u"], "layers": rules})
+    derived = derive_space(definition, [Layer(p, 1) for p in "abcd"])
+    assert [d.values for d in derived.dimensions] == [("2u", "4u"), ("8u", "2u"), ("2u", "3u")]
+    assert derived.pinned == (("c", "4u"),)

@@ -11,7 +11,16 @@ from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
-from hqsearch.store.records import Outcome, Proposal, RunRecord, TrialRow, front_of
+from hqsearch.store.records import (
+    Decision,
+    Outcome,
+    Proposal,
+    Rung,
+    RunRecord,
+    TaskRecord,
+    TrialRow,
+    front_of,
+)
 from hqsearch.store.results import Results
 
 SPACE = Space(tuple(Dimension(n, "weights", ("2u", "4u"), (n,)) for n in ("a", "state")))
@@ -204,4 +213,39 @@ def test_the_storage_writes_what_optunas_own_writes(tmp_path: Path) -> None:
     theirs = plain.trials[0]
     assert (ours.params, ours.distributions) == (theirs.params, theirs.distributions)
     assert ours.distributions["a"].choices == ("2u", "4u")
+    log.close()
+
+
+def test_no_write_without_asking_the_guard(tmp_path: Path) -> None:
+    asked: list[str] = []
+    alive = True
+
+    def guard() -> None:
+        asked.append("may I")
+        if not alive:
+            raise StorageError("another driver has taken this study over")
+
+    log = StudyLog(storage_url(None, tmp_path), "s", SPACE, OBJECTIVES, guard)
+    begun = log.create(proposal(0))
+    copy = Proposal(0, 1, "random", "search", "a=2u;state=4u", 7, 0, copy_of=5)
+    task = TaskRecord(0, 0, 0, 0, "scores", {}, "", 1)
+    writes = [
+        lambda: log.set_attribute("key", 1),
+        lambda: log.add_run(RunRecord(0, "random", 0, {}, 1, 0, (), {})),
+        lambda: log.put_task(task),
+        lambda: log.put_decision(Decision(0, 0, 0, (0,), 1)),
+        lambda: log.create(proposal(1)),
+        lambda: log.create_copy(copy, (0.5, 1.0), Outcome(0)),
+        lambda: log.reach(begun, Rung(1, (0.5, 1.0))),
+        lambda: log.finish(begun, "COMPLETE", (0.5, 1.0), Outcome(0)),
+    ]
+    alive, before = False, len(asked)
+    assert before == 1
+    for write in writes:
+        with pytest.raises(StorageError, match="taken this study over"):
+            write()
+    assert len(asked) == before + len(writes)
+    assert log.trials() == [begun]
+    assert (log.runs(), log.tasks(), log.decisions(0)) == ([], [], [])
+    assert "key" not in log.attributes()
     log.close()

@@ -69,3 +69,32 @@ def test_state_goes_through_json_bit_for_bit() -> None:
 def test_an_unknown_cost_is_named() -> None:
     with pytest.raises(UnknownName, match="did you mean 'energy'"):
         Target(("energy", "storage"), {"enrgy": 0.3}, {})
+
+
+def follow(gains: Gains, excesses: list[float]) -> list[float]:
+    """Multipliers of a target of 1 while log(cost) takes these values."""
+    target = Target(("a",), {"a": 1.0}, {}, gains)
+    followed = []
+    for excess in excesses:
+        point = torch.tensor([excess], dtype=torch.float64, requires_grad=True)
+        target.direction(torch.ones(1, dtype=torch.float64), point.exp(), point)
+        followed.append(target.multipliers["a"])
+    return followed
+
+
+def test_a_rising_cost_is_pushed_harder_and_a_falling_one_less() -> None:
+    assert follow(Gains(0.0, 0.0, 2.0), [0.1, 0.4, 0.3]) == pytest.approx([0.0, 0.6, 0.0])
+    # Proportional 0.1, 0.4, 0.3; the derivative adds twice the change.
+    assert follow(Gains(1.0, 0.0, 2.0), [0.1, 0.4, 0.3]) == pytest.approx([0.1, 1.0, 0.1])
+
+
+def test_time_spent_under_the_target_is_no_credit() -> None:
+    assert follow(Gains(0.0, 1.0, 0.0), [-1.0, 0.5, -0.2, 0.1]) == pytest.approx(
+        [0.0, 0.5, 0.3, 0.4]
+    )
+
+
+def test_a_start_far_from_the_target_does_not_wind_it_up() -> None:
+    assert follow(Gains(1.0, 0.0, 0.0), [9.0, 1.4]) == pytest.approx([1.5, 1.4])
+    assert follow(Gains(0.0, 1.0, 0.0), [9.0, 9.0, -9.0]) == pytest.approx([1.5, 3.0, 1.5])
+    assert follow(Gains(1.0, 2.0, 0.0), [9.0, -1.0, -9.0]) == pytest.approx([4.5, 0.0, 0.0])

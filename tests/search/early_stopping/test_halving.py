@@ -172,3 +172,77 @@ def test_it_is_counted_again_from_the_log() -> None:
     assert again.told([trial(0, 0.5), trial(1, 0.6)]) == []
     done = [trial(0, 0.5, state="PRUNED"), trial(1, 0.6, 0.7, state="COMPLETE")]
     assert again.told(done) == done
+
+
+def test_rivals_of_the_same_rank_from_earlier_cohorts_are_kept_away_from() -> None:
+    costs = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert promotion_order(costs, np.zeros(2), NONE) == [0, 1]
+    assert promotion_order(costs, np.zeros(2), np.array([[0.1, 0.9]])) == [1, 0]
+    assert promotion_order(costs, np.zeros(2), np.array([[0.9, 0.1]])) == [0, 1]
+
+
+def test_what_an_earlier_cohort_had_at_a_rung_ranks_the_next_one() -> None:
+    """A dear one first where nothing stands near it, else the cheap one."""
+    for earlier, ranked in ((None, (9, 1)), (8, (1, 9)), (2, (9, 1))):
+        cohorts = Cohorts(0, (1,), 0.5, 2, (ACCURACY, ENERGY))
+        if earlier:
+            cohorts.put(trial(earlier, earlier / 10))
+            cohorts.closed = True
+            cohorts.put_decision(cohorts.decide())
+            cohorts.advance()
+        cohorts.put(trial(1, 0.1))
+        cohorts.put(trial(9, 0.9))
+        cohorts.closed = True
+        assert cohorts.decide().ranked == ranked
+
+
+def test_spread_by_hand() -> None:
+    line = np.array([[4.0, 0.0], [1.0, 0.0], [9.0, 0.0], [5.0, 0.0]])
+    # From the least: 1, then 9, then 5 (at 4 from both), then 4.
+    assert spread_order(line, NONE) == [1, 2, 3, 0]
+    assert spread_order(line, np.array([[0.0, 0.0], [9.0, 0.0]])) == [0, 1, 3, 2]
+    twins = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
+    assert spread_order(twins, NONE) == [1, 0, 2, 3]
+    assert spread_order(twins, np.array([[1.0, 0.0]])) == [0, 1, 2, 3]
+    assert spread_order(np.empty((0, 2)), NONE) == []
+
+
+def test_distances_are_taken_in_ranges_of_the_pool() -> None:
+    """The second column counts a thousandth; unscaled it would be all that matters."""
+    costs = np.array([[0.0, 3000.0], [0.8, 1000.0], [1.0, 0.0]])
+    assert promotion_order(costs, np.zeros(3), np.array([[0.1, 2990.0]])) == [2, 1, 0]
+    # A column without a range is no distance.
+    flat = np.array([[0.0, 7.0], [2.0, 7.0], [1.0, 7.0]])
+    assert promotion_order(flat, np.zeros(3), NONE) == [0, 2, 1]
+
+
+def test_those_that_stand_before_are_of_any_better_rank() -> None:
+    costs = np.array([[0.0, 0.0], [0.2, 0.3], [0.3, 0.2], [1.0, 1.0]])
+    before_both = promotion_order(costs, np.zeros(4), np.array([[0.25, 0.25]]))
+    assert before_both == [0, 1, 2, 3]
+    near_the_first = np.array([[0.15, 0.35]])
+    assert promotion_order(costs, np.zeros(4), near_the_first) == [0, 2, 1, 3]
+
+
+def test_violators_come_last_by_their_violation() -> None:
+    costs = np.array([[0.0, 0.0], [5.0, 5.0], [1.0, 1.0], [2.0, 2.0], [0.5, 0.5]])
+    violations = np.array([0.3, 0.0, 0.1, 0.0, 0.3])
+    assert promotion_order(costs, violations, NONE) == [3, 1, 2, 0, 4]
+    assert promotion_order(costs, violations + 0.1, NONE) == [1, 3, 2, 0, 4]
+
+
+def test_a_decision_names_the_trials_best_first() -> None:
+    costs = np.array([[2.0, 2.0], [0.0, 0.0], [1.0, 1.0]])
+    decision = decide(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 0.4, 3, NONE)
+    assert (decision.run, decision.ranked, decision.promoted) == (4, (80, 90, 70), 2)
+    again = decide(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 0.1, 3, NONE)
+    assert again.promoted == 1
+
+
+@pytest.mark.parametrize(
+    ("full", "keep", "rungs"),
+    [(2, 0.5, (1,)), (3, 0.5, (2,)), (27, 1 / 3, (1, 3, 9)), (100, 0.1, (1, 10)), (5, 0.9, None)],
+)
+def test_rungs_of_other_lengths(full: int, keep: float, rungs: tuple[int, ...] | None) -> None:
+    got = rungs_of(halving(keep=keep), full, "toy")
+    assert got == (rungs or (1, 2, 3, 4))

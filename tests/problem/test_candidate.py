@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from hqsearch.errors import DefinitionError
+from hqsearch.problem.candidate import Candidate
+
+
+def test_a_candidate_is_its_key_and_its_choices() -> None:
+    candidate = Candidate.of({"a": "2u", "b": "fp32"})
+    assert candidate.items == (("a", "2u"), ("b", "fp32"))
+    assert candidate.key == str(candidate) == "a=2u;b=fp32"
+    assert candidate.choices == {"a": "2u", "b": "fp32"}
+    assert list(candidate) == ["a", "b"]
+    assert (candidate["a"], candidate["b"]) == ("2u", "fp32")
+    with pytest.raises(KeyError, match="c"):
+        candidate["c"]
+    assert candidate == Candidate.from_key("a=2u;b=fp32")
+    assert len({candidate, Candidate.from_key("a=2u;b=fp32")}) == 1
+    assert candidate != Candidate.of({"b": "fp32", "a": "2u"})
+
+
+def test_a_value_may_hold_an_equals_sign() -> None:
+    assert Candidate.from_key("a=b=c").items == (("a", "b=c"),)
+
+
+@pytest.mark.parametrize("key", ["", "a", "a=", "=2u", "a=2u;", "a=2u;b", "a=2u;=4u", ";a=2u"])
+def test_what_is_no_key_is_refused(key: str) -> None:
+    with pytest.raises(DefinitionError, match="is no candidate key"):
+        Candidate.from_key(key)
