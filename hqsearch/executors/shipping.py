@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
 import uuid
@@ -28,8 +30,9 @@ from filelock import FileLock
 
 from hqsearch import __version__
 from hqsearch.definition import StudyDefinition, read_toml
-from hqsearch.errors import DeviceError, DiskFull, RunFailed
+from hqsearch.errors import DiskFull, RunFailed
 from hqsearch.evaluator import Setup
+from hqsearch.executors.cache_folder import cache_inside, open_cache
 from hqsearch.executors.task import setup_as_json
 
 Bytes = npt.NDArray[np.uint8]
@@ -38,7 +41,7 @@ Bytes = npt.NDArray[np.uint8]
 MARKER = "driver.token"
 #: Set to ``always``: keep a copy on the node's disk even where the study's folder is visible.
 SHIP_VARIABLE = "HQSEARCH_SHIP"
-#: Where a node keeps what was shipped; by default a folder in the temporary one.
+#: The folder in which a node makes its cache of what was shipped.
 CACHE_VARIABLE = "HQSEARCH_CACHE"
 CHUNK = 32 << 20
 #: Files from this size on are linked into a study's folder on a node, smaller ones copied.
@@ -50,6 +53,9 @@ KEEP_RUNGS = 64
 #: hqsearch's own state in a study's folder, which no evaluation needs.
 OWN_STATE = frozenset({"results", "rungs", "tasks", "fronts", "report"})
 _STUDY, _NAMED = "study", "files"
+#: Names that a cache gives to contents and to studies' folders; with a point while unfinished.
+_CONTENT_NAME = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9]+")
+_STUDY_NAME = re.compile(r"[0-9a-f]{24}|\.[0-9a-f]{24}\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +172,24 @@ class Packer:
 
 
 class NodeCache:
-    """The node's side: contents by SHA-256, and folders of studies made from them."""
+    """The node's side: contents by SHA-256, and folders of studies made from them.
+
+    Only what a cache wrote, in a folder that it marked as its own, is ever removed: see
+    :mod:`hqsearch.executors.cache_folder`.
+
+    Args:
+        root: the cache folder itself; None: ``hqsearch-cache-1`` in the folder that
+            ``HQSEARCH_CACHE`` names, or in ``hqsearch-UID`` in the temporary folder.
+
+    Raises:
+        DeviceError: that folder is not a cache, is a link, is someone else's, or may be written
+            by others.
+    """
 
     def __init__(self, root: Path | None = None) -> None:
         given = os.environ.get(CACHE_VARIABLE)
         usual = Path(tempfile.gettempdir()) / f"hqsearch-{os.getuid()}"
-        self.root = root or (Path(given) if given else usual)
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.root == usual and usual.stat().st_uid != os.getuid():
-            raise DeviceError(
-                f"{usual} belongs to someone else; set {CACHE_VARIABLE} to a folder of yours"
-            )
-        for name in ("contents", "studies", "locks"):
-            (self.root / name).mkdir(exist_ok=True)
+        self.root = open_cache(root) if root else cache_inside(Path(given) if given else usual)
 
     def lacking(self, items: Iterable[Item]) -> tuple[str, ...]:
         """Contents that are not here yet, or not whole."""
@@ -272,12 +283,19 @@ class NodeCache:
 
     def _prune(self) -> None:
         before = time.time() - KEEP_SECONDS
-        for old in (*(self.root / "contents").iterdir(), *(self.root / "studies").iterdir()):
-            try:
-                if old.stat().st_mtime < before:
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
-            except OSError:
-                continue  # another process was quicker
+        for part, name, kind in (
+            ("contents", _CONTENT_NAME, stat.S_ISREG),
+            ("studies", _STUDY_NAME, stat.S_ISDIR),
+        ):
+            for old in (self.root / part).iterdir():
+                try:
+                    status = old.lstat()
+                    if not name.fullmatch(old.name) or not kind(status.st_mode):
+                        continue  # nothing that a cache writes
+                    if status.st_mtime < before:
+                        shutil.rmtree(old) if kind is stat.S_ISDIR else old.unlink()
+                except OSError:
+                    continue  # another process was quicker
 
     def _content(self, digest: str) -> Path:
         return inside(self.root / "contents", digest)

@@ -95,7 +95,8 @@ def test_a_cluster_has_what_kuberay_requires(
         places = {m["mountPath"] for m in container["volumeMounts"]}
         assert "/studies" not in places
         env = {e["name"]: e["value"] for e in container["env"]}
-        assert env[CACHE_VARIABLE] in places
+        # Made by the worker: the mounted folder itself may be written by everybody.
+        assert str(Path(env[CACHE_VARIABLE]).parent) in places
 
 
 def commands() -> list[str]:
