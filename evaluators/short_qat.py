@@ -76,7 +76,7 @@ class ShortQat(Evaluator):
         return self._defined.layers
 
     def check(self) -> None:
-        check_data(self._defined.data)
+        check_data(self._defined.data, self.setup.folder / "data")
         _ = self._study.profile
         self.trace()  # a network that does not run is found before anything is trained
         structure = [d.name for d in self.space.dimensions if d.kind == "structure"]

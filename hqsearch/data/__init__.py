@@ -11,9 +11,16 @@
 
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import FrameData, Split, open_frames
-from hqsearch.data.prepare import check_data, data_classes, load_data, prepare_data
+from hqsearch.data.prepare import (
+    check_data,
+    data_classes,
+    load_data,
+    prepare_data,
+    summarise_data,
+)
 from hqsearch.data.simulated import SIMULATED_NOTE, SIMULATOR_VERSION, simulate_gesture
 from hqsearch.data.spec import DataSpec, usual_place
+from hqsearch.data.summary import DataSummary, RecordingSummary
 from hqsearch.definition.data import DATASETS, ENCODINGS
 
 __all__ = [
@@ -22,8 +29,10 @@ __all__ = [
     "SIMULATED_NOTE",
     "SIMULATOR_VERSION",
     "DataSpec",
+    "DataSummary",
     "Encoding",
     "FrameData",
+    "RecordingSummary",
     "Split",
     "check_data",
     "data_classes",
@@ -32,5 +41,6 @@ __all__ = [
     "open_frames",
     "prepare_data",
     "simulate_gesture",
+    "summarise_data",
     "usual_place",
 ]

@@ -2,54 +2,76 @@
 
 ======== =====================================================================================
 .bin     N-MNIST layout: 5 bytes an event, big-endian x, y, then 1 bit polarity and 23 bits time
-         in microseconds (Orchard et al. 2015); read by tonic
-.aedat4  iniVation AEDAT 4; read by tonic with the package ``aedat``
+         in microseconds (Orchard et al. 2015). Row 240 says that the clock has gone on by
+         2**13 µs; where the sensor has that row, files with such entries are refused
+.aedat4  iniVation AEDAT 4, time in microseconds; read by tonic with the package ``aedat``
 .npy     structured array with the fields x, y, t, p, or ``[n, 4]`` with the columns x, y, t, p
 .npz     arrays x, y, t, p of one length, or one array as in .npy
 ======== =====================================================================================
 
-Time is in microseconds (only its proportions matter), p is 1 (or positive) for ON events.
-Nothing is ever unpickled.
+The unit of times in .npy and .npz is recognised (:mod:`hqsearch.data.clock`) or given; p is 1
+(or positive) for ON events. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
-import math
+import stat
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hqsearch.data.arrays import FIELDS, CutOff, Unusable, check_npy, check_npz, read_npy, read_npz
+from hqsearch.data.clock import ClockError, mend_clock, read_clock, recognise_unit, to_microseconds
 from hqsearch.data.framing import Events
 from hqsearch.errors import DataError
 
 SUFFIXES = (".bin", ".aedat4", ".npy", ".npz")
 
-_FIELDS = ("x", "y", "t", "p")
+#: Kinds of files that say in which unit their times are: microseconds.
+_TIMED = (".bin", ".aedat4")
 _BIN_EVENT = 5
-#: A .bin event with this y only says that the clock has wrapped.
+#: A .bin event with this y only says that the clock has gone on by so many microseconds.
 _BIN_OVERFLOW_Y = 240
+_BIN_OVERFLOW_US = 2**13
 _AEDAT4_MAGIC = b"#!AER-DAT4.0\r\n"
 #: Events at the start of a .bin file that the quick check looks at.
 _BIN_PEEK = 200
 EVENT = np.dtype([("x", np.int32), ("y", np.int32), ("t", np.int64), ("p", bool)])
 
 
-def read_events(path: Path, sensor: tuple[int, int]) -> Events:
+def read_events(path: Path, sensor: tuple[int, int], unit: str | None = None) -> Events:
     """All events of a file, as a structured array ``[n]`` with the fields x, y, t, p.
 
+    Args:
+        sensor: (width, height) in pixels.
+        unit: of the file's times; None: what the file says, else as recognised from it alone.
+
     Raises:
-        DataError: The file is missing, truncated or foreign, holds no events, or events outside
-            ``sensor`` (width, height); the file is named.
+        DataError: The file is missing, truncated or foreign, holds no events, events outside
+            ``sensor``, or times that cannot be; the file is named.
+    """
+    return as_events(read_columns(path, sensor), file_unit(path) or unit, str(path))
+
+
+def file_unit(path: Path) -> str | None:
+    """The unit of the times in a file of this kind; None where the kind does not say it."""
+    return "us" if path.suffix.lower() in _TIMED else None
+
+
+def read_columns(path: Path, sensor: tuple[int, int]) -> NDArray[Any]:
+    """All events of a file as :func:`checked` gives them: times as they are in the file.
+
+    Raises:
+        DataError: As :func:`read_events`, times apart.
     """
     check_file(path, sensor)
-    readers = {".bin": _read_bin, ".aedat4": _read_aedat4, ".npy": _read_npy, ".npz": _read_npz}
+    readers = {".bin": _read_bin, ".aedat4": _read_aedat4, ".npy": read_npy, ".npz": read_npz}
     try:
         raw = readers[path.suffix.lower()](path)
-        return normalize(raw, sensor, str(path))
+        return checked(raw, sensor, str(path))
     except DataError:
         raise
     except ImportError as error:
@@ -61,13 +83,13 @@ def read_events(path: Path, sensor: tuple[int, int]) -> Events:
         raise DataError(f"{path}: cannot be read as {path.suffix} events ({error}).") from error
 
 
-def normalize(raw: NDArray[Any], sensor: tuple[int, int], origin: str) -> Events:
-    """``raw`` events with the fields x, y, t, p of any type, checked, as dtype EVENT.
+def checked(raw: NDArray[Any], sensor: tuple[int, int], origin: str) -> NDArray[Any]:
+    """``raw`` events ``[n]`` with the fields x, y, t, p of any type, if they can be used.
 
     Raises:
         DataError: No events, or coordinates, times or polarities that cannot be.
     """
-    missing = [name for name in _FIELDS if name not in (raw.dtype.names or ())]
+    missing = [name for name in FIELDS if name not in (raw.dtype.names or ())]
     if missing:
         raise DataError(f"{origin}: the field {missing[0]!r} is missing; x, y, t, p are needed.")
     if len(raw) == 0:
@@ -82,21 +104,39 @@ def normalize(raw: NDArray[Any], sensor: tuple[int, int], origin: str) -> Events
     times = raw["t"].astype(np.float64)
     if not np.isfinite(times).all() or np.abs(times).max() >= 2**62:
         raise DataError(f"{origin}: holds times that are no numbers of microseconds.")
-    kinds = np.unique(raw["p"])
-    if not (set(kinds.tolist()) <= {0, 1} or set(kinds.tolist()) <= {-1, 1}):
+    on, off = raw["p"] == 1, (raw["p"] == 0, raw["p"] == -1)
+    if not ((on | off[0]).all() or (on | off[1]).all()):
+        kinds = np.unique(raw["p"])[:4].tolist()
         raise DataError(
-            f"{origin}: polarities must be 0 and 1 (or -1 and 1); found {kinds[:4].tolist()}. "
+            f"{origin}: polarities must be 0 and 1 (or -1 and 1); found {kinds}. "
             f"Columns of a plain array are x, y, t, p in this order."
         )
+    return raw
+
+
+def as_events(raw: NDArray[Any], unit: str | None, origin: str) -> Events:
+    """``raw`` events of :func:`checked` as dtype EVENT: their clock mended, in microseconds.
+
+    Args:
+        unit: of ``raw``; None: as recognised from these events alone.
+
+    Raises:
+        DataError: The clock cannot be right, or its unit cannot be told.
+    """
+    try:
+        times, keep, _ = mend_clock(raw)
+        raw, times = raw[keep], times[keep]
+        times = to_microseconds(times, unit or recognise_unit([read_clock(times)]))
+    except ClockError as error:
+        raise DataError(f"{origin}: {error}.") from error
     events = np.empty(len(raw), dtype=EVENT)
-    for name in ("x", "y", "t"):
-        events[name] = raw[name]
+    events["x"], events["y"], events["t"] = raw["x"], raw["y"], times
     events["p"] = raw["p"] > 0
     return events
 
 
 def check_file(path: Path, sensor: tuple[int, int] | None) -> None:
-    """Look at size and header.
+    """Look at kind, size and header.
 
     Raises:
         DataError: The file is missing, empty, truncated, or no event file.
@@ -106,15 +146,25 @@ def check_file(path: Path, sensor: tuple[int, int] | None) -> None:
     if check is None:
         raise DataError(f"{path}: unknown kind of event file; {', '.join(SUFFIXES)} can be read.")
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):  # Opening a pipe would wait for ever.
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise DataError(f"{path}: is {what}. Remove it, or rename it.")
         if size == 0:
             raise DataError(f"{path}: is empty. Copy it again or remove it.")
         with path.open("rb") as file:
             check(path, file, size, sensor)
+    except CutOff as error:
+        raise _truncated(path, str(error)) from error
+    except Unusable as error:
+        raise _foreign(path, str(error)) from error
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist.") from error
     except PermissionError as error:
         raise DataError(f"{path}: may not be read (permission denied).") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def aedat4_sensor(path: Path) -> tuple[int, int]:
@@ -155,37 +205,25 @@ def _check_bin(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | 
     head = head[head[:, 1] != _BIN_OVERFLOW_Y]
     if sensor is not None and ((head[:, 0] >= sensor[0]) | (head[:, 1] >= sensor[1])).any():
         raise _foreign(path, f"it starts with pixels outside a sensor of {sensor[0]}x{sensor[1]}")
+    if sensor is not None and sensor[1] > _BIN_OVERFLOW_Y:
+        rows = np.fromfile(path, dtype=np.uint8)[1::_BIN_EVENT]
+        if (rows == _BIN_OVERFLOW_Y).any():
+            raise DataError(
+                f"{path}: has {np.count_nonzero(rows == _BIN_OVERFLOW_Y)} entries in row "
+                f"{_BIN_OVERFLOW_Y}, which in .bin files are marks of the clock; on a sensor of "
+                f"{sensor[1]} rows they may be events. Save the recording as .npy, or correct "
+                f"[data] sensor = [width, height]."
+            )
 
 
 def _check_npy(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | None) -> None:
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read is None:
-            raise ValueError(f"format version {version} is unknown")
-        shape, _, dtype = read(file)
-    except ValueError as error:
-        raise _foreign(path, str(error)) from error
-    if dtype.hasobject:
-        raise _foreign(path, "it holds Python objects, which are not loaded")
-    if dtype.names is None and (len(shape) != 2 or shape[1] != 4):
-        raise _foreign(path, f"its shape is {shape}; [n, 4] or a structured array is needed")
-    if size - file.tell() < math.prod(shape) * dtype.itemsize:
-        raise _truncated(path, f"{shape[0]} events do not fit {size} bytes")
+    check_npy(file, size)
 
 
 def _check_npz(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | None) -> None:
     if file.read(4) != b"PK\x03\x04":
-        raise _foreign(path, "it is no zip archive")
-    if not zipfile.is_zipfile(path):
-        raise _truncated(path, "the end of the archive is missing")
-    with zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-    if len(names) != 1 and not set(_FIELDS) <= set(names):
-        raise _foreign(path, f"it holds {', '.join(names) or 'nothing'}; x, y, t, p are needed")
+        raise Unusable("it is no zip archive")
+    check_npz(path)
 
 
 def _check_aedat4(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | None) -> None:
@@ -232,11 +270,15 @@ def _data_table_position(header: bytes) -> int:
 
 
 def _read_bin(path: Path) -> NDArray[Any]:
-    import tonic.io
-
-    fields = np.dtype([("x", np.int32), ("y", np.int32), ("t", np.int64), ("p", np.int8)])
-    events: NDArray[Any] = tonic.io.read_mnist_file(str(path), dtype=fields)
-    return events
+    """What ``tonic.io.read_mnist_file`` gives, in time that is linear in the file's size."""
+    data = np.fromfile(path, dtype=np.uint8).reshape(-1, _BIN_EVENT).astype(np.int64)
+    marks = data[:, 1] == _BIN_OVERFLOW_Y
+    events: NDArray[Any] = np.empty(len(data), dtype=[(name, np.int64) for name in FIELDS])
+    events["x"], events["y"], events["p"] = data[:, 0], data[:, 1], data[:, 2] >> 7
+    events["t"] = (data[:, 2] & 127) << 16 | data[:, 3] << 8 | data[:, 4]
+    events["t"] += _BIN_OVERFLOW_US * np.cumsum(marks)
+    kept: NDArray[Any] = events[~marks]
+    return kept
 
 
 def _read_aedat4(path: Path) -> NDArray[Any]:
@@ -247,35 +289,4 @@ def _read_aedat4(path: Path) -> NDArray[Any]:
     names = {"on": "p", "polarity": "p"}
     out: NDArray[Any] = np.array(events)
     out.dtype.names = tuple(names.get(name, name) for name in out.dtype.names or ())
-    return out
-
-
-def _read_npy(path: Path) -> NDArray[Any]:
-    return _columns(np.load(path, allow_pickle=False))
-
-
-def _read_npz(path: Path) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as arrays:
-        if not set(_FIELDS) <= set(arrays.files):
-            return _columns(arrays[arrays.files[0]])
-        parts = [arrays[name] for name in _FIELDS]
-    lengths = {len(part) for part in parts}
-    if len(lengths) != 1:
-        raise ValueError(f"x, y, t, p have different lengths: {sorted(lengths)}")
-    return _structured(parts)
-
-
-def _columns(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.names is not None:
-        return array
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise ValueError(f"its shape is {array.shape}; [n, 4] is needed")
-    return _structured(list(array.T))
-
-
-def _structured(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    dtype = np.dtype([(name, part.dtype) for name, part in zip(_FIELDS, parts, strict=True)])
-    out = np.empty(len(parts[0]), dtype=dtype)
-    for name, part in zip(_FIELDS, parts, strict=True):
-        out[name] = part
     return out

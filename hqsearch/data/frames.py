@@ -47,6 +47,8 @@ class FrameData:
         simulated: No recorded event is in it.
         warnings: What a person should know, such as a small validation split.
         folder: Where the frames lie; :func:`open_frames` opens it again.
+        summary: One line about the recordings; empty for simulated data and for frames of
+            release 0.1.
     """
 
     train: Split
@@ -58,6 +60,7 @@ class FrameData:
     simulated: bool
     warnings: tuple[str, ...]
     folder: Path
+    summary: str = ""
 
 
 def open_frames(folder: Path) -> FrameData:
@@ -85,6 +88,7 @@ def open_frames(folder: Path) -> FrameData:
             simulated=told["simulated"],
             warnings=tuple(told["warnings"]),
             folder=folder,
+            summary=told.get("summary", ""),
         )
     except FileNotFoundError as error:
         raise DataError(f"no prepared frames in {folder}: run the study to make them.") from error

@@ -16,17 +16,40 @@ from numpy.typing import NDArray
 Events = NDArray[Any]
 
 
-def count_frames(
+#: Events that may be in no bin: one, or this share of a recording.
+_LOSS = 1 / 200
+
+
+def frame_events(
     events: Events, sensor: tuple[int, int], timesteps: int, size: int
+) -> NDArray[np.int64]:
+    """:func:`count_frames`, with the end of a recording in the last bin where it matters.
+
+    Bins of whole microseconds leave out more than the last event where a recording is short or
+    its clock coarse; then bins are exact fractions of its duration, and every event is in one.
+
+    Returns:
+        Counts ``[timesteps, 2, size, size]``.
+    """
+    counts = count_frames(events, sensor, timesteps, size)
+    if len(events) - counts.sum() <= max(1, int(_LOSS * len(events))):
+        return counts
+    return count_frames(events, sensor, timesteps, size, closed=True)
+
+
+def count_frames(
+    events: Events, sensor: tuple[int, int], timesteps: int, size: int, closed: bool = False
 ) -> NDArray[np.int64]:
     """Count events in ``timesteps`` equal bins of time.
 
     The bins span the recording from its first to its last event, in whole microseconds; as in
     tonic, what is left over at the end (less than ``timesteps`` microseconds, and the last
-    event) is in no bin.
+    event) is in no bin. With ``closed`` they are exact fractions of that time, and what happens at
+    its very end is in the last bin.
 
     Args:
-        events: Structured array ``[n]`` with fields x, y, t, p, within ``sensor``.
+        events: Structured array ``[n]`` with fields x, y, t, p, within ``sensor``; their times
+            span less than 2**52.
         sensor: (width, height) in pixels.
 
     Returns:
@@ -36,11 +59,14 @@ def count_frames(
     if len(events) == 0:
         return np.zeros(shape, dtype=np.int64)
     times = events["t"].astype(np.int64)
-    start = times.min()
-    window = (times.max() - start) // timesteps
-    if window == 0:
+    since = times - times.min()
+    duration = int(since.max())
+    window = duration // timesteps
+    if duration == 0 or (window == 0 and not closed):
         return np.zeros(shape, dtype=np.int64)
-    step = (times - start) // window
+    step = since * timesteps // duration if closed else since // window
+    if closed:
+        step = np.minimum(step, timesteps - 1)
     # The product is in floating point, and truncated, because tonic's is.
     column = (events["x"] * (size / sensor[0])).astype(np.int64)
     row = (events["y"] * (size / sensor[1])).astype(np.int64)

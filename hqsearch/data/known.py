@@ -13,8 +13,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from hqsearch.data.files import check_file, normalize
-from hqsearch.data.framing import Events
+from numpy.typing import NDArray
+
+from hqsearch.data.files import check_file, checked
 from hqsearch.errors import DataError
 
 
@@ -25,14 +26,16 @@ class Recording:
     Attributes:
         relative: Path below the data folder, with slashes; recordings are sorted by it.
         label: Class name.
-        read: Its events, checked; raises DataError naming the file.
+        read: Its events, checked, times as in the file; raises DataError naming the file.
+        unit: Of those times; None where the file does not say it.
     """
 
     path: Path
     relative: str
     label: str
     subject: int | None
-    read: Callable[[tuple[int, int]], Events]
+    read: Callable[[tuple[int, int]], NDArray[Any]]
+    unit: str | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def native_recordings(
         path = Path(file)
         relative = path.relative_to(home).as_posix()
         read = partial(_read, dataset, index, path)
-        found.append(Recording(path, relative, names(target), users[index], read))
+        found.append(Recording(path, relative, names(target), users[index], read, "us"))
     found.sort(key=lambda recording: recording.relative)
     warnings = []
     if not dataset.complete:
@@ -194,10 +197,10 @@ def _open(known: KnownSet, root: Path, part: str, download: bool) -> Any:
     return cls(save_to=str(root), **options)
 
 
-def _read(dataset: Any, index: int, path: Path, sensor: tuple[int, int]) -> Events:
+def _read(dataset: Any, index: int, path: Path, sensor: tuple[int, int]) -> NDArray[Any]:
     check_file(path, None)
     try:
         raw, _ = dataset[index]
     except Exception as error:
         raise DataError(f"{path}: cannot be read as {path.suffix} events ({error}).") from error
-    return normalize(raw, sensor, str(path))
+    return checked(raw, sensor, str(path))

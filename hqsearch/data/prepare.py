@@ -13,10 +13,9 @@ import errno
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,16 +26,14 @@ from numpy.typing import NDArray
 
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import DESCRIPTION, SPLITS, FrameData, open_frames
-from hqsearch.data.framing import count_frames
-from hqsearch.data.recordings import check_recordings, recorded_samples
-from hqsearch.data.samples import Sample, SampleList
+from hqsearch.data.framing import frame_events
+from hqsearch.data.recordings import check_recordings, is_absent, recorded_samples
+from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
 from hqsearch.data.simulated import simulated_samples
 from hqsearch.data.spec import DataSpec
+from hqsearch.data.summary import DataSummary, cores, summarise
 from hqsearch.definition.data import SIMULATED
 from hqsearch.errors import DataError, DiskFull
-
-#: Reports progress of a preparation: what is being done, how much of it is done, of how much.
-Progress = Callable[[str, int, int], None]
 
 #: Raised when the bytes that a given source and setting are turned into change.
 FORMAT_VERSION = 1
@@ -44,15 +41,35 @@ FORMAT_VERSION = 1
 ENOUGH_VALIDATION = 1000
 
 
-def check_data(spec: DataSpec) -> None:
+def check_data(spec: DataSpec, cache: Path | None = None) -> None:
     """Look at every source file's name, size and header, before anything is created.
 
+    Args:
+        cache: Where :func:`prepare_data` will put the frames. If it is given and they are not
+            there yet, all recordings are read as well.
+
     Raises:
-        DataError: A folder is missing or empty, a class has no readable file, a file is
-            truncated or no event file, or there are fewer samples than the splits need.
+        DataError: A folder is missing or empty, a class has no readable file, files are
+            truncated, no event files or (with ``cache``) unusable, all of which are named, or
+            there are fewer samples than the splits need.
     """
-    if spec.dataset != SIMULATED:
-        check_recordings(spec)
+    if spec.dataset == SIMULATED:
+        return
+    problems = check_recordings(spec)
+    if cache is not None and not is_absent(spec):
+        listed = _samples(spec)
+        if not (_folder(spec, listed, cache) / DESCRIPTION).is_file():
+            _survey(spec, listed, cores(), problems)
+    refuse_all(problems)
+
+
+def summarise_data(spec: DataSpec, workers: int | None = None) -> DataSummary:
+    """Duration, events and share of ON of each sample that ``spec`` uses; reads all of them.
+
+    Raises:
+        DataError: Recordings that cannot be used, all of them named.
+    """
+    return summarise(_samples(spec), spec.timesteps, spec.time_unit, workers or cores())
 
 
 def prepare_data(
@@ -64,18 +81,21 @@ def prepare_data(
     call from several processes: one works, the others wait.
 
     Raises:
-        DataError: Missing or damaged recordings; the file is named.
+        DataError: Missing or unusable recordings; all files are named.
         DiskFull: No space under ``cache``; nothing half-made is left behind.
     """
     listed = _samples(spec)
     folder = _folder(spec, listed, cache)
     if (folder / DESCRIPTION).is_file():
         return open_frames(folder)
+    summary = None
+    if not listed.simulated:
+        summary = _survey(spec, listed, workers or cores(), progress=progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{folder.name}.lock"):
             if not (folder / DESCRIPTION).is_file():
-                _write(spec, listed, folder, progress, workers or _cores())
+                _write(spec, listed, summary, folder, progress, workers or cores())
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
@@ -103,21 +123,35 @@ def data_classes(spec: DataSpec) -> tuple[str, ...]:
     return _samples(spec).classes
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _samples(spec: DataSpec) -> SampleList:
     return simulated_samples(spec) if spec.dataset == SIMULATED else recorded_samples(spec)
+
+
+#: The latest survey, so that a check and the preparation after it read recordings once.
+_surveyed: dict[tuple[DataSpec, str], DataSummary] = {}
+
+
+def _survey(
+    spec: DataSpec,
+    listed: SampleList,
+    workers: int,
+    problems: Sequence[Problem] = (),
+    progress: Progress | None = None,
+) -> DataSummary:
+    key = (spec, listed.identity)
+    summary = _surveyed.get(key)
+    if summary is None:
+        summary = summarise(listed, spec.timesteps, spec.time_unit, workers, problems, progress)
+        _surveyed.clear()
+        _surveyed[key] = summary
+    return summary
 
 
 def _settings(spec: DataSpec) -> dict[str, Any]:
     """The settings that frames depend on; their order is part of the folder's name."""
     names = ("dataset", "timesteps", "size", "encoding", "train", "validation", "test", "seed")
-    return {"format": FORMAT_VERSION} | {name: getattr(spec, name) for name in names}
+    given = {} if spec.time_unit is None else {"time_unit": spec.time_unit}
+    return {"format": FORMAT_VERSION} | {name: getattr(spec, name) for name in names} | given
 
 
 def _folder(spec: DataSpec, listed: SampleList, cache: Path) -> Path:
@@ -126,7 +160,12 @@ def _folder(spec: DataSpec, listed: SampleList, cache: Path) -> Path:
 
 
 def _write(
-    spec: DataSpec, listed: SampleList, folder: Path, progress: Progress | None, workers: int
+    spec: DataSpec,
+    listed: SampleList,
+    summary: DataSummary | None,
+    folder: Path,
+    progress: Progress | None,
+    workers: int,
 ) -> None:
     """Make ``folder``, whole or not at all."""
     partial = folder.with_name(folder.name + ".partial")
@@ -139,7 +178,8 @@ def _write(
     done = 0
 
     def frame(sample: Sample) -> NDArray[np.uint8]:
-        return _frame(sample, listed.sensor, spec.timesteps, spec.size, encoding)
+        unit = summary.unit if summary else None
+        return _frame(sample, unit, listed.sensor, spec.timesteps, spec.size, encoding)
 
     try:
         with ThreadPoolExecutor(workers) as pool:
@@ -163,7 +203,12 @@ def _write(
             "encoding": spec.encoding,
             "fingerprint": digest.hexdigest(),
             "simulated": listed.simulated,
-            "warnings": [*listed.warnings, *_size_warning(listed)],
+            "warnings": [
+                *listed.warnings,
+                *(summary.notes if summary else ()),
+                *_size_warning(listed),
+            ],
+            "summary": str(summary) if summary else "",
         }
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
         partial.rename(folder)
@@ -173,10 +218,15 @@ def _write(
 
 
 def _frame(
-    sample: Sample, sensor: tuple[int, int], timesteps: int, size: int, encoding: Encoding
+    sample: Sample,
+    unit: str | None,
+    sensor: tuple[int, int],
+    timesteps: int,
+    size: int,
+    encoding: Encoding,
 ) -> NDArray[np.uint8]:
-    events = sample.read()
-    counts = count_frames(events, sensor, timesteps, size)
+    events = sample.events(unit)
+    counts = frame_events(events, sensor, timesteps, size)
     if not counts.any():
         raise DataError(
             f"{sample.origin}: too few events to fill {timesteps} frames ({len(events)} events). "

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hqsearch.data.files import SUFFIXES, aedat4_sensor, check_file, read_events
+from hqsearch.data.files import (
+    SUFFIXES,
+    aedat4_sensor,
+    as_events,
+    check_file,
+    file_unit,
+    read_columns,
+)
+from hqsearch.data.framing import Events
 from hqsearch.data.known import (
     KNOWN,
     KnownSet,
@@ -23,27 +31,35 @@ from hqsearch.data.known import (
     native_recordings,
     native_root,
 )
-from hqsearch.data.samples import Sample, SampleList
+from hqsearch.data.samples import Problem, Sample, SampleList
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, SplitItem, split
 from hqsearch.errors import DataError
 
 
-def check_recordings(spec: DataSpec) -> None:
+def check_recordings(spec: DataSpec) -> list[Problem]:
     """Look at names, sizes and headers of all recordings; downloads and creates nothing.
+
+    Returns:
+        The files that cannot be used.
 
     Raises:
         DataError: See :func:`hqsearch.data.check_data`.
     """
+    if is_absent(spec):
+        return []
     known = KNOWN.get(spec.dataset)
-    if spec.download and known is not None and not _present(spec, known):
-        return
     found = _find(spec)
     sensor = _sensor(spec, found.pool + (found.test_pool or []))
     peek = sensor if known is None or known.sized else None
+    problems: list[Problem] = []
     for recording in found.pool + (found.test_pool or []):
-        check_file(recording.path, peek)
+        try:
+            check_file(recording.path, peek)
+        except DataError as error:
+            problems.append((str(recording.path), str(error)))
     _splits(spec, found)
+    return problems
 
 
 def recorded_samples(spec: DataSpec) -> SampleList:
@@ -53,7 +69,7 @@ def recorded_samples(spec: DataSpec) -> SampleList:
         DataError: See :func:`hqsearch.data.prepare_data`.
     """
     known = KNOWN.get(spec.dataset)
-    if spec.download and known is not None and not _present(spec, known):
+    if known is not None and is_absent(spec):
         download(known, _root(spec))
     found = _find(spec)
     everything = found.pool + (found.test_pool or [])
@@ -63,7 +79,13 @@ def recorded_samples(spec: DataSpec) -> SampleList:
 
     def samples(recordings: Sequence[Recording], chosen: list[int]) -> list[Sample]:
         return [
-            Sample(str(r.path), number[r.label], partial(r.read, sensor))
+            Sample(
+                origin=str(r.path),
+                label=number[r.label],
+                read=partial(_read, r, sensor),
+                columns=partial(r.read, sensor),
+                unit=r.unit,
+            )
             for r in (recordings[i] for i in chosen)
         ]
 
@@ -81,6 +103,12 @@ def recorded_samples(spec: DataSpec) -> SampleList:
         simulated=False,
         warnings=(*found.warnings, *indices.warnings),
     )
+
+
+def is_absent(spec: DataSpec) -> bool:
+    """Whether the recordings are still to be downloaded."""
+    known = KNOWN.get(spec.dataset)
+    return spec.download and known is not None and not _present(spec, known)
 
 
 @dataclass(frozen=True)
@@ -172,7 +200,8 @@ def _class_folders(folder: Path, root: Path, warnings: list[str]) -> list[Record
         raise DataError(f"{folder} holds no class folders; <class>/<file> is expected there.")
     for class_folder in classes:
         files = sorted(p for p in class_folder.iterdir() if not p.name.startswith("."))
-        events = [p for p in files if p.suffix.lower() in SUFFIXES and p.is_file()]
+        # A folder or a pipe called like an event file is refused with the unusable files.
+        events = [p for p in files if p.suffix.lower() in SUFFIXES]
         ignored += [p for p in files if p not in events]
         if not events:
             raise DataError(
@@ -181,8 +210,8 @@ def _class_folders(folder: Path, root: Path, warnings: list[str]) -> list[Record
             )
         for path in events:
             relative = path.relative_to(root).as_posix()
-            read = partial(read_events, path)
-            found.append(Recording(path, relative, class_folder.name, None, read))
+            read, unit = partial(read_columns, path), file_unit(path)
+            found.append(Recording(path, relative, class_folder.name, None, read, unit))
     if ignored:
         warnings.append(
             f"{len(ignored)} entries below {folder} are no event files and were ignored, such as "
@@ -230,9 +259,16 @@ def _splits(spec: DataSpec, found: _Found) -> Indices:
     return split(spec, labelled(found.pool), test_pool, found.classes)
 
 
+def _read(recording: Recording, sensor: tuple[int, int]) -> Events:
+    return as_events(recording.read(sensor), recording.unit, str(recording.path))
+
+
 def _identity(recordings: list[Recording]) -> str:
     digest = hashlib.sha256()
     for recording in recordings:
-        stat = recording.path.stat()
+        try:
+            stat = recording.path.stat()
+        except OSError as error:
+            raise DataError(f"{recording.path}: cannot be read ({error.strerror}).") from error
         digest.update(f"{recording.relative}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from numpy.typing import NDArray
+
+from hqsearch.data.files import as_events
 from hqsearch.data.framing import Events
+from hqsearch.errors import DataError
+
+#: ``progress(label, done, total)`` after each sample.
+Progress = Callable[[str, int, int], None]
+#: Where a recording comes from, and why it cannot be used.
+Problem = tuple[str, str]
+#: So many files are named at once, at most.
+_NAMED = 500
 
 
 @dataclass(frozen=True)
 class Sample:
     """One sample: where it comes from (for messages), its label, and how to get its events.
 
-    ``read`` is called from several threads at once; it raises DataError, naming ``origin``, for
-    events that cannot be used.
+    They are read from several threads at once; they raise DataError, naming
+    ``origin``, for events that cannot be used.
+
+    Attributes:
+        read: its events.
+        columns: its events as they are in the file, times in ``unit``; None: as ``read``.
+        unit: of the times in the file; None where the file does not say it.
     """
 
     origin: str
     label: int
     read: Callable[[], Events]
+    columns: Callable[[], NDArray[Any]] | None = None
+    unit: str | None = "us"
+
+    def events(self, unit: str | None) -> Events:
+        """Its events; ``unit`` is that of files that do not say theirs."""
+        if self.columns is None:
+            return self.read()
+        return as_events(self.columns(), self.unit or unit, self.origin)
 
 
 @dataclass(frozen=True)
@@ -39,3 +64,22 @@ class SampleList:
     identity: str
     simulated: bool
     warnings: tuple[str, ...] = ()
+
+
+def refuse_all(problems: Sequence[Problem]) -> None:
+    """Name all unusable recordings at once, those with the same fault together.
+
+    Raises:
+        DataError: there is one.
+    """
+    if not problems:
+        return
+    alike: dict[str, list[str]] = {}
+    for origin, text in sorted(problems)[:_NAMED]:
+        alike.setdefault(text.removeprefix(f"{origin}: "), []).append(origin)
+    lines = [f"{', '.join(origins)}: {reason}" for reason, origins in alike.items()]
+    if len(problems) > _NAMED:
+        lines.append(f"and {len(problems) - _NAMED:,} more.")
+    if len(problems) > 1:
+        lines = [f"{len(problems):,} recordings cannot be used:", *lines]
+    raise DataError("\n  ".join(lines))

@@ -6,8 +6,9 @@ Nothing here touches the disk; :func:`hqsearch.data.check_data` does.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hqsearch.definition.tables import Strict
 from hqsearch.errors import DefinitionError, UnknownName
@@ -17,6 +18,9 @@ SIMULATED = "simulated-gestures"
 DATASETS = (SIMULATED, "dvs-gesture", "cifar10-dvs", "n-caltech101", "nmnist", "folder")
 #: Name -> width in bits of an integer encoding, None for a real-valued one.
 ENCODINGS: dict[str, int | None] = {"log2": 4, "count": 8, "log1p": None}
+
+#: Nano-, micro-, milliseconds and seconds.
+TIME_UNITS = ("ns", "us", "ms", "s")
 
 #: Key -> smallest and largest value, and the unit that a message names.
 _LIMITS = {
@@ -31,7 +35,7 @@ class DataDefinition(Strict):
     """``[data]``: which recordings, how they become frames, how they are split.
 
     Raises:
-        UnknownName: ``encoding`` does not exist.
+        UnknownName: ``encoding`` or ``time_unit`` does not exist.
         DefinitionError: another value is out of range, or contradicts the data set.
     """
 
@@ -58,11 +62,16 @@ class DataDefinition(Strict):
     """Of the split, and of the simulation."""
     download: bool = False
     """Let tonic download a recorded set that is absent."""
+    # Left out where it is not given, so that fingerprints of earlier studies stay as they are.
+    time_unit: Annotated[str | None, Field(exclude_if=lambda unit: unit is None)] = None
+    """One of :data:`TIME_UNITS`: of the times in ``.npy`` and ``.npz`` files; None: recognised."""
 
     @model_validator(mode="after")
     def _possible(self) -> DataDefinition:
         if self.encoding not in ENCODINGS:
             raise UnknownName("encoding", self.encoding, ENCODINGS, "[data] encoding")
+        if self.time_unit is not None and self.time_unit not in TIME_UNITS:
+            raise UnknownName("unit", self.time_unit, TIME_UNITS, "[data] time_unit")
         for key, (least, most, unit) in _LIMITS.items():
             value = getattr(self, key)
             if value is not None and not least <= value <= most:
@@ -80,7 +89,7 @@ class DataDefinition(Strict):
 
     def _check_combination(self) -> None:
         if self.dataset == SIMULATED:
-            for key in ("path", "sensor"):
+            for key in ("path", "sensor", "time_unit"):
                 if getattr(self, key) is not None:
                     raise DefinitionError(
                         f"[data] {key} does not apply to {SIMULATED}, which reads no files. "

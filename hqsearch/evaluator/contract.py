@@ -30,7 +30,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import LayerSize, Space, derive_space
 
 if TYPE_CHECKING:
-    from hqsearch.data.prepare import Progress
+    from hqsearch.data.samples import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,8 @@ def _require_marker(root: Path) -> None:
         usual = stat.S_ISREG(marker.lstat().st_mode)
         told = json.loads(marker.read_text(encoding="utf-8")) if usual else None
     except FileNotFoundError:
-        raise _refusal(root, f"it is not empty and has no {CACHE_MARKER}, so it is not a cache")
+        what = f"it is not empty and has no {CACHE_MARKER}, so it is no cache"
+        raise _refusal(root, what) from None
     except (OSError, ValueError):
         told = None
     if not isinstance(told, dict) or told.get("layout") != LAYOUT:

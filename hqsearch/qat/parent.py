@@ -41,6 +41,8 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
     """
     study, epochs = part.study, part.study.options.parent_epochs
     data = prepare_data(part.data, study.folder / "data", context.progress, context.workers)
+    if data.summary:
+        context.tell(f"data: {data.summary}")
     for warning in data.warnings:
         context.tell(f"note: {warning}")
     place = f"parents/{parent_digest(part, data.fingerprint)[:16]}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tonic.io
 
 from hqsearch.data.files import aedat4_sensor, check_file, read_events
 from hqsearch.errors import DataError
@@ -139,3 +140,22 @@ def test_unknown_suffix_and_missing_file(tmp_path: Path) -> None:
 
 def test_aedat4_says_its_sensor(tmp_path: Path) -> None:
     assert aedat4_sensor(_aedat4(tmp_path / "clip")) == SENSOR
+
+
+@pytest.mark.parametrize("marks", [0, 1, 40])
+def test_bin_files_are_read_as_tonic_does(marks: int, tmp_path: Path) -> None:
+    path = _bin(tmp_path / "clip")
+    raw = np.frombuffer(path.read_bytes(), dtype=np.uint8).reshape(-1, 5).copy()
+    raw[np.random.default_rng(1).integers(0, 300, marks), 1] = 240
+    path.write_bytes(raw.tobytes())
+    kinds = np.dtype([(name, np.int64) for name in "xytp"])
+    expected = tonic.io.read_mnist_file(str(path), dtype=kinds)
+    events = read_events(path, SENSOR)
+    for key in "xytp":
+        np.testing.assert_array_equal(events[key], expected[key])
+
+
+def test_a_bin_file_of_marks_alone_is_told_quickly(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes([0, 240, 0, 0, 0]) * 500_000)
+    with pytest.raises(DataError, match="holds no events"):
+        read_events(tmp_path / "a.bin", SENSOR)

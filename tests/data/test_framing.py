@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hqsearch.data.files import EVENT
-from hqsearch.data.framing import count_frames
+from hqsearch.data.framing import count_frames, frame_events
 
 
 def _events(seed: int, n: int, sensor: tuple[int, int], duration: int) -> np.ndarray:
@@ -56,3 +56,28 @@ def test_channel_one_is_on() -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_events_give_empty_frames(n: int) -> None:
     assert count_frames(_events(0, n, (34, 34), 100), (34, 34), 4, 16).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("times", "lost"),
+    [
+        (np.arange(32).repeat(10), 0),  # whole milliseconds taken as they are
+        (np.arange(11).repeat(30), 0),
+        (np.r_[np.arange(0, 100_000, 100), np.full(500, 100_000)], 0),  # much at the last instant
+        (np.arange(0, 100_000, 100), 1),
+        (np.array([0, 5]), 0),
+    ],
+)
+def test_no_end_of_a_recording_is_left_out(times: np.ndarray, lost: int) -> None:
+    events = _events(0, len(times), (34, 34), 10)
+    events["t"] = times
+    counts = frame_events(events, (34, 34), 16, 32)
+    assert len(times) - counts.sum() == lost
+    assert counts[-1].sum() > 0
+
+
+def test_closed_bins_are_fractions_of_the_duration() -> None:
+    events = _events(0, 9, (34, 34), 10)
+    events["t"] = np.arange(9)
+    counts = count_frames(events, (34, 34), 3, 32, closed=True)
+    assert counts.sum(axis=(1, 2, 3)).tolist() == [3, 3, 3]

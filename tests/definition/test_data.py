@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from hqsearch.definition import DataDefinition, load_study
+from hqsearch.data.clock import UNIT_NAMES, UNITS
+from hqsearch.definition import DataDefinition, load_study, validate
+from hqsearch.definition.data import TIME_UNITS
 from hqsearch.errors import DefinitionError, UnknownName
 
 
@@ -52,3 +54,14 @@ def test_unknown_names_suggest() -> None:
 def test_a_study_file_is_named_with_what_is_wrong_in_it(study_file: Callable[..., Path]) -> None:
     with pytest.raises(DefinitionError, match=r"mine\.toml: \[data\] size must be 8 to 1,024"):
         load_study(study_file(extra='[data]\ndataset = "nmnist"\nsize = 4'))
+
+
+def test_a_unit_of_time_counts_only_where_it_is_given() -> None:
+    plain = DataDefinition(dataset="folder")
+    assert "time_unit" not in plain.model_dump(mode="json")
+    given = DataDefinition(dataset="folder", time_unit="ms")
+    assert given.model_dump(mode="json") == plain.model_dump(mode="json") | {"time_unit": "ms"}
+    assert validate(DataDefinition, given.model_dump(mode="json"), "here") == given
+    with pytest.raises(UnknownName, match=r"unknown unit 'msec'.*did you mean 'ms'"):
+        validate(DataDefinition, {"dataset": "folder", "time_unit": "msec"}, "here")
+    assert set(TIME_UNITS) == set(UNITS) == set(UNIT_NAMES)

@@ -120,7 +120,7 @@ def test_links_are_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for refused in (tmp_path / "link", tmp_path / "dangling"):
-        with pytest.raises(DeviceError, match="symbolic link|cannot be made"):
+        with pytest.raises(DeviceError, match=r"symbolic link|cannot be made"):
             cache_inside(refused)
         with pytest.raises(DeviceError, match="symbolic link"):
             open_cache(refused)
