@@ -116,7 +116,7 @@ def recognise_unit(clocks: Sequence[Clock]) -> str:
 
     Whole numbers are microseconds, unless that makes the recordings shorter than a millisecond
     (then milliseconds) or longer than an hour (then nanoseconds). Fractions are seconds, unless
-    recordings are longer than 100 of them (then milliseconds; above 10,000 microseconds). Times
+    recordings are longer than 30 of them (then milliseconds; above 30,000 microseconds). Times
     since 1970 say their unit by their size.
 
     Raises:
@@ -133,7 +133,7 @@ def recognise_unit(clocks: Sequence[Clock]) -> str:
         if since_1970 and 1e3 <= span * scale <= _HOUR_US and not (whole and unit == "s"):
             return unit
     if not whole:
-        return "s" if span <= 100 else "ms" if span <= 1e4 else "us"
+        return "s" if span <= 30 else "ms" if span <= 3e4 else "us"
     if span < 20:
         raise ClockError(
             f"times are whole numbers that span {span:g} only, so their unit cannot be told: "

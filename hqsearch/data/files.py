@@ -103,7 +103,7 @@ def checked(raw: NDArray[Any], sensor: tuple[int, int], origin: str) -> NDArray[
             )
     times = raw["t"].astype(np.float64)
     if not np.isfinite(times).all() or np.abs(times).max() >= 2**62:
-        raise DataError(f"{origin}: holds times that are no numbers of microseconds.")
+        raise DataError(f"{origin}: holds times that are no clock's (NaN, infinite or huge).")
     on, off = raw["p"] == 1, (raw["p"] == 0, raw["p"] == -1)
     if not ((on | off[0]).all() or (on | off[1]).all()):
         kinds = np.unique(raw["p"])[:4].tolist()

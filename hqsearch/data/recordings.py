@@ -31,7 +31,7 @@ from hqsearch.data.known import (
     native_recordings,
     native_root,
 )
-from hqsearch.data.samples import Problem, Sample, SampleList
+from hqsearch.data.samples import Problem, Sample, SampleList, refuse_all
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, SplitItem, split
 from hqsearch.errors import DataError
@@ -58,7 +58,11 @@ def check_recordings(spec: DataSpec) -> list[Problem]:
             check_file(recording.path, peek)
         except DataError as error:
             problems.append((str(recording.path), str(error)))
-    _splits(spec, found)
+    try:
+        _splits(spec, found)
+    except DataError:
+        refuse_all(problems)  # more telling than that there are too few
+        raise
     return problems
 
 

@@ -78,7 +78,7 @@ class DataSummary:
         """The line that is told at preparation."""
         duration, events = self.range_of("duration"), self.range_of("events")
         on = self.range_of("on")
-        how = " (recognised; [data] time_unit says otherwise)" if self.recognised else ""
+        how = " (recognised; if wrong, set [data] time_unit)" if self.recognised else ""
         return (
             f"{len(self.recordings):,} recordings, each (least / median / most): "
             f"{' / '.join(f'{value:.3g}' for value in duration)} s long, "
@@ -169,8 +169,12 @@ class _Look:
         """Why these events cannot be framed; "" where they can."""
         n, clock = self.clock.events, self.clock
         if clock.span == 0:
-            what = "holds one event" if n == 1 else f"all its {n:,} events have one time"
-            return f"{self.sample.origin}: {what}, which fills no frames. Remove it."
+            if n == 1:
+                return f"{self.sample.origin}: holds one event, which fills no frames. Remove it."
+            return (
+                f"{self.sample.origin}: all its {n:,} events have one time. If the resolution of "
+                f"its clock was lost, save times with all their digits; else remove it."
+            )
         if clock.is_coarse(timesteps):
             return (
                 f"{self.sample.origin}: its clock makes {clock.span / clock.tick:.0f} ticks from "

@@ -159,6 +159,7 @@ def test_a_long_gap_is_told() -> None:
         ("ms", (TRUE // 1000).astype(float)),
         ("ms", TRUE // 100 + 1_700_000_000_000),
         ("ms", TRUE / 100 + 0.001),
+        ("ms", (TRUE / 1e3).astype("f4")),
         ("s", TRUE / 1e6),
         ("s", (TRUE / 1e6).astype("f4")),
         ("s", TRUE / 1e4),

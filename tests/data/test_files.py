@@ -110,7 +110,11 @@ def test_wrong_sensor_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [(3, 7, "polarities must be"), (0, -1, "x reaches from -1"), (2, np.nan, "times that are no")],
+    [
+        (3, 7, "polarities must be"),
+        (0, -1, "x reaches from -1"),
+        (2, np.nan, "times that are no clock's"),
+    ],
 )
 def test_impossible_values_are_told(
     column: int, value: float, message: str, tmp_path: Path

@@ -14,7 +14,7 @@ from hqsearch.evaluators.short_qat import ShortQat
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
-from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.evaluator import Evaluator, PrepareContext, Setup
 from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.qat import short_training
@@ -259,3 +259,30 @@ def test_a_network_of_the_wrong_shape_is_told_before_training(tmp_path: Path) ->
     with pytest.raises(PluginError, match=r"net\.py:build fails on frames"):
         evaluator.check()
     assert not (tmp_path / "state").exists()
+
+
+def test_the_check_reads_recordings_and_names_all_that_cannot_be_used(tmp_path: Path) -> None:
+    for label in ("left", "right"):
+        for index in range(12):
+            _events(tmp_path / "events" / label / f"{index}.bin", 500, index, 64)
+    given = {
+        "data__dataset": "folder",
+        "data__path": str(tmp_path / "events"),
+        "data__sensor": [64, 64],
+        "data__train": 14,
+        "data__validation": 6,
+        "data__test": 4,
+    }
+    fine = make(tmp_path / "state", **given)
+    fine.check()
+    told: list[str] = []
+    context = PrepareContext(lambda *_: None, told.append, 1, lambda *_: {})
+    with pytest.raises(FileNotFoundError):  # nobody trains the parent here
+        fine.prepare(context)
+    assert told[0].startswith("data: 24 recordings, each (least / median / most): 0.29")
+    for name in ("left/3", "right/7"):  # one event each, under a header that says nothing
+        path = tmp_path / "events" / f"{name}.bin"
+        path.write_bytes(path.read_bytes()[:5])
+    with pytest.raises(DataError, match=r"(?s)2 recordings .*left.3\.bin.*right.7\.bin"):
+        make(tmp_path / "other", **given).check()
+    assert not (tmp_path / "other").exists()
