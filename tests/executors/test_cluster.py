@@ -27,6 +27,7 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.cluster import room
 from hqsearch.executors.ray import RayExecutor, _check_imports
 from hqsearch.executors.ray_worker import Reply, check_version
+from hqsearch.executors.cache_folder import CACHE_NAME
 from hqsearch.executors.shipping import CACHE_VARIABLE, SHIP_VARIABLE, Shipment
 from hqsearch.executors.task import Task, TaskOutcome
 from hqsearch.problem.candidate import Candidate
@@ -207,7 +208,7 @@ def test_nodes_that_share_nothing_get_everything_once(
     assert set(collect(ray_executor, submitted - len(found))) == set(range(submitted)) - set(found)
     ray_executor.close()
     for name in ("one", "two"):
-        assert list((cluster.root / f"cache-{name}" / "studies").iterdir()) == []
+        assert list((cluster.root / f"cache-{name}" / CACHE_NAME / "studies").iterdir()) == []
 
 
 def test_what_a_node_has_lost_is_sent_again(
@@ -220,7 +221,7 @@ def test_what_a_node_has_lost_is_sent_again(
             ray_executor.submit(Task(number, "evaluate", {"key": candidate.key}, 1))
         assert [o.failure for o in collect(ray_executor, 2).values()] == ["", ""]
         for name in ("one", "two"):
-            for content in (cluster.root / f"cache-{name}" / "contents").glob("*"):
+            for content in (cluster.root / f"cache-{name}" / CACHE_NAME / "contents").glob("*"):
                 content.unlink()
 
 
