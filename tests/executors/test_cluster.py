@@ -24,10 +24,10 @@ from hqsearch.errors import DeviceError
 from hqsearch.evaluator import Evaluator, Resources, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.base import Executor
+from hqsearch.executors.cache_folder import CACHE_NAME
 from hqsearch.executors.cluster import room
 from hqsearch.executors.ray import RayExecutor, _check_imports
 from hqsearch.executors.ray_worker import Reply, check_version
-from hqsearch.executors.cache_folder import CACHE_NAME
 from hqsearch.executors.shipping import CACHE_VARIABLE, SHIP_VARIABLE, Shipment
 from hqsearch.executors.task import Task, TaskOutcome
 from hqsearch.problem.candidate import Candidate
