@@ -46,6 +46,8 @@ class ShortQat(Evaluator):
     objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
     metrics: ClassVar[tuple[str, ...]] = METRICS
     costly: ClassVar[bool] = True
+    #: 2: operations are counted exactly, and parameters that nothing reads are not stored.
+    recipe: ClassVar[int] = 2
     can_confirm: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions

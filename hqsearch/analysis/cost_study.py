@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from hqsearch.definition import StudyDefinition, find_definition, load_study
 from hqsearch.definition.differences import differences
@@ -18,10 +18,17 @@ from hqsearch.errors import DefinitionError, InputError, StudyMismatch
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import Constant, Profile, Workload, load_profile
+from hqsearch.hardware.workload import COUNTING
 from hqsearch.problem.space import LayerSize, Space
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
 from hqsearch.store.results import Results
+
+EARLIER_COUNTING: Final = (
+    "the study was recorded by recipe 1, whose counting is used here, too: r·M with the operations "
+    "on padding, and parameters that nothing reads as stored; today's counts are lower and do not "
+    "compare"
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,8 @@ class CostStudy:
             )
         if prepared is not None:
             self._check_network(prepared)
+            if prepared.counting != COUNTING:
+                self.notes.append(EARLIER_COUNTING)
             for option, given in (
                 ("--data", request.data is not None),
                 ("--unknown-as-real", request.unknown_as_real),

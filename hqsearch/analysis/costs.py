@@ -39,6 +39,7 @@ class Assigned:
     rates: where its firing rates come from, in words.
     comparison: µJ of the same network at ``fp32`` and of the bit-matched ``non-spiking`` ones.
     recorded: energy that the log holds for the trial, µJ, under the recorded profile.
+    unread: what the network does not read and need not store, (path, number of values).
     """
 
     label: str
@@ -49,9 +50,11 @@ class Assigned:
     compression: Mapping[str, float]
     comparison: Mapping[str, float]
     recorded: float | None = None
+    unread: tuple[tuple[str, int], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: totals, comparisons, parts of the network and every operation."""
+        counted, padded = self.energy.operations() or (None, None)
         return {
             "assignment": self.label,
             "trial": self.candidate.trial,
@@ -60,7 +63,11 @@ class Assigned:
             "energy": self.energy.total,
             "energy_columns": {name: self.energy.column(name) for name in COLUMNS},
             "recorded_energy": self.recorded,
+            "operations": counted,
+            "padded_operations": padded,
+            "padded_over_operations": padded / counted if padded and counted else None,
             "storage": self.storage.kib,
+            "unread": [{"path": path, "values": count} for path, count in self.unread],
             "average_bits": self.storage.average_bits,
             "compression": dict(self.compression),
             "comparison": dict(self.comparison),
@@ -155,6 +162,9 @@ def _assigned(study: CostStudy) -> Assigned | None:
         return None
     choices, rates = candidate.choices, candidate.rates
     model = CostModel(study.workload, study.profile, {p: (c,) for p, c in choices.items()})
+    if study.workload.unread:
+        values = [f"{path} ({count:,} values)" for path, count in study.workload.unread]
+        study.notes.append(f"not read by the network, not stored: {listed(values)}")
     energy, recorded = model.energy(choices, rates), None
     if candidate.trial is not None and not study.request.assign:
         recorded = (study.row(candidate.trial).values or {}).get("energy")
@@ -173,6 +183,7 @@ def _assigned(study: CostStudy) -> Assigned | None:
         compression=model.compression(choices),
         comparison=comparison(model, choices, rates),
         recorded=recorded,
+        unread=study.workload.unread,
     )
 
 

@@ -26,7 +26,7 @@ from hqsearch.hardware.storage import (
     storage_report,
     unquantized_bits,
 )
-from hqsearch.hardware.workload import LayerRate, Operation, Workload
+from hqsearch.hardware.workload import COUNTING, LayerRate, Operation, Workload
 from hqsearch.schemes.choice import FP32, Choice, parse_choice
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,11 @@ def to_uj(picojoules: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class EnergyRow:
-    """One operation: energy by column, µJ per inference."""
+    """One operation: energy by column, µJ per inference.
+
+    macs: as published, padding included. operations: accumulations or multiply-accumulates that
+    take place; padded_operations: r·M, as papers count them.
+    """
 
     path: str
     kind: str
@@ -50,6 +54,8 @@ class EnergyRow:
     input_kind: str
     macs: int
     rate: float | None
+    operations: float
+    padded_operations: float
     columns: Mapping[str, float]
 
     @property
@@ -60,10 +66,14 @@ class EnergyRow:
 
 @dataclass(frozen=True)
 class EnergyReport:
-    """Energy of one inference of one sample, operation by operation."""
+    """Energy of one inference of one sample, operation by operation.
+
+    exact: whether operations were counted exactly; false where an earlier version counted.
+    """
 
     profile: str
     rows: tuple[EnergyRow, ...]
+    exact: bool = True
 
     @cached_property
     def total(self) -> float:
@@ -73,6 +83,13 @@ class EnergyReport:
     def column(self, name: str) -> float:
         """Sum of one column over all rows, µJ."""
         return sum(row.columns[name] for row in self.rows)
+
+    def operations(self) -> tuple[float, float] | None:
+        """Operations of all weight layers: exact, and r·M; None where not counted exactly."""
+        if not self.exact:
+            return None
+        layers = [row for row in self.rows if row.kind == "weight"]
+        return sum(r.operations for r in layers), sum(r.padded_operations for r in layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +186,7 @@ class CostModel:
             energy_row(op, full.get(op.path), self._values, self.profile.rules)
             for op in workload.operations
         )
-        return EnergyReport(self.profile.name, rows)
+        return EnergyReport(self.profile.name, rows, workload.counting == COUNTING)
 
     def storage(self, choices: Mapping[str, str | Choice]) -> StorageReport:
         """Storage of one assignment, layer by layer; see :meth:`energy` for the errors."""
@@ -255,6 +272,8 @@ def energy_row(
         input_kind=op.input_kind,
         macs=op.macs,
         rate=op.rate,
+        operations=energy.operations(op, rules),
+        padded_operations=energy.padded_operations(op, rules),
         columns={name: float(to_uj(columns[name])) for name in energy.COLUMNS},
     )
 

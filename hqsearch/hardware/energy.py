@@ -2,7 +2,9 @@
 
 Pure arithmetic on the constants of a profile; every constant may be a number or an array of
 draws, and the result has that shape. For a weight layer with weights of b bits, M multiply-
-accumulates, firing rate r and activity a (mean unit spikes of an input):
+accumulates that read an input (those on zero padding are not among them), and its firing rate r
+and activity a (mean unit spikes of an input), each input weighted by the multiply-accumulates
+that read it, so that r·M and a·M are exact counts:
 
 compute
     binary inputs: r·M accumulates. Integer inputs: a·M accumulates (rule ``unit-spikes``) or
@@ -11,7 +13,8 @@ compute
     (:mod:`hqsearch.schemes.adders`).
 weights
     b bits for each fetch. One fetch serves R = positions × timesteps uses and is skipped if all
-    of them are zero: fetches = uses / R · (1 − (1 − r)^R), zeros being independent.
+    of them are zero: fetches = uses / R · (1 − (1 − p)^R), zeros being independent. p is the
+    mean over a layer's weights of the share of uses that are not zero, padding counted as zero.
 membrane
     neuron updates, and a read and a write of every membrane potential in every step.
 traffic
@@ -25,7 +28,7 @@ because counting additions alone misleads (arXiv 2409.08290, arXiv 2309.03388).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -51,19 +54,52 @@ def _needs(value: float | None, op: Operation) -> float:
 
 def _compute(op: Operation, choice: Choice, c: Values, rules: Rules) -> Number:
     adder = choice.scheme.adder(choice.bits)
+    if _per_spike(op, rules) is not None:
+        return operations(op, rules) * adder.accumulate(c, rules)
     width = None if op.input_kind == "real" else op.input_bits
+    return operations(op, rules) * adder.multiply_accumulate(width, c, rules)
+
+
+def operations(op: Operation, rules: Rules) -> float:
+    """Accumulations, or multiply-accumulates where inputs are multiplied, per inference; exact.
+
+    Raises:
+        DefinitionError: its firing rate is needed and not known.
+    """
+    return _share(op, rules, per_use=True) * op.valid_macs
+
+
+def padded_operations(op: Operation, rules: Rules) -> float:
+    """The same as papers count: r·M, with M and the mean rate taken over padding, too."""
+    return _share(op, rules, per_use=False) * op.macs
+
+
+def _share(op: Operation, rules: Rules, *, per_use: bool) -> float:
+    """Operations for each multiply-accumulate."""
+    rate = op.rate if not per_use or op.rate_per_use is None else op.rate_per_use
+    activity = op.activity if not per_use or op.activity_per_use is None else op.activity_per_use
+    if op.kind == "attention" and op.spike_driven:
+        return _needs(activity, op)
+    if op.kind == "weight":
+        counted = _per_spike(op, rules)
+        if counted is not None:
+            return _needs(rate if counted == "rate" else activity, op)
+        if op.spike_driven:
+            return _needs(rate, op)
+    skipping = {
+        "weight": op.input_source == "activations",
+        "attention": op.input_kind != "real",
+    }.get(op.kind, False)
+    return rate if skipping and rate is not None else 1.0
+
+
+def _per_spike(op: Operation, rules: Rules) -> Literal["rate", "activity"] | None:
+    """What counts the accumulates of a weight layer; None: its inputs are multiplied."""
     if op.input_source == "frames" and op.input_kind != "real":
-        if rules["frame_inputs"] == "multiply":
-            return op.macs * adder.multiply_accumulate(width, c, rules)
-        return _needs(op.activity, op) * op.macs * adder.accumulate(c, rules)
-    if op.input_source != "spikes":
-        share = op.rate if op.input_source == "activations" and op.rate is not None else 1.0
-        return share * op.macs * adder.multiply_accumulate(width, c, rules)
-    if op.input_kind == "binary":
-        return _needs(op.rate, op) * op.macs * adder.accumulate(c, rules)
-    if rules["integer_inputs"] == "unit-spikes":
-        return _needs(op.activity, op) * op.macs * adder.accumulate(c, rules)
-    return _needs(op.rate, op) * op.macs * adder.multiply_accumulate(width, c, rules)
+        return None if rules["frame_inputs"] == "multiply" else "activity"
+    if op.spike_driven and op.input_kind == "binary":
+        return "rate"
+    return "activity" if op.spike_driven and rules["integer_inputs"] == "unit-spikes" else None
 
 
 def _fetches(op: Operation, choice: Choice, c: Values) -> Number:
@@ -75,7 +111,9 @@ def _fetches(op: Operation, choice: Choice, c: Values) -> Number:
     share: Number = 1.0
     if op.spike_driven:
         uses = positions * steps / groups
-        share = 1.0 - (1.0 - min(_needs(op.rate, op), 1.0)) ** uses
+        rate = _needs(op.rate if op.rate_per_use is None else op.rate_per_use, op)
+        needed = rate * (op.valid_macs / max(op.macs, 1))
+        share = 1.0 - (1.0 - min(needed, 1.0)) ** uses
     fetched = bits * groups * share
     loads = bits * c["weight_loads"]
     # Without room in the buffer a weight comes from off-chip whenever it is used, and at least
@@ -145,16 +183,17 @@ def other(op: Operation, c: Values, rules: Rules) -> dict[str, Number]:
         columns["rest"] = _norm(outputs, c)
     elif counted:  # additions of residuals, comparisons or additions of pooling
         real = op.input_kind == "real"
-        columns["rest"] = op.macs * (c["float_add"] if real else addition(c, op.input_bits))
+        each = c["float_add"] if real else addition(c, op.input_bits)
+        columns["rest"] = operations(op, rules) * each
     return columns
 
 
 def _attention(op: Operation, c: Values, rules: Rules) -> Number:
-    if op.input_source != "spikes":
-        if op.input_kind == "real":
-            return op.macs * (c["float_multiply"] + c["float_add"])
+    if op.spike_driven:
+        each = c["float_add"] if rules["attention"] == "float" else addition(c, op.output_bits)
+    elif op.input_kind == "real":
+        each = c["float_multiply"] + c["float_add"]
+    else:
         product = c["multiply_per_bit2"] * op.input_bits * op.operand_bits
-        share = 1.0 if op.rate is None else op.rate
-        return share * op.macs * (product + addition(c, op.output_bits))
-    each = c["float_add"] if rules["attention"] == "float" else addition(c, op.output_bits)
-    return _needs(op.activity, op) * op.macs * each
+        each = product + addition(c, op.output_bits)
+    return operations(op, rules) * each

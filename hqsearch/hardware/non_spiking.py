@@ -37,9 +37,7 @@ def _converted(op: Operation, steps: int, skip_zeros: bool) -> Operation:
         return replace(op, kind=kind, timesteps=runs)
     levels = op.input_levels * steps
     wider = steps.bit_length() - 1
-    nonzero = None
-    if skip_zeros and op.spike_driven and op.rate is not None:
-        nonzero = 1.0 - (1.0 - min(op.rate, 1.0)) ** steps
+    skipped = skip_zeros and op.spike_driven
     frames = op.input_source == "frames"
     return replace(
         op,
@@ -51,10 +49,23 @@ def _converted(op: Operation, steps: int, skip_zeros: bool) -> Operation:
         input_source="frames" if frames else "activations",
         operand_bits=op.operand_bits + wider * (1 if op.operand_bits == 1 else 2),
         output_bits=op.output_bits + 2 * wider if op.output_bits else 0,
-        rate=op.rate if frames else nonzero,
-        activity=op.activity * steps if frames and op.activity is not None else None,
+        rate=op.rate if frames else _ever(op.rate, steps) if skipped else None,
+        activity=_times(op.activity, steps) if frames else None,
         rate_se=None,
+        rate_per_use=(
+            op.rate_per_use if frames else _ever(op.rate_per_use, steps) if skipped else None
+        ),
+        activity_per_use=_times(op.activity_per_use, steps) if frames else None,
     )
+
+
+def _ever(rate: float | None, steps: int) -> float | None:
+    """Share of inputs that are not zero in all ``steps``."""
+    return None if rate is None else 1.0 - (1.0 - min(rate, 1.0)) ** steps
+
+
+def _times(activity: float | None, steps: int) -> float | None:
+    return None if activity is None else activity * steps
 
 
 def comparison(

@@ -2,18 +2,21 @@
 
 :class:`RateMeter` hooks the inputs of weight layers and the outputs of neurons. With a traced
 workload it measures only what the cost model reads, and sums binary spikes once instead of
-counting nonzeros and magnitudes.
+counting nonzeros and magnitudes. Inputs of a convolution are also weighted by how often it reads
+them (see ``uses``), which makes the number of accumulations exact.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hqsearch.hardware.uses import convolution_uses, position_uses
 from hqsearch.hardware.workload import LayerRate, Workload
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.models.recognition import is_neuron
@@ -23,9 +26,11 @@ class RateSum:
     """Accumulates the nonzero share and mean magnitude of tensors, sample by sample."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[Tensor, Tensor, int]] = []
-        self._nonzero: list[Tensor] = []
-        self._magnitude: list[Tensor] = []
+        # Of every call in the open batch, float64: sums of nonzeros and magnitudes, each plain
+        # and weighted by uses, [4, N]; and what a sample has of inputs and of uses.
+        self._open: list[tuple[Tensor, int, int]] = []
+        self._means: list[Tensor] = []
+        self._weighted = False
 
     def add(
         self,
@@ -34,6 +39,7 @@ class RateSum:
         samples: int,
         unit: float = 1.0,
         binary: bool = False,
+        uses: Tensor | None = None,
     ) -> None:
         """Count one call of the current batch.
 
@@ -43,56 +49,82 @@ class RateSum:
             samples: N of the batch.
             unit: size of one unit spike in ``values``.
             binary: every value is known to be 0 or ``unit``.
+            uses: how often each position is read, float64 [*spatial], the last axes of
+                ``values``; None: equally often.
         """
         values = values.detach()
-        magnitude = _sum(values if binary else values.abs(), timesteps, samples) / unit
+        magnitude = _sums(values if binary else values.abs(), timesteps, samples, uses) / unit
         # The sum over signs is several times faster than counting nonzeros.
-        nonzero = magnitude if binary else _sum(values.sign().abs_(), timesteps, samples)
-        self._open.append((nonzero, magnitude, values.numel() // len(magnitude)))
+        nonzero = magnitude if binary else _sums(values.sign().abs_(), timesteps, samples, uses)
+        inputs = values.numel() // magnitude.shape[1]
+        read = inputs if uses is None else inputs // uses.numel() * int(uses.sum())
+        self._weighted |= uses is not None
+        self._open.append((torch.cat([nonzero, magnitude]), inputs, read))
 
     def end_batch(self) -> None:
         """The calls so far belong to one batch; later ones to new samples."""
         if not self._open:
             return
-        elements = sum(item[2] for item in self._open)
-        length = max(len(item[0]) for item in self._open)
-        nonzero = torch.zeros(length, dtype=torch.float64)
-        magnitude = torch.zeros(length, dtype=torch.float64)
-        for item in self._open:
-            nonzero += item[0].to("cpu", torch.float64)
-            magnitude += item[1].to("cpu", torch.float64)
-        self._nonzero.append(nonzero / elements)
-        self._magnitude.append(magnitude / elements)
+        length = max(sums.shape[1] for sums, _, _ in self._open)
+        total = torch.zeros(4, length, dtype=torch.float64)
+        for sums, _, _ in self._open:
+            total += sums.to("cpu")
+        inputs = sum(item[1] for item in self._open)
+        read = sum(item[2] for item in self._open)
+        # A convolution that is larger than its input may read none of it.
+        counts = torch.tensor([inputs, max(read, 1)] * 2, dtype=torch.float64)
+        self._means.append(total / counts[:, None])
         self._open.clear()
 
     def result(self) -> LayerRate | None:
-        """Mean over samples, with the standard error of the rate; None without a sample."""
+        """Means over samples, with the standard error of the rate; None without a sample."""
         self.end_batch()
-        if not self._nonzero:
+        if not self._means:
             return None
-        nonzero = torch.cat(self._nonzero)
-        count = len(nonzero)
-        se = float(nonzero.std()) / math.sqrt(count) if count > 1 else math.nan
-        return LayerRate(float(nonzero.mean()), float(torch.cat(self._magnitude).mean()), se)
+        means = torch.cat(self._means, dim=1)
+        count = means.shape[1]
+        se = float(means[0].std()) / math.sqrt(count) if count > 1 else math.nan
+        rate, rate_per_use, activity, activity_per_use = means.mean(1).tolist()
+        per_use = (rate_per_use, activity_per_use) if self._weighted else (None, None)
+        return LayerRate(rate, activity, se, *per_use)
 
 
-def _sum(values: Tensor, timesteps: int, samples: int) -> Tensor:
-    """Sum for each sample, [N], or [1] where no sample axis is found."""
+def _sums(values: Tensor, timesteps: int, samples: int, uses: Tensor | None) -> Tensor:
+    """Sums for each sample, plain and weighted by ``uses``, float64 [2, N].
+
+    N is 1 where no sample axis is found.
+    """
     shape = values.shape
     if shape[:2] == (timesteps, samples):
         keep = 2
     elif shape and shape[0] in (timesteps * samples, samples):
         keep = 1
     else:
-        return values.sum().reshape(1)
+        keep = 0
+    spatial = 0 if uses is None else uses.ndim
     # Reducing named axes works in any memory layout without a copy; half-precision sums would
     # be rounded to their own type.
-    axes = tuple(range(keep, values.ndim))
+    axes = tuple(range(keep, values.ndim - spatial))
     wide = torch.promote_types(values.dtype, torch.float32)
-    total = values.sum(axes, dtype=wide) if axes else values.to(wide)
+    partial = (values.sum(axes, dtype=wide) if axes else values).double()
+    if uses is None:
+        total = torch.stack([partial, partial])
+    else:
+        weights = torch.stack([torch.ones_like(uses), uses]).to(partial.device)
+        total = (partial.flatten(partial.ndim - spatial) @ weights.flatten(1).T).movedim(-1, 0)
+    if keep == 0:
+        return total.reshape(2, -1).sum(1, keepdim=True)
     if keep == 2 or shape[0] != samples:
-        total = total.reshape(timesteps, samples).sum(0)
+        total = total.reshape(2, timesteps, samples).sum(1)
     return total
+
+
+def input_uses(module: nn.Module, shape: Sequence[int]) -> Tensor | None:
+    """How often a weight layer reads each position of an input of this shape; see ``RateSum``."""
+    if isinstance(module, nn.Linear):
+        return None
+    counts = position_uses(convolution_uses(module, shape))
+    return None if counts is None else torch.from_numpy(counts).double()
 
 
 class RateMeter:
@@ -168,7 +200,7 @@ class RateMeter:
 
     def _layer_hook(self, path: str) -> Any:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            self._add(path, args[0], 1.0)
+            self._add(path, args[0], 1.0, input_uses(module, args[0].shape))
 
         return hook
 
@@ -178,6 +210,6 @@ class RateMeter:
 
         return hook
 
-    def _add(self, path: str, values: Tensor, unit: float) -> None:
+    def _add(self, path: str, values: Tensor, unit: float, uses: Tensor | None = None) -> None:
         unit, binary = self._values.get(path, (unit, False))
-        self._sums.setdefault(path, RateSum()).add(values, *self._shape, unit, binary)
+        self._sums.setdefault(path, RateSum()).add(values, *self._shape, unit, binary, uses)

@@ -47,7 +47,8 @@ def layer_table(energy: EnergyReport, storage: StorageReport) -> list[dict[str, 
 
     ``weights`` is a count. Energies in µJ per inference, in one column for each kind of cost
     (that of fetching weights is ``energy_weights``), and ``energy``, their sum; storage in KiB;
-    ``rate`` is None where no spikes are read.
+    ``rate`` is None where no spikes are read. ``operations`` is what takes place,
+    ``padded_operations`` r·M, as papers count it; both None where an earlier version counted.
     """
     stored = {layer.path: layer for layer in storage.layers}
     rows: list[dict[str, Any]] = []
@@ -62,6 +63,8 @@ def layer_table(energy: EnergyReport, storage: StorageReport) -> list[dict[str, 
                 "macs": row.macs,
                 "input": row.input_kind,
                 "rate": row.rate,
+                "operations": row.operations if energy.exact else None,
+                "padded_operations": row.padded_operations if energy.exact else None,
                 **{_column(name): value for name, value in row.columns.items()},
                 "energy": row.total,
                 "storage": layer.total / 8192 if layer else 0.0,
@@ -81,6 +84,8 @@ def _unquantized(kib: float) -> dict[str, Any]:
         "macs": 0,
         "input": None,
         "rate": None,
+        "operations": 0.0,
+        "padded_operations": 0.0,
         **{_column(name): 0.0 for name in COLUMNS},
         "energy": 0.0,
         "storage": kib,

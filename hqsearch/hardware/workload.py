@@ -6,7 +6,10 @@ from any torch module; it is plain data, kept as JSON, and needs no torch.
 
 Firing rates follow Zhou et al. 2023 (Spikformer, arXiv 2209.15425): the share of nonzero
 inputs of a layer. ``activity`` is the mean number of unit spikes per input, which differs from
-the rate where residual sums make the inputs integers.
+the rate where residual sums make the inputs integers. A convolution reads inputs near a border
+less often than others, and reads nothing on zero padding: rates *per use* weight every input by
+the multiply-accumulates that read it, so that rate per use · MACs without padding is the exact
+number of accumulations.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from hqsearch.errors import DefinitionError, UnknownName
 
@@ -27,6 +30,10 @@ InputKind = Literal["binary", "integer", "real"]
 #: ``other``: real values made by the network, such as averages.
 InputSource = Literal["frames", "spikes", "activations", "other"]
 
+#: How operations are counted, and recorded rates meant. 1: r·M, operations on padding included,
+#: and every parameter stored whether or not anything reads it. 2: exactly.
+COUNTING: Final = 2
+
 
 @dataclass(frozen=True, slots=True)
 class LayerRate:
@@ -34,11 +41,15 @@ class LayerRate:
 
     rate: share of nonzero values. activity: mean magnitude in unit spikes.
     se: standard error of the rate over samples (NaN for a single sample).
+    rate_per_use, activity_per_use: the same means, each input weighted by the multiply-accumulates
+        that read it; None where all inputs are alike, or were taken for alike.
     """
 
     rate: float
     activity: float
     se: float = math.nan
+    rate_per_use: float | None = None
+    activity_per_use: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,8 @@ class Operation:
     ``weights``, ``bias`` and ``channels`` are counts; ``positions`` is the number of outputs
     that share one weight in a step; ``unit`` is the size of one unit spike. ``norm`` and
     ``neuron`` name what follows a weight layer (see :class:`Following`).
+    ``padding_macs_per_step`` are those of the MACs that read zero padding: published counts
+    include them, nothing computes them.
     """
 
     kind: Kind
@@ -94,16 +107,25 @@ class Operation:
     unit: float = 1.0
     norm: str | None = None
     neuron: str | None = None
+    padding_macs_per_step: int = 0
+    rate_per_use: float | None = None
+    activity_per_use: float | None = None
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates per inference of one sample."""
+        """Multiply-accumulates per inference of one sample, as published: padding included."""
         return self.macs_per_step * self.timesteps
 
     @property
+    def valid_macs(self) -> int:
+        """Multiply-accumulates per inference of one sample that read an input, not padding."""
+        return (self.macs_per_step - self.padding_macs_per_step) * self.timesteps
+
+    @property
     def fan_out(self) -> float:
-        """Accumulates that one input value takes part in."""
-        return self.macs_per_step / self.inputs if self.inputs else 0.0
+        """Accumulates that one input value takes part in, on average."""
+        valid = self.macs_per_step - self.padding_macs_per_step
+        return valid / self.inputs if self.inputs else 0.0
 
     @property
     def reuse(self) -> int:
@@ -117,7 +139,14 @@ class Operation:
 
     def at_rate(self, measured: LayerRate) -> Operation:
         """The same operation with another measured rate."""
-        return replace(self, rate=measured.rate, activity=measured.activity, rate_se=measured.se)
+        return replace(
+            self,
+            rate=measured.rate,
+            activity=measured.activity,
+            rate_se=measured.se,
+            rate_per_use=measured.rate_per_use,
+            activity_per_use=measured.activity_per_use,
+        )
 
 
 @dataclass(frozen=True)
@@ -125,12 +154,17 @@ class Workload:
     """Every operation of a network, per inference of one sample.
 
     unquantized: parameters outside the weight layers that a deployed file must hold,
-    as (path, number of values).
+        as (path, number of values).
+    unread: parameters and buffers that the forward pass does not read, as (path, number of
+        values); they need not be stored.
+    counting: how operations were counted, see :data:`COUNTING`.
     """
 
     operations: tuple[Operation, ...]
     timesteps: int
     unquantized: tuple[tuple[str, int], ...] = field(default=())
+    unread: tuple[tuple[str, int], ...] = field(default=())
+    counting: int = COUNTING
 
     @cached_property
     def layers(self) -> dict[str, Operation]:
@@ -218,17 +252,24 @@ class Workload:
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``."""
         return {
+            "counting": self.counting,
             "timesteps": self.timesteps,
             "operations": [asdict(op) for op in self.operations],
             "unquantized": [list(item) for item in self.unquantized],
+            "unread": [list(item) for item in self.unread],
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | str) -> Workload:
+    def from_json(cls, data: Mapping[str, Any] | str, *, earlier: bool = False) -> Workload:
         """Read what :meth:`to_json` gave (or its text).
 
+        Args:
+            data: one workload.
+            earlier: whether one that was counted another way may be read, to show what was
+                recorded with it; its numbers do not compare with others.
+
         Raises:
-            DefinitionError: the data is no workload.
+            DefinitionError: the data is no workload, or is counted another way.
         """
         try:
             loaded = json.loads(data) if isinstance(data, str) else data
@@ -242,24 +283,38 @@ class Workload:
                 )
                 for item in loaded["operations"]
             )
-            rest = tuple((str(path), int(count)) for path, count in loaded["unquantized"])
-            return cls(operations, int(loaded["timesteps"]), rest)
-        except (KeyError, TypeError, ValueError) as error:
+            rest, unread = (
+                tuple((str(path), int(count)) for path, count in items)
+                for items in (loaded["unquantized"], loaded.get("unread", ()))
+            )
+            counting = int(loaded.get("counting", 1))
+            workload = cls(operations, int(loaded["timesteps"]), rest, unread, counting)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DefinitionError(
                 f"this is no workload of hqsearch ({error}); prepare the study again."
             ) from error
+        if counting != COUNTING and not (earlier and counting < COUNTING):
+            raise DefinitionError(
+                f"this workload was counted in way {counting}, this version counts in way "
+                f"{COUNTING}: their energies do not compare; prepare the study again."
+            )
+        return workload
 
 
 def rates_to_json(rates: Mapping[str, LayerRate]) -> dict[str, dict[str, float | None]]:
-    """Plain data; an unknown standard error becomes null."""
-    return {
-        path: {
-            "rate": r.rate,
-            "activity": r.activity,
-            "se": None if math.isnan(r.se) else r.se,
-        }
-        for path, r in rates.items()
+    """Plain data; an unknown standard error becomes null, rates per use that are not there none."""
+    return {path: _rate_to_json(rate) for path, rate in rates.items()}
+
+
+def _rate_to_json(rate: LayerRate) -> dict[str, float | None]:
+    item: dict[str, float | None] = {
+        "rate": rate.rate,
+        "activity": rate.activity,
+        "se": None if math.isnan(rate.se) else rate.se,
     }
+    if rate.rate_per_use is not None:
+        item |= {"rate_per_use": rate.rate_per_use, "activity_per_use": rate.activity_per_use}
+    return item
 
 
 def rates_from_json(data: Mapping[str, Mapping[str, float | None]]) -> dict[str, LayerRate]:
@@ -269,5 +324,6 @@ def rates_from_json(data: Mapping[str, Mapping[str, float | None]]) -> dict[str,
         rate, activity, se = item["rate"], item["activity"], item["se"]
         if rate is None or activity is None:
             raise DefinitionError(f"the firing rate of {path!r} is missing.")
-        rates[path] = LayerRate(rate, activity, math.nan if se is None else se)
+        per_use = item.get("rate_per_use"), item.get("activity_per_use")
+        rates[path] = LayerRate(rate, activity, math.nan if se is None else se, *per_use)
     return rates

@@ -18,8 +18,10 @@ import torch
 
 from hqsearch.atomic import write_atomically
 from hqsearch.data import prepare_data
+from hqsearch.errors import DefinitionError
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.evaluator.correct import pack_correct
+from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.qat.part import Part, Prepared
 from hqsearch.qat.rates import measure_rates, rate_batches
@@ -125,9 +127,14 @@ def train_parent(part: Part) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the parent is there and its weights are those that were measured."""
+    """Whether the parent is there, with the weights that were measured and today's counts."""
     about, weights = folder / "parent.json", folder / "parent.safetensors"
-    if not (about.exists() and weights.exists() and (folder / "workload.json").exists()):
+    workload = folder / "workload.json"
+    if not (about.exists() and weights.exists() and workload.exists()):
+        return False
+    try:
+        Workload.from_json(workload.read_text())
+    except DefinitionError:  # prepare_part traces it anew, from the trained checkpoint
         return False
     recorded = json.loads(about.read_text())["weights"]
     return bool(recorded == hashlib.sha256(weights.read_bytes()).hexdigest())

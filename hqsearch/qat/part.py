@@ -163,12 +163,21 @@ class Part:
     # Costs
 
     def workload(self) -> Workload | None:
-        """The parent's, with its firing rates; None before it is trained."""
+        """The parent's, with its firing rates; None before it is trained.
+
+        One that an earlier version counted is read, too: it is what the study's energies rest on.
+        """
         file = self.parent_folder / "workload.json" if self.prepared else None
-        return Workload.from_json(file.read_text()) if file and file.exists() else None
+        if file is None or not file.exists():
+            return None
+        return Workload.from_json(file.read_text(), earlier=True)
 
     def costs(self, space: Space) -> CostModel:
-        """Cost tables of the layers of ``space`` at the parent's firing rates, made once."""
+        """Cost tables of the layers of ``space`` at the parent's firing rates, made once.
+
+        Raises:
+            DefinitionError: the parent's workload was counted by an earlier version.
+        """
         if self._costs is None or self._costs[0] is not space:
             workload = Workload.from_json((self.parent_folder / "workload.json").read_text())
             allowed: dict[str, tuple[str, ...]] = {p: (c,) for p, c in space.pinned}

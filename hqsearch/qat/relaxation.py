@@ -223,7 +223,10 @@ class QatRelaxation(Relaxation):
     def state(self) -> dict[str, Tensor]:
         tensors = {f"model/{name}": t for name, t in self._model.state_dict().items()}
         for path, r in self._rates.items():
-            tensors[f"rates/{path}"] = torch.tensor([r.rate, r.activity, r.se], dtype=torch.float64)
+            values = [r.rate, r.activity, r.se]
+            if r.rate_per_use is not None and r.activity_per_use is not None:
+                values += [r.rate_per_use, r.activity_per_use]
+            tensors[f"rates/{path}"] = torch.tensor(values, dtype=torch.float64)
         return tensors
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:

@@ -100,6 +100,14 @@ def _parts(assigned: Assigned) -> Table:
 def _totals(assigned: Assigned, report: CostReport) -> Iterator[str]:
     energy, storage = assigned.energy.total, assigned.storage
     yield f"\nenergy: {number(energy, 6)} µJ per inference of {report.timesteps} timesteps"
+    counted = assigned.energy.operations()
+    if counted is not None:
+        exact, padded = counted
+        yield (
+            f"  operations of the weight layers: {_count(exact)} per inference, exactly; r·M, as "
+            f"papers count them: {_count(padded)}"
+            + (f", {padded / exact:.3f} times this" if exact else "")
+        )
     if assigned.recorded is not None:
         other = report.recorded_profile != report.profile.name
         under = f", under profile {report.recorded_profile}" if other else ""
@@ -197,8 +205,8 @@ def _cost(value: float) -> str:
     return number(value, 3) if value else ""
 
 
-def _count(value: int) -> str:
+def _count(value: float) -> str:
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
             return f"{value / factor:.3g} {unit}"
-    return str(value) if value else ""
+    return f"{value:.3g}" if value else ""

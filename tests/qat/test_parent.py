@@ -68,6 +68,18 @@ def test_a_missing_or_damaged_file_means_training_again(
     assert weights.read_bytes() == whole
 
 
+def test_a_workload_of_earlier_counting_is_made_anew(copy: Part, prepare: Prepare) -> None:
+    folder = copy.parent_folder
+    before, weights = (folder / "workload.json").read_text(), folder / "parent.safetensors"
+    old = {**json.loads(before), "counting": 1}
+    (folder / "workload.json").write_text(json.dumps(old))
+    assert not is_whole(folder)
+    trained = weights.read_bytes()
+    assert prepare(copy)["trained"] == [""]  # from a checkpoint of all its epochs
+    assert (folder / "workload.json").read_text() == before
+    assert weights.read_bytes() == trained
+
+
 def test_no_epoch_is_done_before_the_first(tmp_path: Path) -> None:
     assert epochs_done(tmp_path) == 0
     assert not is_whole(tmp_path)

@@ -9,9 +9,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hqsearch.hardware.rates import input_uses
 from hqsearch.hardware.trace import tensor_rules
 from hqsearch.hardware.trace.state import TraceState
 from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.uses import convolution_uses, taps_read
 from hqsearch.hardware.workload import InputKind
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.models.recognition import absorbs_normalization, is_neuron
@@ -41,14 +43,20 @@ def weight_layer(trace: TraceState, path: str, module: Any, x: Tensor, out: Tens
         kernel = math.prod(module.kernel_size)
         channels, tail = module.out_channels, len(module.kernel_size) + 1
         per_output = module.in_channels // module.groups * kernel
-    macs = out.numel() * per_output
-    totals = trace.operations.add("weight", path, tag, x, out, macs, tail)
+    macs = valid = out.numel() * per_output
+    uses = None
+    if not isinstance(module, nn.Linear):
+        read = convolution_uses(module, x.shape)
+        inputs = x.numel() // math.prod(map(len, read))
+        valid = inputs * taps_read(read) * (channels // module.groups)
+        uses = input_uses(module, x.shape)
+    totals = trace.operations.add("weight", path, tag, x, out, macs, tail, valid)
     totals.extra = {
         "weights": channels * per_output,
         "bias": channels if module.bias is not None else 0,
         "channels": channels,
     }
-    trace.measure(totals, x, tag.unit)
+    trace.measure(totals, x, tag.unit, uses)
     moved = tensor_rules.sliced(tag, x.shape, out.shape, 0)
     trace.tags[out] = replace(
         moved, kind="real", source="other", levels=0, unit=1.0, layer=path, neuron=None

@@ -9,12 +9,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hqsearch.hardware.rates import RateSum
+from hqsearch.hardware.trace.state_read import StateRead
 from hqsearch.hardware.trace.tags import Tag, bits_for
 from hqsearch.hardware.workload import Kind, Operation, Workload
-from hqsearch.models.layers import WEIGHT_LAYERS
 
 
 @dataclass
@@ -28,6 +28,7 @@ class OperationTotals:
     output_shape: tuple[int, ...]
     steps: int = 0
     macs: int = 0
+    valid_macs: int = 0
     inputs: int = 0
     outputs: int = 0
     rates: RateSum = field(default_factory=RateSum)
@@ -66,7 +67,15 @@ class TracedOperations:
             norms.append(norm)
 
     def add(
-        self, kind: Kind, path: str, tag: Tag, x: Tensor, out: Tensor, macs: int, tail: int
+        self,
+        kind: Kind,
+        path: str,
+        tag: Tag,
+        x: Tensor,
+        out: Tensor,
+        macs: int,
+        tail: int,
+        valid_macs: int | None = None,
     ) -> OperationTotals:
         """Add one call.
 
@@ -77,6 +86,7 @@ class TracedOperations:
             x: input. out: output.
             macs: multiply-accumulates of the whole batch.
             tail: trailing dimensions that the shapes show one by one.
+            valid_macs: those of the MACs that do not read padding; None: all.
         """
         shapes = [self._shape(t, tag.steps, tail) for t in (x, out)]
         base, count = path, 1
@@ -91,14 +101,26 @@ class TracedOperations:
             totals = self._totals[path] = OperationTotals(kind, path, tag, shapes[0], shapes[1])
         totals.steps += tag.steps
         totals.macs += macs // self.samples
+        totals.valid_macs += (macs if valid_macs is None else valid_macs) // self.samples
         totals.inputs += x.numel() // self.samples
         totals.outputs += out.numel() // self.samples
         return totals
 
-    def workload(self, model: nn.Module) -> Workload:
-        """Everything traced, in the order of execution."""
+    def workload(self, state: StateRead) -> Workload:
+        """Everything traced, in the order of execution.
+
+        Args:
+            state: of the model; parameters that nothing read are listed apart.
+        """
         operations = tuple(self._operation(totals) for totals in self._totals.values())
-        return Workload(operations, self.timesteps, self._unquantized(model))
+        after_layers = {path for paths in self._norms.values() for path in paths}
+        # A norm of its own is held as a multiplier and a bias for each channel.
+        norms = tuple(
+            (op.path, 2 * op.channels)
+            for op in operations
+            if op.kind == "norm" and op.path in state.modules and op.path not in after_layers
+        )
+        return Workload(operations, self.timesteps, state.loose() + norms, state.unread())
 
     def _shape(self, tensor: Tensor, steps: int, tail: int) -> tuple[int, ...]:
         """Shape for one sample and one step: what is left of the leading axes, then ``tail``."""
@@ -136,27 +158,8 @@ class TracedOperations:
             rate_se=None if measured is None or math.isnan(measured.se) else measured.se,
             rate_path=rate_path,
             unit=tag.unit,
+            padding_macs_per_step=(totals.macs - totals.valid_macs) // steps,
+            rate_per_use=measured.rate_per_use if measured else None,
+            activity_per_use=measured.activity_per_use if measured else None,
             **extra,
         )
-
-    def _unquantized(self, model: nn.Module) -> tuple[tuple[str, int], ...]:
-        """Values of the state that belong to no weight layer and to no absorbed norm."""
-        modules = dict(model.named_modules())
-        after_layers = {path for paths in self._norms.values() for path in paths}
-        owners = {
-            path
-            for path, module in modules.items()
-            if isinstance(module, (*WEIGHT_LAYERS, nn.modules.batchnorm._BatchNorm))
-        }
-        rest = [
-            (name, value.numel())
-            for name, value in model.state_dict().items()
-            if not any(name.startswith(f"{owner}.") for owner in owners)
-        ]
-        # A norm of its own is held as a multiplier and a bias for each channel.
-        norms = [
-            (totals.path, 2 * totals.extra["channels"])
-            for totals in self._totals.values()
-            if totals.kind == "norm" and totals.path in modules and totals.path not in after_layers
-        ]
-        return tuple(rest + norms)

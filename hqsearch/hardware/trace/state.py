@@ -46,7 +46,9 @@ class TraceState:
         suffix = f"_{counts[what]}" if counts[what] > 1 else ""
         return f"{path}.{what}{suffix}" if path else f"{what}{suffix}"
 
-    def measure(self, totals: OperationTotals, values: Tensor, unit: float) -> None:
-        """Add the firing rate of ``values`` (none on the meta device)."""
+    def measure(
+        self, totals: OperationTotals, values: Tensor, unit: float, uses: Tensor | None = None
+    ) -> None:
+        """Add the firing rate of ``values`` (none on the meta device); ``uses`` as in RateSum."""
         if not values.is_meta:
-            totals.rates.add(values, self.timesteps, self.samples, unit)
+            totals.rates.add(values, self.timesteps, self.samples, unit, uses=uses)

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from hqsearch.hardware.trace import tensor_rules
 from hqsearch.hardware.trace.state import TraceState
 from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.uses import Axis, taps_read, window_uses
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,7 @@ def _product(trace: TraceState, call: TensorCall) -> list[Tag]:
     tags = call.tags[-2:] if matrix else call.tags
     for tag in tags:
         trace.operations.read_by(tag, None)
-    elementwise = operands[0].shape == call.result.shape == operands[1].shape
-    depth = 1 if elementwise else operands[0].shape[-1]
+    depth = operands[0].shape[-1] if matrix else 1
     gate = next((i for i, tag in enumerate(tags) if tag.kind == "binary"), None)
     if gate is None:
         gate = next((i for i, tag in enumerate(tags) if tag.kind == "integer"), 0)
@@ -181,17 +181,14 @@ def _product(trace: TraceState, call: TensorCall) -> list[Tag]:
 
 
 def _max_pool(trace: TraceState, call: TensorCall) -> list[Tag]:
-    size = call.args[1]
-    window = math.prod(size) if isinstance(size, list | tuple) else int(size) ** 2
-    _pool(trace, call, "pool", call.result.numel() * window, tail=3)
+    _pool(trace, call, "pool", *_window_reads(call, dilated=True), tail=3)
     moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, 0)
     return call.all(replace(moved, layer=None))
 
 
 def _window_average(trace: TraceState, call: TensorCall) -> list[Tag]:
-    sizes = [call.args[1]] if isinstance(call.args[1], int) else list(call.args[1])
-    window = math.prod(sizes * (1 if len(sizes) > 1 or call.name == "avg_pool1d" else 2))
-    _pool(trace, call, "pool", call.result.numel() * window, tail=3)
+    _pool(trace, call, "pool", *_window_reads(call, dilated=False), tail=3)
+    window = math.prod(_sizes(call, 1, 1))
     padding = call.args[3] if len(call.args) > 3 else 0
     padded = any(padding) if isinstance(padding, list | tuple) else bool(padding)
     moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, 0)
@@ -202,15 +199,36 @@ def _average(trace: TraceState, call: TensorCall) -> list[Tag]:
     """A mean or sum over whole dimensions."""
     chosen = call.name in ("mean", "sum") and len(call.args) > 1
     axes = call.args[1] if chosen else None
-    _pool(trace, call, "mean", call.x.numel(), tail=1)
+    _pool(trace, call, "mean", call.x.numel(), call.x.numel(), tail=1)
     shapes = call.x.shape, call.result.shape
     return call.all(tensor_rules.averaged(call.tag, *shapes, axes, call.name == "sum"))
 
 
-def _pool(trace: TraceState, call: TensorCall, what: str, macs: int, tail: int) -> None:
+def _pool(trace: TraceState, call: TensorCall, what: str, macs: int, valid: int, tail: int) -> None:
     trace.operations.read_by(call.tag, None)
     path = trace.operation_path(what)
-    trace.operations.add("pool", path, call.tag, call.x, call.result, macs, tail)
+    trace.operations.add("pool", path, call.tag, call.x, call.result, macs, tail, valid)
+
+
+def _sizes(call: TensorCall, index: int, default: int) -> list[int]:
+    """An argument of a pooling operation for each of its axes."""
+    rank = 1 if "1d" in call.name else 2
+    given = call.args[index] if len(call.args) > index else default
+    sizes = list(given) if isinstance(given, list | tuple) else [int(given)]
+    return sizes * rank if len(sizes) == 1 else sizes
+
+
+def _window_reads(call: TensorCall, dilated: bool) -> tuple[int, int]:
+    """Reads of a pooling window, and those of them that are not of padding."""
+    kernel = _sizes(call, 1, 1)
+    stride = _sizes(call, 2, 0) if len(call.args) > 2 and call.args[2] else kernel
+    padding, dilation = _sizes(call, 3, 0), _sizes(call, 4, 1) if dilated else [1, 1]
+    rank = len(kernel)
+    axes = tuple(Axis(kernel[i], stride[i], dilation[i], before=padding[i]) for i in range(rank))
+    inputs, outputs = tuple(call.x.shape[-rank:]), tuple(call.result.shape[-rank:])
+    read = taps_read(window_uses(inputs, outputs, axes))
+    planes = call.result.numel() // max(math.prod(outputs), 1)
+    return call.result.numel() * math.prod(kernel), planes * read
 
 
 _FAMILIES: Final[Mapping[frozenset[str], Handler]] = {

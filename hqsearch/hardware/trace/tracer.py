@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware.trace.module_calls import ModuleCall, module_call
 from hqsearch.hardware.trace.state import TraceState
+from hqsearch.hardware.trace.state_read import StateRead
 from hqsearch.hardware.trace.tags import Tag
 from hqsearch.hardware.trace.tensor_calls import trace_call
 from hqsearch.hardware.workload import Workload
@@ -55,7 +56,8 @@ def trace_workload(
         levels = 2**input_bits - 1
         trace.tags[batch] = Tag("integer", "frames", batch.shape[0], levels=levels)
     training = [(module, module.training) for module in model.modules()]
-    tracer = _Tracer(trace)
+    state = StateRead(model)
+    tracer = _Tracer(trace, state)
     model.eval()
     try:
         with torch.no_grad(), tracer:
@@ -72,7 +74,7 @@ def trace_workload(
             "Use Conv1d, Conv2d and Linear modules and recognised neurons, or allow unknown "
             "operations, which counts each output as one real-valued MAC."
         )
-    return trace.operations.workload(model)
+    return trace.operations.workload(state)
 
 
 def _check_frames(batch: Tensor, input_bits: int | None) -> None:
@@ -90,9 +92,9 @@ def _check_frames(batch: Tensor, input_bits: int | None) -> None:
 class _Tracer(TorchDispatchMode):
     """Reports the calls of modules and tensor operations to the trace."""
 
-    def __init__(self, trace: TraceState) -> None:
+    def __init__(self, trace: TraceState, state: StateRead) -> None:
         super().__init__()
-        self._trace = trace
+        self._trace, self._state = trace, state
         self._hooks: list[Any] = []
         # Above 0 inside a module that counts as a whole, and while the trace itself computes.
         self._depth = 0
@@ -134,6 +136,7 @@ class _Tracer(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        self._state.saw(args, kwargs)
         if self._depth == 0:
             self._depth += 1
             trace_call(self._trace, func.overloadpacket.__name__, args, kwargs or {}, out)

@@ -43,7 +43,8 @@ def test_time_loops_count_every_step_once() -> None:
     assert conv.input_kind == "real"
     assert head.input_kind == "binary"
     assert (conv.norm, conv.neuron) == (None, "neuron")
-    assert conv.fan_out == conv.macs_per_step / 12
+    assert conv.padding_macs_per_step == 4 * 2  # one tap at each end of each output channel
+    assert conv.fan_out == (conv.macs_per_step - 8) / 12
     assert conv.reuse == 6 * T
 
 

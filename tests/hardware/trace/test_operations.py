@@ -7,6 +7,7 @@ from torch import nn
 
 from hqsearch.hardware import Following
 from hqsearch.hardware.trace.operations import TracedOperations
+from hqsearch.hardware.trace.state_read import StateRead
 from hqsearch.hardware.trace.tags import Tag
 
 T, N = 3, 2
@@ -29,7 +30,7 @@ def network() -> nn.Module:
 
 
 def test_calls_of_one_step_add_up() -> None:
-    workload = traced().workload(network())
+    workload = traced().workload(StateRead(network()))
     (layer,) = workload.operations
     assert (layer.timesteps, layer.macs_per_step, layer.positions) == (T, 20, 1)
     assert (layer.inputs, layer.outputs) == (5, 4)
@@ -43,7 +44,7 @@ def test_another_shape_is_another_operation() -> None:
     for width in (6, 8, 6):
         x = torch.zeros(T, N, width)
         operations.add("pool", "pool", tag, x, x, macs=0, tail=1)
-    paths = [(op.path, op.timesteps) for op in operations.workload(network()).operations]
+    paths = [(op.path, op.timesteps) for op in operations.workload(StateRead(network())).operations]
     assert paths == [("pool", 2 * T), ("pool@2", T)]
 
 
@@ -53,7 +54,7 @@ def test_only_a_neuron_that_reads_alone_absorbs() -> None:
         operations.normalized_by("fc", "norm")
         for reader in readers:
             operations.read_by(OUTPUT, reader)
-        return operations.workload(network()).following["fc"]
+        return operations.workload(StateRead(network())).following["fc"]
 
     assert following("n") == following("n", "n") == Following("norm", "n")
     for readers in ((), (None,), ("n", None), ("n", "m")):
@@ -64,7 +65,7 @@ def test_norms_in_a_row_are_joined() -> None:
     operations = traced()
     for norm in ("norm", "more", "norm"):
         operations.normalized_by("fc", norm)
-    assert operations.workload(network()).layers["fc"].norm == "norm+more"
+    assert operations.workload(StateRead(network())).layers["fc"].norm == "norm+more"
 
 
 def test_parameters_outside_the_layers_are_counted() -> None:
@@ -74,8 +75,10 @@ def test_parameters_outside_the_layers_are_counted() -> None:
             self.fc, self.norm = nn.Linear(5, 4), nn.BatchNorm1d(4)
             self.position = nn.Parameter(torch.zeros(7))
 
-    operations = traced()
+    operations, net = traced(), Net()
+    state = StateRead(net)
+    state.saw([net.position[1:], net.fc.weight], {})
     x = torch.zeros(T, N, 4)
     norm = operations.add("norm", "norm", Tag("real", "other", T), x, x, x.numel(), tail=1)
     norm.extra = {"channels": 4}
-    assert operations.workload(Net()).unquantized == (("position", 7), ("norm", 8))
+    assert operations.workload(state).unquantized == (("position", 7), ("norm", 8))
