@@ -9,17 +9,20 @@ them (see ``uses``), which makes the number of accumulations exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hqsearch.hardware.uses import convolution_uses, position_uses
+from hqsearch.hardware.uses import convolution_uses
 from hqsearch.hardware.workload import LayerRate, Workload
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.models.recognition import is_neuron
+
+#: Taps that read each position of each spatial axis, float64 [length]; their products count.
+Uses = tuple[Tensor, ...]
 
 
 class RateSum:
@@ -39,7 +42,7 @@ class RateSum:
         samples: int,
         unit: float = 1.0,
         binary: bool = False,
-        uses: Tensor | None = None,
+        uses: Uses | None = None,
     ) -> None:
         """Count one call of the current batch.
 
@@ -49,15 +52,17 @@ class RateSum:
             samples: N of the batch.
             unit: size of one unit spike in ``values``.
             binary: every value is known to be 0 or ``unit``.
-            uses: how often each position is read, float64 [*spatial], the last axes of
-                ``values``; None: equally often.
+            uses: how often each position is read, along each of the last axes of ``values``
+                (behind a channel axis); None: equally often.
         """
         values = values.detach()
         magnitude = _sums(values if binary else values.abs(), timesteps, samples, uses) / unit
         # The sum over signs is several times faster than counting nonzeros.
         nonzero = magnitude if binary else _sums(values.sign().abs_(), timesteps, samples, uses)
         inputs = values.numel() // magnitude.shape[1]
-        read = inputs if uses is None else inputs // uses.numel() * int(uses.sum())
+        read = inputs
+        for counts in uses or ():
+            read = read // len(counts) * int(counts.sum())
         self._weighted |= uses is not None
         self._open.append((torch.cat([nonzero, magnitude]), inputs, read))
 
@@ -89,7 +94,7 @@ class RateSum:
         return LayerRate(rate, activity, se, *per_use)
 
 
-def _sums(values: Tensor, timesteps: int, samples: int, uses: Tensor | None) -> Tensor:
+def _sums(values: Tensor, timesteps: int, samples: int, uses: Uses | None) -> Tensor:
     """Sums for each sample, plain and weighted by ``uses``, float64 [2, N].
 
     N is 1 where no sample axis is found.
@@ -101,30 +106,56 @@ def _sums(values: Tensor, timesteps: int, samples: int, uses: Tensor | None) -> 
         keep = 1
     else:
         keep = 0
-    spatial = 0 if uses is None else uses.ndim
-    # Reducing named axes works in any memory layout without a copy; half-precision sums would
-    # be rounded to their own type.
-    axes = tuple(range(keep, values.ndim - spatial))
-    wide = torch.promote_types(values.dtype, torch.float32)
-    partial = (values.sum(axes, dtype=wide) if axes else values).double()
     if uses is None:
-        total = torch.stack([partial, partial])
+        total = _reduced(values, range(keep, values.ndim)).expand(2, *shape[:keep])
     else:
-        weights = torch.stack([torch.ones_like(uses), uses]).to(partial.device)
-        total = (partial.flatten(partial.ndim - spatial) @ weights.flatten(1).T).movedim(-1, 0)
+        total = _weighted(values, uses)
+        total = total.sum(tuple(range(keep + 1, total.ndim))) if total.ndim > keep + 1 else total
     if keep == 0:
-        return total.reshape(2, -1).sum(1, keepdim=True)
+        return total.reshape(2, 1)
     if keep == 2 or shape[0] != samples:
         total = total.reshape(2, timesteps, samples).sum(1)
     return total
 
 
-def input_uses(module: nn.Module, shape: Sequence[int]) -> Tensor | None:
+def _reduced(values: Tensor, axes: Iterable[int]) -> Tensor:
+    """Sum over axes, as float64.
+
+    Reducing named axes works in any memory layout without a copy; half-precision sums would be
+    rounded to their own type.
+    """
+    over = tuple(axes)
+    wide = torch.promote_types(values.dtype, torch.float32)
+    return (values.sum(over, dtype=wide) if over else values).double()
+
+
+def _weighted(values: Tensor, uses: Uses) -> Tensor:
+    """Sums over the channel and the spatial axes, plain and weighted, float64 [2, *leading]."""
+    *outer, last = (counts.to(values.device) for counts in uses)
+    channel = values.ndim - len(uses) - 1
+    moved = values.movedim(channel, -1)
+    if moved.is_contiguous() and values.dtype in (torch.float32, torch.float64):
+        # Channels lie innermost: summing over few of them would be slow.
+        weights = last.repeat_interleave(moved.shape[-1])
+        rows = torch.stack([torch.ones_like(weights), weights]).to(values.dtype)
+        lines = moved.flatten(-2)
+        plain, weighted = (rows @ lines.flatten(0, -2).T).double().reshape(2, *lines.shape[:-1])
+    else:
+        partial = _reduced(values, (channel,))
+        plain, weighted = partial.sum(-1), partial @ last
+    for counts in reversed(outer):
+        plain, weighted = plain.sum(-1), weighted @ counts
+    return torch.stack([plain, weighted])
+
+
+def input_uses(module: nn.Module, shape: Sequence[int]) -> Uses | None:
     """How often a weight layer reads each position of an input of this shape; see ``RateSum``."""
     if isinstance(module, nn.Linear):
         return None
-    counts = position_uses(convolution_uses(module, shape))
-    return None if counts is None else torch.from_numpy(counts).double()
+    uses = convolution_uses(module, shape)
+    if all((counts == counts[:1]).all() for counts in uses):
+        return None
+    return tuple(torch.from_numpy(counts).double() for counts in uses)
 
 
 class RateMeter:
@@ -210,6 +241,6 @@ class RateMeter:
 
         return hook
 
-    def _add(self, path: str, values: Tensor, unit: float, uses: Tensor | None = None) -> None:
+    def _add(self, path: str, values: Tensor, unit: float, uses: Uses | None = None) -> None:
         unit, binary = self._values.get(path, (unit, False))
         self._sums.setdefault(path, RateSum()).add(values, *self._shape, unit, binary, uses)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -73,13 +73,6 @@ def window_uses(
 def taps_read(uses: Sequence[Counts]) -> int:
     """Taps of all positions of the window that read an input: of one channel of one sample."""
     return math.prod(int(counts.sum()) for counts in uses)
-
-
-def position_uses(uses: Sequence[Counts]) -> Counts | None:
-    """Taps that read each position, [*inputs]; None where all are read equally often."""
-    if all(np.all(counts == counts[:1]) for counts in uses):
-        return None
-    return reduce(np.multiply.outer, uses)
 
 
 def convolution_uses(module: Any, shape: Sequence[int]) -> tuple[Counts, ...]:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from hqsearch.analysis.cost_study import CostRequest
+from hqsearch.analysis.cost_study import EARLIER_COUNTING, CostRequest
 from hqsearch.analysis.costs import Assigned, CostReport, cost_report
 from hqsearch.cli import cli
 from hqsearch.definition import embedded
@@ -26,7 +26,7 @@ from hqsearch.errors import (
     StudyMismatch,
     UnknownName,
 )
-from hqsearch.hardware import load_profile
+from hqsearch.hardware import CostModel, Workload, load_profile, rates_from_json
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
@@ -149,6 +149,67 @@ def test_json_adds_up(once: Path) -> None:
     assert found["comparison"]["fp32"] > found["energy"]
     assert found["compression"]["codes"] == 32 / found["average_bits"]
     assert found["compression"]["stored"] < found["compression"]["codes"]
+
+
+def test_operations_are_counted_exactly_and_as_papers_count_them(once: Path) -> None:
+    found = json.loads(json.dumps(report(once, trial=1).as_json(), allow_nan=False))
+    layers = [row for row in found["layers"] if row["kind"] == "weight"]
+    assert sum(row["operations"] for row in layers) == found["operations"]
+    assert sum(row["padded_operations"] for row in layers) == found["padded_operations"]
+    ratio = found["padded_operations"] / found["operations"]
+    assert found["padded_over_operations"] == ratio > 1.0
+    head = layers[-1]
+    assert head["operations"] == head["padded_operations"] == head["macs"]
+    assert found["unread"] == []
+    assert f"{ratio:.3f} times this" in call(once, "--trial", "1")
+
+
+def forget_exact_counts(folder: Path) -> float:
+    """Make a study one of recipe 1; energy of its trial 0 by r·M, with padding, at 4u."""
+    (file,) = (folder / "studies" / "small" / "parents").glob("*/workload.json")
+    workload = json.loads(file.read_text())
+    del workload["counting"], workload["unread"]
+    for item in workload["operations"]:
+        for key in ("padding_macs_per_step", "rate_per_use", "activity_per_use"):
+            del item[key]
+    file.write_text(json.dumps(workload))
+    with sqlite3.connect(folder / "studies" / "small" / "results.db") as db:
+        ((text,),) = db.execute("SELECT details FROM trials WHERE number = 0").fetchall()
+        details = json.loads(text)
+        for rate in details["rates"].values():
+            for key in ("rate_per_use", "activity_per_use"):
+                rate.pop(key, None)
+        db.execute("UPDATE trials SET details = ? WHERE number = 0", [json.dumps(details)])
+    old = Workload.from_json(workload, earlier=True)
+    choices = {row["layer"]: row["choice"] for row in details["layers"]}
+    costs = CostModel(old, load_profile(str(folder / "mine.toml")), {})
+    return costs.energy(choices, rates_from_json(details["rates"])).total
+
+
+def test_a_study_of_recipe_1_is_shown_by_its_own_counting(folder: Path) -> None:
+    exact = assigned(report(folder, trial=0)).energy.total
+    expected = forget_exact_counts(folder)
+    with sqlite3.connect(folder / "studies" / "small" / "results.db") as db:
+        db.execute('UPDATE trials SET "energy" = ? WHERE number = 0', [expected])
+    found = report(folder, trial=0)
+    assert assigned(found).energy.total == assigned(found).recorded == expected > exact
+    assert found.notes == (EARLIER_COUNTING,)
+    told = found.as_json()
+    assert (told["operations"], told["padded_over_operations"]) == (None, None)
+    assert {row["operations"] for row in told["layers"]} == {None, 0.0}
+    assert "r·M, as papers" not in call(folder, "--trial", "0")
+
+
+def test_what_the_network_does_not_read_is_named(tmp_path: Path) -> None:
+    study = own_network(tmp_path, "y")
+    plain = assigned(report(tmp_path, study, uniform="4u", rate=0.2))
+    text = (tmp_path / "net.py").read_text()
+    unused = "self.fire = LIF()\n        self.pos_embed = nn.Parameter(torch.zeros(1, 1024, 64))"
+    (tmp_path / "net.py").write_text(text.replace("self.fire = LIF()", unused))
+    found = report(tmp_path, study, uniform="4u", rate=0.2)
+    assert found.notes == ("not read by the network, not stored: pos_embed (65,536 values)",)
+    assert found.as_json()["unread"] == [{"path": "pos_embed", "values": 65_536}]
+    assert assigned(found).storage == plain.storage
 
 
 def test_what_a_trial_would_cost_with_another_choice(once: Path) -> None:

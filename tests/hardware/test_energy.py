@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware import Operation, load_profile, profile_names
 from hqsearch.hardware.cost import energy_row
+from hqsearch.hardware.energy import operations, padded_operations
 from hqsearch.schemes import parse_choice
 from hqsearch.schemes.power_of_two import PowerOfTwo
 
@@ -54,6 +55,23 @@ def layer(kind: str = "binary", **changes: object) -> Operation:
 def total(op: Operation, choice: str, profile: str = "sop-45nm") -> float:
     p = PROFILES[profile]
     return energy_row(op, parse_choice(choice), p.values(), p.rules).total
+
+
+def test_padding_costs_nothing_and_inputs_count_as_often_as_they_are_read() -> None:
+    macs, valid = 64 * 32 * 10 * 4, 64 * 32 * 8 * 4
+    padded = {"padding_macs_per_step": 64 * 32 * 2, "rate_per_use": 0.3, "activity_per_use": 0.7}
+    for kind, share, each in (
+        ("binary", 0.3, 0.9),
+        ("integer", 0.7, 0.9),
+        ("frames", 1.0, 4.6),
+        ("real", 1.0, 4.6),
+    ):
+        op = layer(kind, **padded)
+        rules = PROFILES["sop-45nm"].rules
+        assert total(op, "fp32") == pytest.approx(each * 1e-6 * share * valid)
+        assert operations(op, rules) == pytest.approx(share * valid)
+        plain = {"binary": 0.25, "integer": 0.5}.get(kind, 1.0)
+        assert padded_operations(op, rules) == pytest.approx(plain * macs)
 
 
 def test_the_field_convention_at_fp32() -> None:
@@ -126,6 +144,18 @@ def test_a_fetch_is_skipped_only_if_all_its_uses_are_zero() -> None:
     op = layer(positions=16, timesteps=1, rate=0.1)
     row = energy_row(op, parse_choice("4u"), c, profile.rules)
     share = 1 - 0.9**16
+    assert row.columns["weights"] == pytest.approx(
+        op.weights * 4 * share * c["weight_memory"] * 1e-6, rel=1e-6
+    )
+
+
+def test_uses_on_padding_need_no_weight() -> None:
+    profile = PROFILES["horowitz-45nm-memory"]
+    c = {**profile.values(), "offchip": 0.0}
+    op = layer(positions=16, timesteps=1, rate=0.1, rate_per_use=0.2)
+    op = replace(op, padding_macs_per_step=op.macs_per_step // 4)
+    row = energy_row(op, parse_choice("4u"), c, profile.rules)
+    share = 1 - (1 - 0.2 * 3 / 4) ** 16
     assert row.columns["weights"] == pytest.approx(
         op.weights * 4 * share * c["weight_memory"] * 1e-6, rel=1e-6
     )

@@ -53,6 +53,22 @@ def test_weights_are_counted_and_their_energy_has_a_name_of_its_own() -> None:
         assert sum(row[kind] for kind in kinds) == row["energy"]
 
 
+def test_both_counts_of_operations_are_shown() -> None:
+    energy, storage = costs().energy(costs().uniform("4u")), costs().storage(costs().uniform("4u"))
+    rows = [row for row in layer_table(energy, storage) if row["kind"] == "weight"]
+    counted, padded = energy.operations() or (0.0, 0.0)
+    assert sum(row["operations"] for row in rows) == counted < padded
+    assert sum(row["padded_operations"] for row in rows) == padded
+    by_path = {row["path"]: row for row in rows}
+    for path, op in costs().workload.layers.items():
+        share = by_path[path]["operations"] / op.valid_macs
+        assert by_path[path]["padded_operations"] == pytest.approx(share * op.macs)
+    earlier = CostModel(replace(costs().workload, counting=1), costs().profile, {})
+    old = earlier.energy(earlier.uniform("4u"))
+    assert old.operations() is None
+    assert {row["operations"] for row in layer_table(old, storage)} == {None}
+
+
 def test_parameters_outside_the_layers_have_a_row() -> None:
     energy = costs().energy(costs().uniform("4u"))
     storage = replace(costs().storage(costs().uniform("4u")), unquantized=8192)

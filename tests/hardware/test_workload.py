@@ -30,12 +30,34 @@ def test_json_round_trip() -> None:
     assert Workload.from_json(json.loads(json.dumps(workload.to_json()))) == workload
     with pytest.raises(DefinitionError, match="no workload"):
         Workload.from_json({"timesteps": 1})
-    rates = {"a": LayerRate(0.5, 1.0, float("nan")), "b": LayerRate(0.1, 0.1, 0.01)}
+    rates = {
+        "a": LayerRate(0.5, 1.0, float("nan")),
+        "b": LayerRate(0.1, 0.1, 0.01),
+        "c": LayerRate(0.1, 0.2, 0.01, 0.3, 0.4),
+    }
     again = rates_from_json(json.loads(json.dumps(rates_to_json(rates))))
-    assert again["b"] == rates["b"]
+    assert (again["b"], again["c"]) == (rates["b"], rates["c"])
     assert again["a"].se != again["a"].se
     with pytest.raises(DefinitionError, match="firing rate of 'a' is missing"):
         rates_from_json({"a": {"rate": None, "activity": None, "se": None}})
+
+
+def test_a_workload_that_was_counted_another_way_is_refused() -> None:
+    """Version 0.1 counted padding and said nothing of how it counted."""
+    new = ("padding_macs_per_step", "rate_per_use", "activity_per_use")
+    data = spikformer_workload().with_rate(0.2).to_json()
+    del data["counting"], data["unread"]
+    for item in data["operations"]:
+        for key in new:
+            del item[key]
+    with pytest.raises(DefinitionError, match=r"counted in way 1.*prepare the study again"):
+        Workload.from_json(data)
+    old = Workload.from_json(data, earlier=True)
+    assert (old.counting, old.with_rate(0.1).counting) == (1, 1)
+    assert all(op.valid_macs == op.macs for op in old.operations)
+    assert Workload.from_json(old.to_json(), earlier=True) == old
+    with pytest.raises(DefinitionError, match="counted in way 3"):
+        Workload.from_json({**data, "counting": 3}, earlier=True)
 
 
 def test_what_follows_the_layers() -> None:

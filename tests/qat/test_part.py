@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from hqsearch.definition import SpaceDefinition
-from hqsearch.errors import DataError
+from hqsearch.errors import DataError, DefinitionError
 from hqsearch.problem.space import Space, derive_space
 from hqsearch.qat.costs import cheap_metrics, fp32_metrics
 from hqsearch.qat.part import Part, structural_settings
@@ -57,6 +59,18 @@ def test_cost_tables_are_made_once_for_a_space(prepared: Part) -> None:
     first = prepared.costs(space)
     assert prepared.costs(space) is first
     assert prepared.costs(space_of(prepared)) is not first
+
+
+def test_costs_counted_earlier_are_shown_and_not_used(prepared: Part, tmp_path: Path) -> None:
+    shutil.copytree(prepared.study.folder, tmp_path / "copy")
+    part = Part(replace(prepared.study, folder=tmp_path / "copy"))
+    file = part.parent_folder / "workload.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "counting": 1}))
+    shown = part.workload()
+    assert shown is not None
+    assert shown.counting == 1
+    with pytest.raises(DefinitionError, match="prepare the study again"):
+        part.costs(space_of(part))
 
 
 def test_a_space_without_structure_has_one_part_without_settings(prepared: Part) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from hqsearch.hardware.rates import Uses
 from hqsearch.hardware.trace.operations import OperationTotals, TracedOperations
 from hqsearch.hardware.trace.tags import Tag
 
@@ -47,7 +48,7 @@ class TraceState:
         return f"{path}.{what}{suffix}" if path else f"{what}{suffix}"
 
     def measure(
-        self, totals: OperationTotals, values: Tensor, unit: float, uses: Tensor | None = None
+        self, totals: OperationTotals, values: Tensor, unit: float, uses: Uses | None = None
     ) -> None:
         """Add the firing rate of ``values`` (none on the meta device); ``uses`` as in RateSum."""
         if not values.is_meta:

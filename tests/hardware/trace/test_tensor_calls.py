@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -127,6 +128,38 @@ def test_products_of_spikes_are_gated_by_one_of_them() -> None:
     assert (product.operand_bits, product.output_bits, product.rate_path) == (1, 1, "neuron")
     masked = between(lambda s: s * s)
     assert masked["product"].macs_per_step == 4
+    spread = between(lambda s: s * s[..., :1])  # broadcast: still one product for each output
+    assert spread["product"].macs_per_step == 4
+
+
+def test_a_product_of_square_matrices_is_no_elementwise_one() -> None:
+    def attention(s: Tensor) -> Tensor:  # 2 tokens of width 2
+        tokens = s.unflatten(2, (2, 2))
+        return (tokens @ tokens).flatten(2)
+
+    product = between(attention)["product"]
+    assert product.macs_per_step == 2 * 2 * 2
+    assert product.output_bits == 2  # up to 2 coincidences of spikes
+
+
+@pytest.mark.parametrize(
+    ("pool", "width", "reads", "valid"),
+    [
+        (nn.MaxPool2d(3, stride=1, padding=1), 4, 4 * 9, 4 * 4),
+        (nn.MaxPool2d((2, 1), stride=1, padding=(1, 0), dilation=(2, 1)), 4, 4 * 2, 4 * 1),
+        (nn.AvgPool2d(3, stride=1, padding=1), 4, 4 * 9, 4 * 4),
+        (nn.MaxPool2d(2, stride=1), 1, 4, 4),
+        (nn.AvgPool2d(3, stride=2, padding=1, ceil_mode=True), 4, 4 * 9, 3 * 3),
+    ],
+)
+def test_pooling_windows_do_not_read_padding(
+    pool: nn.Module, width: int, reads: int, valid: int
+) -> None:
+    def operation(s: Tensor) -> Tensor:  # pictures of 2 × 2 in one channel
+        return pool(s.unflatten(2, (1, 2, 2)).flatten(0, 1)).reshape(T, N, -1)
+
+    (op,) = (op for op in between(operation, width).values() if op.kind == "pool")
+    assert (op.macs_per_step, op.valid_macs) == (reads, valid * T)
 
 
 def test_means_are_real_and_sums_integers() -> None:

@@ -61,6 +61,41 @@ def test_spikformer_reproduces_the_published_table() -> None:
     assert workload.unquantized == ()
 
 
+def test_attention_of_the_gesture_model() -> None:
+    """16 tokens of head width 16: every product is of square matrices."""
+    options = {"embed_dim": 64, "depth": 2, "heads": 4, "pooled_stages": 3}
+    model = build_model("spikformer", options, timesteps=8, size=32, classes=11).to("meta")
+    workload = trace_workload(model, torch.zeros(8, 1, 2, 32, 32, device="meta"), 4)
+    products = [op for op in workload.operations if op.kind == "attention"]
+    assert [op.macs_per_step for op in products] == [16 * 16 * 16 * 4] * 4
+
+
+def test_what_the_network_does_not_read_is_named_and_not_stored() -> None:
+    class Leftovers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.neuron, self.head = nn.Linear(5, 6), LIF(), nn.Linear(6, 2)
+            self.norm, self.unused_norm = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+            self.unused_layer, self.unused_layer_norm = nn.Linear(4, 4), nn.LayerNorm(6)
+            self.pos_embed = nn.Parameter(torch.zeros(1, 7, 6))
+            self.shift = nn.Parameter(torch.zeros(6))
+            self.register_buffer("order", torch.arange(6))
+            self.register_buffer("mask", torch.zeros(9))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.norm(self.first(x).flatten(0, 1)).unflatten(0, x.shape[:2])
+            # Through a view that no operation made, and as an index.
+            return self.head(self.neuron(y + self.shift.data)[..., self.order])
+
+    for device in ("cpu", "meta"):
+        traced = trace_workload(Leftovers().to(device), frames(5).to(device), 2, unknown="real")
+        assert traced.unquantized == (("shift", 6), ("order", 6))
+        assert traced.unread == (
+            ("pos_embed", 42), ("mask", 9), ("unused_norm", 24), ("unused_layer", 20),
+            ("unused_layer_norm.weight", 6), ("unused_layer_norm.bias", 6),
+        )  # fmt: skip
+
+
 def test_spikformer_input_kinds_and_what_follows() -> None:
     layers = spikformer_workload().layers
     kinds = {path: (op.input_kind, op.input_levels) for path, op in layers.items()}
