@@ -47,7 +47,8 @@ from hqsearch.errors import InputError, StudyMismatch, UnknownName
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.task import evaluator_for, setup_as_json
-from hqsearch.problem.budgets import Budgets, Cheap, parse_budgets
+from hqsearch.problem.additive import Cheap
+from hqsearch.problem.budgets import Budgets, parse_budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space

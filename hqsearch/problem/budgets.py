@@ -7,18 +7,18 @@ them is repaired by seeded cheapening, one layer at a time, never rejected in a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hqsearch.errors import BudgetError, DefinitionError, UnknownName
+from hqsearch.problem.additive import AdditiveTables, Cheap, neighbours
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
-Cheap = Callable[[Sequence[Candidate]], Floats]
 
 #: Factors to the metric's own unit (energy µJ, storage KiB, average_bits bits).
 UNITS: dict[str, dict[str, float]] = {
@@ -47,7 +47,8 @@ def parse_budgets(
     Args:
         constraints: metric → text such as ``"<= 0.5 fp32"`` or ``"<= 4 uJ"``.
         metrics: the evaluator's cheap metrics.
-        reference: cheap metrics of the fp32 network, for limits relative to it.
+        reference: cheap metrics of the fp32 network, for limits relative to it: with structural
+            dimensions that of the first structural part.
     """
     budgets = []
     for metric, text in constraints.items():
@@ -74,6 +75,7 @@ class Budgets:
     ) -> None:
         self.budgets = tuple(budgets)
         self.space, self._cheap = space, cheap
+        self._tables = AdditiveTables(space, cheap)
         self._columns = [list(metrics).index(b.metric) for b in self.budgets]
         self._limits = np.array([b.limit for b in self.budgets])
 
@@ -95,7 +97,7 @@ class Budgets:
         """
         told = []
         for budget, column in zip(self.budgets, self._columns, strict=True):
-            least, most = self._extremes(column)
+            least, most = self._tables.extremes(column)
             unit = OWN_UNIT.get(budget.metric, "")
             if least > budget.limit:
                 raise BudgetError(
@@ -120,7 +122,7 @@ class Budgets:
         code = self.space.encode([candidate])[0]
         violation = self.violations(self._cheap([candidate]))[0]
         while violation > 0.0:
-            steps = self._neighbours(code)
+            steps = neighbours(code, self.space.cardinalities)
             after = self.violations(self._cheap(self.space.decode(steps)))
             better = np.flatnonzero(after < violation * (1 - 1e-12))
             if not len(better):
@@ -132,26 +134,3 @@ class Budgets:
             step = options[np.argmax(after[options])]
             code, violation = steps[step], after[step]
         return self.space.decode(code)[0]
-
-    def _neighbours(self, code: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        rows = []
-        for dimension, count in enumerate(self.space.cardinalities):
-            for value in range(count):
-                if value != code[dimension]:
-                    row = code.copy()
-                    row[dimension] = value
-                    rows.append(row)
-        return np.array(rows, dtype=np.int64).reshape(-1, len(code))
-
-    def _extremes(self, column: int) -> tuple[float, float]:
-        start = np.zeros(len(self.space.dimensions), dtype=np.int64)
-        steps = np.vstack([start[None], self._neighbours(start)])
-        values = self._cheap(self.space.decode(steps))[:, column]
-        low, high = start.copy(), start.copy()
-        row = 1
-        for dimension, count in enumerate(self.space.cardinalities):
-            own = np.concatenate([values[:1], values[row : row + count - 1]])
-            low[dimension], high[dimension] = own.argmin(), own.argmax()
-            row += count - 1
-        ends = self._cheap(self.space.decode(np.array([low, high])))[:, column]
-        return float(ends[0]), float(ends[1])

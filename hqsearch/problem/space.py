@@ -3,13 +3,17 @@
 Every Conv or Linear weight layer is a dimension unless a rule of the space's TOML ties it
 to others, pins it to one choice, or gives it other choices. Rules apply in order; the last
 one that matches a layer and sets a key wins.
+
+Structural dimensions follow: settings of the network itself. Every combination of their values is
+a *structural part* of the space, with a parent, a supernet and cost tables of its own.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Literal, Protocol
@@ -17,12 +21,14 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.definition import LayerRule, SpaceDefinition
+from hqsearch.definition import LayerRule, SpaceDefinition, StructureRule
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.problem.candidate import Candidate
 from hqsearch.schemes.choice import parse_choice
 
 Codes = npt.NDArray[np.int64]
+Setting = bool | int | float | str
+"""The value of a structural dimension, as its TOML says it."""
 
 
 class LayerSize(Protocol):
@@ -36,12 +42,35 @@ class LayerSize(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One thing to choose; ``layers`` are the module paths that a ``weights`` choice applies to."""
+    """One thing to choose.
+
+    Attributes:
+        name: unique in its space.
+        kind: what is chosen: how weights are stored, or a setting of the network itself.
+        values: as text, which is what candidates, keys and logs hold.
+        layers: the module paths that a ``weights`` choice applies to.
+        settings: the typed values of a ``structure`` dimension, in the order of ``values``.
+    """
 
     name: str
     kind: Literal["weights", "structure"]
     values: tuple[str, ...]
     layers: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+
+    @classmethod
+    def structural(cls, name: str, settings: Sequence[Setting]) -> Dimension:
+        """A setting of the network.
+
+        >>> Dimension.structural("timesteps", [4, 2]).values
+        ('4', '2')
+        """
+        return cls(name, "structure", tuple(map(_text, settings)), settings=tuple(settings))
+
+    def only(self, value: str) -> Dimension:
+        """This dimension with one of its values."""
+        place = self.values.index(value)
+        return replace(self, values=(value,), settings=self.settings[place : place + 1])
 
 
 @dataclass(frozen=True)
@@ -110,17 +139,56 @@ class Space:
                 chosen.update(dict.fromkeys(dimension.layers, value))
         return chosen
 
-    def structure(self, candidate: Candidate) -> dict[str, str]:
-        """The structural part of a candidate: setting → value."""
+    def structure(self, candidate: Candidate) -> dict[str, Setting]:
+        """The structural part of a candidate: name → value, of the type that its TOML has."""
         return {
-            d.name: value
+            d.name: dict(zip(d.values, d.settings or d.values, strict=True))[value]
             for d, (_, value) in zip(self.dimensions, candidate.items, strict=True)
             if d.kind == "structure"
         }
 
     def structural_key(self, candidate: Candidate) -> str:
         """Text key of the structural part; selects parent and cost tables. Empty without any."""
-        return ";".join(f"{k}={v}" for k, v in self.structure(candidate).items())
+        return _part_key(candidate.items[place] for place in self.structural)
+
+    @cached_property
+    def structural(self) -> tuple[int, ...]:
+        """Places of the structural dimensions."""
+        return tuple(i for i, d in enumerate(self.dimensions) if d.kind == "structure")
+
+    @cached_property
+    def weighted(self) -> tuple[int, ...]:
+        """Places of the dimensions that stand for weight layers."""
+        return tuple(i for i, d in enumerate(self.dimensions) if d.kind == "weights")
+
+    @cached_property
+    def parts(self) -> dict[str, Space]:
+        """The structural parts: key → the space with this structure alone.
+
+        The first one is that of the first values. A part has the dimensions of the whole, the
+        structural ones with one value each, so that its candidates are candidates of the whole.
+        Without structure the only part is the space itself, under the key ``""``.
+        """
+        if not self.structural:
+            return {"": self}
+        places = self.structural
+        parts = {}
+        for values in itertools.product(*(self.dimensions[i].values for i in places)):
+            dimensions = list(self.dimensions)
+            for place, value in zip(places, values, strict=True):
+                dimensions[place] = dimensions[place].only(value)
+            key = _part_key(
+                (self.dimensions[i].name, v) for i, v in zip(places, values, strict=True)
+            )
+            parts[key] = replace(self, dimensions=tuple(dimensions))
+        return parts
+
+    def part_indices(self, codes: Codes) -> Codes:
+        """Which of :attr:`parts` value indices ``[n, n_dimensions]`` belong to, ``[n]``."""
+        index = np.zeros(len(codes), dtype=np.int64)
+        for place in self.structural:
+            index = index * len(self.dimensions[place].values) + codes[:, place]
+        return index
 
     def baseline(self, choice: str) -> Candidate:
         """Every layer at ``choice`` or its nearest allowed one; structure at its first value.
@@ -141,7 +209,10 @@ class Space:
         )
 
     def baselines(self) -> dict[str, Candidate]:
-        """One baseline per choice that occurs, cheapest first; equal ones once."""
+        """One baseline per choice that occurs, cheapest first; equal ones once.
+
+        All of the first structural part; those of another are the baselines of that part.
+        """
         found: dict[str, Candidate] = {}
         occurring = {v for d in self.dimensions if d.kind == "weights" for v in d.values}
         for choice in sorted(occurring, key=lambda c: (parse_choice(c).bits, c)):
@@ -178,7 +249,8 @@ def derive_space(definition: SpaceDefinition, layers: Sequence[LayerSize]) -> Sp
 
     Raises:
         DefinitionError: an unknown choice, a rule that matches no layer, tied layers whose
-            choices differ, or a space in which there is nothing to choose.
+            choices differ, a structural dimension whose name or values cannot be told apart or
+            written into a key, or a space in which there is nothing to choose.
     """
     for choice in definition.choices:
         parse_choice(choice)
@@ -211,10 +283,9 @@ def derive_space(definition: SpaceDefinition, layers: Sequence[LayerSize]) -> Sp
         Dimension(_group_name(members), "weights", values, tuple(members))
         for values, members in groups.values()
     ]
-    dimensions += [
-        Dimension(rule.name, "structure", tuple(str(v) for v in rule.values))
-        for rule in definition.structure
-    ]
+    for setting in definition.structure:
+        _check_structure(setting, [d.name for d in dimensions])
+        dimensions.append(Dimension.structural(setting.name, setting.values))
     if not dimensions:
         raise DefinitionError("there is nothing to choose: every layer of the space is pinned")
     return Space(tuple(dimensions), tuple(pinned))
@@ -225,6 +296,34 @@ def _check_rule(rule: LayerRule, paths: Sequence[str]) -> None:
         parse_choice(choice)
     if not any(fnmatchcase(path, rule.match) for path in paths):
         raise UnknownName("layer pattern", rule.match, paths, "the space's [[layers]]")
+
+
+def _check_structure(rule: StructureRule, taken: Sequence[str]) -> None:
+    where = f"the space's [[structure]] {rule.name!r}"
+    if rule.name in taken:
+        raise DefinitionError(f"{where}: there is another dimension of this name")
+    first: dict[str, Setting] = {}
+    for value in rule.values:
+        text = _text(value)
+        if text in first:
+            raise DefinitionError(
+                f"{where}: values {first[text]!r} and {value!r} are both written {text!r}; "
+                "logs could not tell them apart"
+            )
+        first[text] = value
+    for text in (rule.name, *first):
+        # Keys are name=value;name=value.
+        if not text or set(text) & {";", "="}:
+            raise DefinitionError(f"{where}: {text!r} is empty or has a ';' or '=' in it")
+
+
+def _text(value: Setting) -> str:
+    """A setting as candidates and logs hold it; true and false as TOML writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _part_key(items: Iterable[tuple[str, str]]) -> str:
+    return ";".join(f"{name}={value}" for name, value in items)
 
 
 def _block(path: str) -> str:

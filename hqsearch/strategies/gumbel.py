@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from hqsearch.errors import BudgetError, DefinitionError, UnknownName
+from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.schemes.choice import FP32
 from hqsearch.strategies.base import (
@@ -81,6 +82,7 @@ class Gumbel(Strategy):
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
+        self._tables = AdditiveTables(problem.space, problem.cheap)
         self._tasks = self._plan()
         self._asked = 0
         self._answers: dict[int, list[str]] = {}
@@ -190,16 +192,9 @@ class Gumbel(Strategy):
         wide range would leave none for the range of the codes. Exact where a metric is a sum
         over dimensions, as those of the cost model are.
         """
-        space, column = self.problem.space, self.problem.metrics.index(metric)
-        ends = np.zeros((2, len(space.dimensions)), np.int64)
-        for index, dimension in enumerate(space.dimensions):
-            codes = np.zeros((len(dimension.values), len(space.dimensions)), np.int64)
-            codes[:, index] = np.arange(len(dimension.values))
-            own = self.problem.cheap(space.decode(codes))[:, column]
-            coded = np.array([v != FP32 for v in dimension.values])
-            ends[0, index] = own.argmin()
-            ends[1, index] = np.where(coded, own, -np.inf).argmax() if coded.any() else 0
-        least, most = self.problem.cheap(space.decode(ends))[:, column].tolist()
+        column = self.problem.metrics.index(metric)
+        least, _ = self._tables.extremes(column)
+        _, most = self._tables.extremes(column, lambda value: value != FP32)
         return least, most
 
     def _first_cost(self) -> str:

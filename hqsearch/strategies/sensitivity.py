@@ -2,30 +2,25 @@
 
 One pass over the parent without training says by how much each choice of each layer alone
 raises the loss. Under the assumption that these increases add up, the best assignment under cost
-limits is a multiple-choice knapsack problem, solved exactly by integer programming (HiGHS through
-:func:`scipy.optimize.milp`) for a sweep of limits; its solutions are then evaluated like all
-other candidates. This is what HAWQ (Dong et al. 2019; Yao et al. 2021), NVIDIA's ModelOpt, AIMET
-and Sony's MCT do, and what a search must beat. The sweep covers the costs evenly in their
-logarithms, coarsely first (Halton sequence), so that any number of evaluations spans the front.
+limits is a multiple-choice knapsack problem, solved exactly by integer programming
+(:mod:`hqsearch.problem.integer_program`) for a sweep of limits; its solutions are then evaluated
+like all other candidates. This is what HAWQ (Dong et al. 2019; Yao et al. 2021), NVIDIA's
+ModelOpt, AIMET and Sony's MCT do, and what a search must beat. The sweep covers the costs evenly
+in their logarithms, coarsely first (Halton sequence), so that any number of evaluations spans the
+front.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
 
 from hqsearch.errors import DefinitionError
-from hqsearch.problem.additive import CostTables
+from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.integer_program import ChooseOne
 from hqsearch.strategies.base import (
     Problem,
     Result,
@@ -106,8 +101,8 @@ class AdditiveProgram:
     """
 
     def __init__(self, problem: Problem, scores: Scores) -> None:
-        costs = CostTables(problem)
-        if not costs.additive:
+        tables = AdditiveTables(problem.space, problem.cheap)
+        if not tables.additive:
             raise DefinitionError(
                 "strategy sensitivity needs costs that are sums over the space's dimensions; "
                 "this evaluator's are not: use another strategy"
@@ -119,11 +114,11 @@ class AdditiveProgram:
                 "strategy sensitivity needs an objective that is known beforehand"
             )
         columns = [problem.metrics.index(name) for name in self.names]
-        self._added = np.vstack(costs.tables)
-        self._base = costs.base
+        (sums,) = tables.parts.values()
+        self._added, self._base = sums.rows, sums.base
         self._swept = columns
-        self._least = (costs.base + sum(t.min(axis=0) for t in costs.tables))[columns]
-        self._most = (costs.base + sum(t.max(axis=0) for t in costs.tables))[columns]
+        self._least = (sums.base + sum(t.min(axis=0) for t in sums.tables))[columns]
+        self._most = (sums.base + sum(t.max(axis=0) for t in sums.tables))[columns]
         for budget in problem.budgets.budgets:
             if budget.metric in self.names:
                 # Above a budget there is nothing to sweep.
@@ -133,7 +128,6 @@ class AdditiveProgram:
         largest = max(float(self._scores.max()), 1e-300)
         scaled = self._added[:, columns] / np.maximum(self._most - self._least, 1e-300)
         self._target = self._scores / largest + TIE * scaled.sum(axis=1)
-        self._one_each = self._choose_one()
         self._limits = [(problem.metrics.index(b.metric), b.limit) for b in problem.budgets.budgets]
 
     def solve(self, index: int) -> tuple[Candidate, str] | None:
@@ -145,60 +139,20 @@ class AdditiveProgram:
         ]
         upper = [float(v) - self._base[c] for v, c in zip(limits, self._swept, strict=True)]
         upper += [limit - self._base[c] for c, limit in self._limits]
-        scale = np.maximum(np.abs(np.array(rows)).max(axis=1), 1e-300)
-        knapsack = LinearConstraint(np.array(rows) / scale[:, None], -np.inf, upper / scale)
-        count = len(self._target)
-        with _quiet():
-            found = milp(
-                self._target,
-                integrality=np.ones(count),
-                bounds=Bounds(0, 1),
-                constraints=[self._one_each, knapsack],
-                options={"mip_rel_gap": 0.0},
-            )
-        if found.x is None:
+        code = ChooseOne(
+            self.problem.space.cardinalities, self._target, np.array(rows), np.array(upper)
+        ).solve()
+        if code is None:
             return None
-        chosen = found.x.round().astype(np.int64)
-        code, start = [], 0
-        for cardinality in self.problem.space.cardinalities:
-            code.append(int(chosen[start : start + cardinality].argmax()))
-            start += int(cardinality)
         label = ", ".join(
             f"{name} <= {self._relative(name, float(limit))}"
             for name, limit in zip(self.names, limits, strict=True)
         )
-        return self.problem.space.decode(np.array(code))[0], label
+        return self.problem.space.decode(code)[0], label
 
     def _relative(self, name: str, limit: float) -> str:
         full = self.problem.reference.get(name)
         return f"{limit / full:.3g} fp32" if full else f"{limit:.4g}"
-
-    def _choose_one(self) -> LinearConstraint:
-        """Every dimension takes exactly one of its values."""
-        cardinalities = self.problem.space.cardinalities
-        owner = np.repeat(np.arange(len(cardinalities)), cardinalities)
-        matrix = csr_array((np.ones(len(owner)), (owner, np.arange(len(owner)))))
-        return LinearConstraint(matrix, 1, 1)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what a C library prints off the standard output, where one JSON document may go.
-
-    HiGHS 1.12 (in SciPy 1.17) prints a line of debugging whatever it is told about logging.
-    """
-    libc = ctypes.CDLL(None)
-    sys.stdout.flush()
-    kept = os.dup(1)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 1)
-        yield
-    finally:
-        libc.fflush(None)
-        os.dup2(kept, 1)
-        os.close(sink)
-        os.close(kept)
 
 
 def _van_der_corput(index: int, base: int) -> float:

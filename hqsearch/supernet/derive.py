@@ -2,7 +2,7 @@
 
 The likelihood of a candidate is the product of its values' probabilities. Where costs are sums
 over dimensions (those of the cost model are, for one structural part), the best ones are found
-exactly by integer programming (scipy's HiGHS), one cut per candidate already taken. Where they
+exactly by integer programming (:class:`~hqsearch.problem.integer_program.ChooseOne`). Where they
 are not, candidates are looked through in the order of their likelihood. Either way what is
 returned was checked against the evaluator's own costs.
 """
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hqsearch.problem.additive import AdditiveTables, Cheap, Sums
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.integer_program import ChooseOne
 from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +26,9 @@ Codes = npt.NDArray[np.int64]
 
 #: Probabilities below this count as this: keeps the integer program's numbers well scaled.
 FLOOR = 1e-30
+#: Relative error with which costs count as sums (what comes of them is checked), and the part of
+#: a limit by which the integer program may exceed it.
+NEARLY, SLACK = 1e-6, 1e-9
 #: Candidates that are looked through, at most, where costs are not sums over dimensions.
 LOOKED_THROUGH = 200_000
 _BATCH = 256
@@ -41,7 +46,7 @@ class Derived:
 def derive(
     probabilities: Sequence[Sequence[float]],
     space: Space,
-    cheap: Callable[[Sequence[Candidate]], Floats],
+    cheap: Cheap,
     metrics: Sequence[str],
     limits: Mapping[str, float],
     count: int,
@@ -50,7 +55,7 @@ def derive(
 
     Args:
         probabilities: per dimension ``[n_values]``.
-        space: whose candidates they are.
+        space: whose candidates they are; of one structural part.
         cheap: candidates → exact costs ``[n, n_metrics]``.
         metrics: the columns of ``cheap``.
         limits: metric → largest cost allowed, in the metric's own unit.
@@ -67,88 +72,49 @@ def derive(
     def exact(codes: Codes) -> Floats:
         return cheap(space.decode(codes))
 
-    tables = _additive_tables(space, exact) if columns else None
-    if tables is None:
-        found = _by_looking(scores, exact, columns, bounds, count)
+    tables = AdditiveTables(space, cheap, NEARLY)
+    if columns and tables.additive:
+        (sums,) = tables.parts.values()
+        codes = _by_integer_program(scores, sums, exact, columns, bounds, count)
     else:
-        found = _by_integer_program(scores, tables, exact, columns, bounds, count)
-    rows = exact(np.array(found, np.int64).reshape(-1, len(scores)))
+        codes = _by_looking(scores, exact, columns, bounds, count)
+    rows = exact(np.array(codes, np.int64).reshape(-1, len(scores)))
     return [
         Derived(
             space.decode(code)[0],
             float(sum(score[value] for score, value in zip(scores, code, strict=True))),
             dict(zip(metrics, row.tolist(), strict=True)),
         )
-        for code, row in zip(found, rows, strict=True)
+        for code, row in zip(codes, rows, strict=True)
     ]
-
-
-def _additive_tables(space: Space, exact: Callable[[Codes], Floats]) -> list[Floats] | None:
-    """Per dimension the costs ``[n_values, n_metrics]`` that add up; None where they do not.
-
-    The first dimension's table carries what all candidates have in common.
-    """
-    sizes = space.cardinalities
-    base = np.zeros((1, len(sizes)), np.int64)
-    codes = [base]
-    for dimension, size in enumerate(sizes):
-        block = np.repeat(base, size, axis=0)
-        block[:, dimension] = np.arange(size)
-        codes.append(block)
-    costs = exact(np.vstack(codes))
-    tables, row = [], 1
-    for dimension, size in enumerate(sizes):
-        own = costs[row : row + size]
-        tables.append(own if dimension == 0 else own - costs[0])
-        row += size
-    probes = np.random.default_rng(0).integers(0, sizes, (64, len(sizes)))
-    summed = sum(table[probes[:, d]] for d, table in enumerate(tables))
-    return tables if np.allclose(summed, exact(probes), rtol=1e-6, atol=0.0) else None
 
 
 def _by_integer_program(
     scores: Sequence[Floats],
-    tables: Sequence[Floats],
+    sums: Sums,
     exact: Callable[[Codes], Floats],
     columns: Sequence[int],
     bounds: Floats,
     count: int,
 ) -> list[Codes]:
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
-    sizes = [len(s) for s in scores]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    choose_one = np.zeros((len(sizes), sum(sizes)))
-    for dimension, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-        choose_one[dimension, start : start + size] = 1.0
-    # Scaled to limits of 1; the slack lets a cost that equals its limit pass the solver's
-    # tolerance, and what uses it up is caught by the exact check.
-    cost = np.vstack(tables)[:, columns].T / bounds[:, None]
-    rows, lower, upper = [choose_one, cost], [1.0] * len(sizes), [1.0] * len(sizes)
-    lower += [-np.inf] * len(columns)
-    upper += [1.0 + 1e-9] * len(columns)
-    found: list[Codes] = []
-    while len(found) < count:
-        solved = milp(
-            -np.concatenate(scores),
-            integrality=np.ones(sum(sizes)),
-            bounds=Bounds(0, 1),
-            constraints=LinearConstraint(np.vstack(rows), lower, upper),
-            options={"mip_rel_gap": 0.0},
-        )
-        if solved.x is None:
+    # The slack lets a cost that equals its limit pass the solver's tolerance; what uses it up is
+    # caught by the exact check.
+    limits = bounds * (1.0 + SLACK) - sums.base[list(columns)]
+    program = ChooseOne(
+        [len(s) for s in scores],
+        -np.concatenate(scores),
+        sums.rows[:, list(columns)].T,
+        limits,
+    )
+    feasible: list[Codes] = []
+    while len(feasible) < count:
+        code = program.solve()
+        if code is None:
             break
-        code = np.array(
-            [solved.x[a : a + n].argmax() for a, n in zip(starts, sizes, strict=True)], np.int64
-        )
         if (exact(code[None])[0, list(columns)] <= bounds).all():
-            found.append(code)
-        cut = np.zeros((1, sum(sizes)))
-        cut[0, starts + code] = 1.0
-        rows.append(cut)
-        lower.append(-np.inf)
-        upper.append(len(sizes) - 1.0)
-    return found
+            feasible.append(code)
+        program.exclude(code)
+    return feasible
 
 
 def _by_looking(

@@ -95,7 +95,7 @@ def test_codes_and_candidates_are_the_same_thing() -> None:
 def test_structure_is_a_dimension_and_selects_the_key() -> None:
     own = space(structure=[{"name": "timesteps", "values": [4, 8]}])
     candidate = own.decode(np.array([0, 0, 0, 0, 0, 0, 1]))[0]
-    assert own.structure(candidate) == {"timesteps": "8"}
+    assert own.structure(candidate) == {"timesteps": 8}
     assert own.structural_key(candidate) == "timesteps=8"
     assert own.structural_key(own.baseline("2u")) == "timesteps=4"
     assert "timesteps" not in own.assignment(candidate)

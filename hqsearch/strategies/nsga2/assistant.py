@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from hqsearch.problem.additive import CostTables
+from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem, Result
 from hqsearch.strategies.nsga2.batch import Batch, Columns
@@ -51,7 +51,7 @@ class Assistant:
         dear = [i for i, name in enumerate(names) if name not in problem.metrics]
         self._main = dear[0] if dear else 0
         self._blas = ThreadpoolController()
-        self.costs = CostTables(problem)
+        self.costs = AdditiveTables(problem.space, problem.cheap)
         self._fitted_at = 0
         self._settings: dict[int, Settings] = {}
 

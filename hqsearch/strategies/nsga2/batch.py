@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.problem.additive import CostTables, neighbours
+from hqsearch.problem.additive import AdditiveTables, neighbours
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
@@ -61,7 +61,7 @@ class Batch:
     def __init__(
         self,
         problem: Problem,
-        costs: CostTables,
+        costs: AdditiveTables,
         columns: Columns,
         measured: Codes,
         taken: Iterable[Candidate],
