@@ -6,13 +6,16 @@ Made-up numbers; see :mod:`hqsearch.evaluators.toy`, which adds them up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from hqsearch.problem.space import Space
 from hqsearch.schemes.choice import parse_choice
 
 Floats = npt.NDArray[np.float64]
+Steps = TypeVar("Steps", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ _OTHER_ERROR = 0.040
 INTERACTION = 0.9
 #: Places in ``LAYERS`` of adjacent layers.
 NEIGHBOURS = [(i, i + 1) for i in range(len(LAYERS) - 1)]
+#: Timesteps that all numbers above are those of, and the most that a space may have.
+STEPS = 4
+#: Loss that halving the timesteps adds the first time, and how errors grow as they get fewer.
+_COARSE, _BLUR = 0.02, 0.25
 
 
 def error_of(layer: ToyLayer, choice: str) -> float:
@@ -74,3 +81,26 @@ def costs_of(layer: ToyLayer, choice: str) -> Floats:
     storage = layer.weights * kind.bits / 8 / 1024
     share = layer.weights * kind.bits / sum(member.weights for member in LAYERS)
     return np.array([energy, storage, share])
+
+
+def steps_of(space: Space, part: str) -> float:
+    """Timesteps of a structural part; 4 where the space leaves them alone."""
+    inside = space.parts[part]
+    (first,) = inside.decode(inside.cardinalities * 0)
+    return float(inside.structure(first).get("timesteps", STEPS))
+
+
+def energy_share(steps: Steps) -> Steps:
+    """Of the energy at 4 timesteps, at ``steps``: a number or an array of them."""
+    return steps / STEPS
+
+
+def error_growth(steps: Steps) -> Steps:
+    """How many times as large errors are as at 4 timesteps."""
+    growth: Steps = (STEPS / steps) ** _BLUR
+    return growth
+
+
+def added_loss(steps: Steps) -> Steps:
+    """What fewer timesteps lose whatever the choices are; 0 at 4."""
+    return _COARSE * (STEPS / steps - 1.0)

@@ -16,17 +16,27 @@ from torch import Tensor
 from hqsearch.evaluator import Evaluator
 from hqsearch.supernet.relaxation import Learn, Relaxation
 
-from ._toy_network import INTERACTION, LAYERS, NEIGHBOURS, costs_of, error_of
+from ._toy_network import (
+    INTERACTION,
+    LAYERS,
+    NEIGHBOURS,
+    added_loss,
+    costs_of,
+    energy_share,
+    error_growth,
+    error_of,
+    steps_of,
+)
 
 #: Steps that an epoch pretends to have: those of 1,100 samples, 30 % held out, batches of 32.
 STEPS = 24
 
 
 class ToyRelaxation(Relaxation):
-    """Its loss is −log(accuracy / peak), in expectation."""
+    """Its loss is −log(accuracy / peak), in expectation, in one structural part."""
 
-    def __init__(self, toy: Evaluator) -> None:
-        space = toy.space
+    def __init__(self, toy: Evaluator, part: str = "") -> None:
+        space, steps = toy.space.parts[part], steps_of(toy.space, part)
         self.choices = tuple(int(n) for n in space.cardinalities)
         self.metrics = toy.metrics
         layers = {layer.path: layer for layer in LAYERS}
@@ -40,11 +50,14 @@ class ToyRelaxation(Relaxation):
         }
         for path, choice in space.pinned:
             self._errors[path] = torch.tensor([error_of(layers[path], choice)])
+        self._errors = {path: e * error_growth(steps) for path, e in self._errors.items()}
+        self._added_loss = added_loss(steps)
+        scale = torch.tensor([energy_share(steps), 1.0, 1.0], dtype=torch.float64)
         reference = torch.tensor([toy.reference()[m] for m in self.metrics], dtype=torch.float64)
 
         def fraction(paths: Sequence[str], choice: str) -> Tensor:
             total = sum(torch.from_numpy(costs_of(layers[p], choice)) for p in paths)
-            return torch.as_tensor(total / reference, dtype=torch.float32)
+            return torch.as_tensor(scale * total / reference, dtype=torch.float32)
 
         self._fixed = torch.zeros(len(self.metrics))
         for path, choice in space.pinned:
@@ -71,7 +84,7 @@ class ToyRelaxation(Relaxation):
             else:
                 both = self._mean(mixture, left, a) * self._mean(mixture, right, b)
             total = total + INTERACTION * both
-        return total
+        return total + self._added_loss
 
     def costs(self, mixture: Sequence[Tensor]) -> Tensor:
         total = self._fixed

@@ -5,6 +5,10 @@ together; energy and storage are sums over layers. There is no noise, so the exa
 the 5^8 = 390,625 candidates is known by enumeration (:func:`true_front`). The numbers are
 made up; only their structure resembles a spiking transformer's.
 
+They are those of 4 timesteps. A space may search ``timesteps`` as well (``toy-structure`` does):
+with T of them energy is T / 4 as large, errors are (4 / T)^¼ times as large (fewer spikes to
+average them), and a loss of 0.02 · (4 / T − 1) is added, whatever the choices are.
+
 With ``epochs`` above 1 an evaluation follows a learning curve that ends, at the last epoch, at
 the closed form: right after quantization the loss is several times as large, and it decays the
 more slowly the fewer bits there are, so that curves cross and part-way comparisons can err.
@@ -33,7 +37,19 @@ from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import non_dominated
 from hqsearch.schemes.choice import Choice, parse_choice
 
-from ._toy_network import INTERACTION, LAYERS, NEIGHBOURS, ToyLayer, costs_of, error_of
+from ._toy_network import (
+    INTERACTION,
+    LAYERS,
+    NEIGHBOURS,
+    STEPS,
+    ToyLayer,
+    added_loss,
+    costs_of,
+    energy_share,
+    error_growth,
+    error_of,
+    steps_of,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,6 +79,8 @@ class Toy(Evaluator):
 
     objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
     metrics: ClassVar[tuple[str, ...]] = ("energy", "storage", "average_bits")
+    dimension_kinds: ClassVar[frozenset[str]] = frozenset({"weights", "structure"})
+    structure: ClassVar[Mapping[str, Any]] = {"timesteps": Annotated[int, Field(ge=1, le=STEPS)]}
     costly: ClassVar[bool] = False
     can_confirm: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
@@ -77,10 +95,10 @@ class Toy(Evaluator):
 
     @cached_property
     def _tables(self) -> list[tuple[Floats, Floats, Floats]]:
-        """Per dimension: cost [values, 3], and error per layer [values, layers in it]."""
+        """Per weight dimension: cost [values, 3], and error per layer [values, layers in it]."""
         tables = []
         by_path = {layer.path: layer for layer in LAYERS}
-        for dimension in self.space.dimensions:
+        for dimension in (self.space.dimensions[place] for place in self.space.weighted):
             members = [by_path[p] for p in dimension.layers]
             cost = np.array(
                 [np.sum([costs_of(m, v) for m in members], axis=0) for v in dimension.values]
@@ -99,9 +117,16 @@ class Toy(Evaluator):
         total = np.zeros((len(codes), 3))
         for path, choice in self.space.pinned:
             total += costs_of(by_path[path], choice)
-        for column, (cost, _, _) in enumerate(self._tables):
+        for column, (cost, _, _) in zip(self.space.weighted, self._tables, strict=True):
             total += cost[codes[:, column]]
+        total[:, 0] *= energy_share(self.timesteps(codes))
         return total
+
+    def timesteps(self, codes: npt.NDArray[np.int64]) -> Floats:
+        """Of value indices ``[n, n_dimensions]``, ``[n]``: 4 where the space leaves them alone."""
+        for place in self.space.structural:
+            return np.array(self.space.dimensions[place].settings, np.float64)[codes[:, place]]
+        return np.full(len(codes), float(STEPS))
 
     def accuracy_codes(self, codes: npt.NDArray[np.int64]) -> Floats:
         """Accuracy ``[n]`` (fraction), fully trained, of value indices ``[n, n_dimensions]``."""
@@ -113,25 +138,30 @@ class Toy(Evaluator):
             for path, choice in self.space.pinned:
                 if path == layer.path:
                     errors[:, index] = error_of(layer, choice)
-        for column, (_, error, members) in enumerate(self._tables):
+        for column, (_, error, members) in zip(self.space.weighted, self._tables, strict=True):
             errors[:, members.astype(int)] = error[codes[:, column]]
         loss = errors.sum(axis=1)
         for left, right in NEIGHBOURS:
             loss += INTERACTION * np.sqrt(errors[:, left] * errors[:, right])
-        return np.asarray(loss)
+        steps = self.timesteps(codes)
+        return np.asarray(loss * error_growth(steps) + added_loss(steps))
 
     def reference(self) -> Mapping[str, float]:
         cost = np.sum([costs_of(layer, "fp32") for layer in LAYERS], axis=0)
+        cost[0] *= energy_share(steps_of(self.space, next(iter(self.space.parts))))
         return dict(zip(self.metrics, cost.tolist(), strict=True))
 
     def strategy_task(
         self, kind: str, payload: dict[str, Any], seed: int, folder: Path
     ) -> dict[str, Any]:
         """A supernet's training on the relaxation: a second or two; scores: the exact errors."""
+        part = payload.get("structure", "")
         if kind == "scores":
+            growth = error_growth(steps_of(self.space, part))
+            dimensions = [self.space.dimensions[place] for place in self.space.weighted]
             scores = {
-                d.name: dict(zip(d.values, error.sum(axis=1).tolist(), strict=True))
-                for d, (_, error, _) in zip(self.space.dimensions, self._tables, strict=True)
+                d.name: dict(zip(d.values, (error.sum(axis=1) * growth).tolist(), strict=True))
+                for d, (_, error, _) in zip(dimensions, self._tables, strict=True)
             }
             return {"scores": scores, "samples": 0}
         if kind != "supernet":
@@ -141,7 +171,7 @@ class Toy(Evaluator):
 
         from ._toy_relaxation import ToyRelaxation
 
-        return run_supernet(ToyRelaxation(self), payload, seed, folder, self)
+        return run_supernet(ToyRelaxation(self, part), payload, seed, folder, self)
 
     def evaluate(
         self,
@@ -163,6 +193,7 @@ class Toy(Evaluator):
         codes = self.space.encode([candidate])
         energy, storage, bits = self.cheap_codes(codes)[0].tolist()
         assignment = self.space.assignment(candidate)
+        share = float(energy_share(self.timesteps(codes))[0])
         rows: list[dict[str, Any]] = []
         for layer in LAYERS:
             cost = costs_of(layer, assignment[layer.path])
@@ -172,7 +203,7 @@ class Toy(Evaluator):
                     "choice": assignment[layer.path],
                     "weights": layer.weights,
                     "bits": parse_choice(assignment[layer.path]).bits,
-                    "energy": float(cost[0]),
+                    "energy": float(cost[0]) * share,
                     "storage": float(cost[1]),
                 }
             )

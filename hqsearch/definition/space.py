@@ -28,7 +28,8 @@ class StructureRule(Strict):
     """``[[structure]]`` of a space: a setting of the network that is searched as well."""
 
     name: str
-    values: Annotated[tuple[str | int | float, ...], Field(min_length=1)]
+    values: Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+    """Of the type that they have here, which is what the evaluator is given."""
 
 
 class SpaceDefinition(Strict):

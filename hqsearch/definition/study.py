@@ -74,6 +74,8 @@ class StudyDefinition(Strict):
     evaluator: str
     evaluations: Annotated[int, Field(ge=1)] = 48
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    max_structures: Annotated[int, Field(ge=1)] = 8
+    """Structural parts that a space may have: each needs a parent and cost tables of its own."""
     data: DataDefinition | None = None
     model: ModelDefinition | None = None
     evaluation: dict[str, Any] = Field(default_factory=dict)

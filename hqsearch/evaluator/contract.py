@@ -24,6 +24,7 @@ from hqsearch.definition import (
     load_space,
     validate,
 )
+from hqsearch.evaluator.honoured import require_few_parts, require_honoured
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
@@ -111,6 +112,12 @@ class Evaluator(ABC):
     objectives: ClassVar[tuple[Objective, ...]]
     #: Columns of :meth:`cheap`; holds every cheap objective, and ``average_bits`` if there is one.
     metrics: ClassVar[tuple[str, ...]]
+    #: Kinds of dimension that it honours; a space with another kind is refused.
+    dimension_kinds: ClassVar[frozenset[str]] = frozenset({"weights"})
+    #: Structural settings that it honours: name → type, as pydantic understands types
+    #: (``Annotated[int, Field(ge=1)]``, ``Literal["lif", "if"]``). What a candidate has is
+    #: ``space.structure(candidate)``, name → typed value. Needs the kind ``structure``.
+    structure: ClassVar[Mapping[str, Any]] = {}
     #: Whether an evaluation is worth a worker process.
     costly: ClassVar[bool] = True
     #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
@@ -131,8 +138,17 @@ class Evaluator(ABC):
 
     @cached_property
     def space(self) -> Space:
-        """The study's space, derived from :meth:`layers`."""
-        return derive_space(self.space_definition, self.layers())
+        """The study's space, derived from :meth:`layers`.
+
+        Raises:
+            DefinitionError: it cannot be derived, has a dimension that this evaluator does not
+                honour, or has more structural parts than the study allows.
+        """
+        definition = self.setup.definition
+        space = derive_space(self.space_definition, self.layers())
+        require_honoured(space, definition.evaluator, self.dimension_kinds, self.structure)
+        require_few_parts(space, definition.max_structures, definition.space)
+        return space
 
     @cached_property
     def space_definition(self) -> SpaceDefinition:
@@ -164,7 +180,11 @@ class Evaluator(ABC):
 
     @abstractmethod
     def reference(self) -> Mapping[str, float]:
-        """The cheap metrics of the network with every layer in fp32."""
+        """The cheap metrics of the network with every layer in fp32.
+
+        With structural dimensions: of the first structural part, that of the first values. It is
+        what a limit ``<= 0.5 fp32`` is relative to, whatever the structure of a candidate.
+        """
 
     @abstractmethod
     def evaluate(
@@ -207,7 +227,8 @@ class Evaluator(ABC):
 
         Args:
             kind: one of :attr:`strategy_tasks`.
-            payload: what the strategy says.
+            payload: what the strategy says. With structural dimensions it holds ``structure``, the
+                key of the part that the task is about (``space.parts[key]``); else it does not.
             seed: of everything random in it.
             folder: for checkpoints and artifacts: the same one when it is retried or resumed,
                 and kept with the study. ``progress.json`` in it, ``{"done": 3, "total": 15}``
@@ -242,7 +263,10 @@ class Evaluator(ABC):
         return {
             "evaluator": file_identity(definition.evaluator, definition.folder),
             "space": {
-                **{d.name: [d.kind, list(d.values), list(d.layers)] for d in self.space.dimensions},
+                **{
+                    d.name: [d.kind, list(d.settings or d.values), list(d.layers)]
+                    for d in self.space.dimensions
+                },
                 **{path: ["pinned", choice] for path, choice in self.space.pinned},
             },
             "evaluation": settings,

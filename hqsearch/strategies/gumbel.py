@@ -1,10 +1,11 @@
 """The differentiable search after SpikeHQ (arXiv 2412.05505): one supernet per target.
 
 Every target (a cost as a fraction of fp32, or a fixed weight β) is a supernet training that the
-executor runs, several at a time; the most probable candidates of each are evaluated like all
-others. The strategy itself is thin: what a supernet is stands in :mod:`hqsearch.supernet`, what
-it trains is the evaluator's. A reconstruction: the paper publishes neither its loss nor its
-schedule, and it tunes β by hand where here a target is reached directly.
+executor runs, several at a time, for every structural part that can reach it; the most probable
+candidates of each are evaluated like all others. The strategy itself is thin: what a supernet is
+stands in :mod:`hqsearch.supernet`, what it trains is the evaluator's. A reconstruction: the paper
+publishes neither its loss nor its schedule, and it tunes β by hand where here a target is reached
+directly.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class GumbelOptions(StrategyOptions, TrainingOptions):
     """The cost that ``targets`` and ``betas`` are about; the study's first one by default."""
     count: Annotated[int, Field(ge=1, le=1000)] = 5
     """Number of targets where none are given: spread evenly in ratios from the cheapest
-    assignment to the dearest one without fp32, or to the study's budget."""
+    assignment to the dearest one without fp32, or to the study's budget; for every structural
+    part, between its own ends."""
     targets: tuple[Positive, ...] = ()
     """One supernet for each: fractions of fp32 that the cost stays under."""
     target: dict[str, Positive] = Field(default_factory=dict)
@@ -147,14 +149,25 @@ class Gumbel(Strategy):
             for metric, share in options.target.items():
                 self._require(metric)
                 self._require_attainable(metric, [share])
-            return [self._task("target", options.target)]
-        metric = options.metric or self._first_cost()
-        self._require(metric)
-        if options.betas:
-            return [self._task("beta", {metric: beta}) for beta in dict.fromkeys(options.betas)]
-        return [self._task("target", {metric: t}) for t in self._targets(metric)]
+        else:
+            self._require(options.metric or self._first_cost())
+            if options.targets:
+                self._require_attainable(options.metric or self._first_cost(), options.targets)
+        return [task for part in self.problem.space.parts for task in self._plan_part(part)]
 
-    def _task(self, kind: str, values: dict[str, float]) -> StrategyTask:
+    def _plan_part(self, part: str) -> list[StrategyTask]:
+        """The supernets of a structural part; none for a target that it cannot reach."""
+        options = self.options
+        if options.target:
+            able = all(self._reaches(part, m, share) for m, share in options.target.items())
+            return [self._task(part, "target", options.target)] if able else []
+        metric = options.metric or self._first_cost()
+        if options.betas:
+            betas = dict.fromkeys(options.betas)
+            return [self._task(part, "beta", {metric: beta}) for beta in betas]
+        return [self._task(part, "target", {metric: t}) for t in self._targets(part, metric)]
+
+    def _task(self, part: str, kind: str, values: dict[str, float]) -> StrategyTask:
         training = self.options.model_dump(mode="json", include=set(TrainingOptions.model_fields))
         budgets = {b.metric: b.limit for b in self.problem.budgets.budgets}
         payload = {**training, "budgets": budgets, kind: dict(values)}
@@ -162,17 +175,21 @@ class Gumbel(Strategy):
             label = ", ".join(f"{m} beta {v:g}" for m, v in values.items())
         else:
             label = ", ".join(f"{m} <= {v:.{DIGITS}g} fp32" for m, v in values.items())
+        if part:
+            return StrategyTask(KIND, {**payload, "structure": part}, f"{part}: {label}")
         return StrategyTask(KIND, payload, label)
 
-    def _targets(self, metric: str) -> list[float]:
+    def _targets(self, part: str, metric: str) -> list[float]:
         """Fractions of fp32, ascending: those given, or a spread; never above the budget."""
         reference = self.problem.reference[metric]
         limits = [b.limit for b in self.problem.budgets.budgets if b.metric == metric]
-        low, high = (bound / reference for bound in self._attainable(metric))
+        low, high = (bound / reference for bound in self._attainable(part, metric))
         budget = min([limit / reference for limit in limits], default=np.inf)
+        if part and not self._reaches(part, metric, budget):
+            return []
         if self.options.targets:
-            self._require_attainable(metric, self.options.targets)
-            return sorted({min(t, budget) for t in self.options.targets})
+            reached = [t for t in self.options.targets if self._reaches(part, metric, t)]
+            return sorted({min(t, budget) for t in reached})
         binding = budget < high
         top = budget if binding else high
         # Evenly in ratios, without the cheapest candidate, which is known without a search.
@@ -184,8 +201,8 @@ class Gumbel(Strategy):
             return wanted or [high]
         return [*[t for t in wanted if t < NEAR * budget], budget]
 
-    def _attainable(self, metric: str) -> tuple[float, float]:
-        """Least cost, and the largest of candidates without fp32.
+    def _attainable(self, part: str, metric: str) -> tuple[float, float]:
+        """Least cost in a structural part, and the largest of candidates without fp32.
 
         fp32 is what the others are measured by: between the dearest codes and fp32 there is
         accuracy to gain only where the codes are too few, and a supernet for each step of that
@@ -193,9 +210,14 @@ class Gumbel(Strategy):
         over dimensions, as those of the cost model are.
         """
         column = self.problem.metrics.index(metric)
-        least, _ = self._tables.extremes(column)
-        _, most = self._tables.extremes(column, lambda value: value != FP32)
+        least, _ = self._tables.part_extremes(column)[part]
+        _, most = self._tables.part_extremes(column, lambda value: value != FP32)[part]
         return least, most
+
+    def _reaches(self, part: str, metric: str, target: float) -> bool:
+        """Whether a candidate of a part stays under a fraction of fp32."""
+        least = self._attainable(part, metric)[0] / self.problem.reference[metric]
+        return target >= least * (1.0 - 1e-9)
 
     def _first_cost(self) -> str:
         for objective in self.problem.objectives:
@@ -206,9 +228,11 @@ class Gumbel(Strategy):
         )
 
     def _require_attainable(self, metric: str, targets: Sequence[float]) -> None:
-        least = self._attainable(metric)[0] / self.problem.reference[metric]
+        parts = self.problem.space.parts
         for target in targets:
-            if target < least * (1.0 - 1e-9):
+            if not any(self._reaches(part, metric, target) for part in parts):
+                least = min(self._attainable(part, metric)[0] for part in parts)
+                least /= self.problem.reference[metric]
                 raise BudgetError(
                     f"[strategy.gumbel]: target {metric} <= {target:g} fp32 cannot be met: the "
                     f"cheapest candidate needs {least:.3g}"

@@ -7,11 +7,12 @@ limits is a multiple-choice knapsack problem, solved exactly by integer programm
 like all other candidates. This is what HAWQ (Dong et al. 2019; Yao et al. 2021), NVIDIA's
 ModelOpt, AIMET and Sony's MCT do, and what a search must beat. The sweep covers the costs evenly
 in their logarithms, coarsely first (Halton sequence), so that any number of evaluations spans the
-front.
+front. Structural parts are scored and solved one by one, and the sweep goes through them in turn.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +30,7 @@ from hqsearch.strategies.base import (
     StrategyTask,
     TaskResult,
 )
+from hqsearch.strategies.scoring import KIND, scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -45,46 +47,52 @@ class Sensitivity(Strategy):
     """Asks for the scores, then proposes the additive model's front; learns nothing after."""
 
     name: ClassVar[str] = "sensitivity"
-    tasks_needed: ClassVar[frozenset[str]] = frozenset({"scores"})
+    tasks_needed: ClassVar[frozenset[str]] = frozenset({KIND})
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
         self._seen = set(problem.baselines)
         self._origins: dict[Candidate, str] = {}
-        self._asked = False
-        self._failed = False
-        self._program: AdditiveProgram | None = None
-        self._index = 0
+        self._scoring = deque(scoring_tasks(problem.space))
+        self._awaited = len(self._scoring)
+        self._scores: dict[str, Scores] = {}
+        self._programs: list[AdditiveProgram] = []
+        self._solved = 0
 
     def notes(self) -> list[str]:
         return ["sensitivity: accuracy losses of single layers are taken to add up"]
 
     def next(self) -> Candidate | StrategyTask | Signal:
-        if not self._asked:
-            self._asked = True
-            return StrategyTask("scores", {}, "one pass over the parent")
-        if self._program is None:
-            return Signal.DONE if self._failed else Signal.WAIT
-        return self._solve_on(self._program)
+        if self._scoring:
+            return self._scoring.popleft()
+        if self._awaited:
+            return Signal.WAIT
+        return self._solve_on()
 
     def observe(self, result: Result) -> None:
         self._seen.add(result.candidate)
 
     def observe_task(self, result: TaskResult) -> None:
-        if result.details is None:
-            self._failed = True
-        else:
-            scores = Scores.of(result.details, self.problem.space)
-            self._program = AdditiveProgram(self.problem, scores)
+        self._awaited -= 1
+        self._scores |= scores_of(result, self.problem.space)
+        if not self._awaited:
+            # In the space's order, whichever pass was done first.
+            self._programs = [
+                AdditiveProgram(self.problem, self._scores[part], part)
+                for part in self.problem.space.parts
+                if part in self._scores
+            ]
 
     def origin(self, candidate: Candidate) -> str:
         """The limits that it is the best assignment under."""
         return self._origins.get(candidate, "")
 
-    def _solve_on(self, program: AdditiveProgram) -> Candidate | Signal:
-        for _ in range(BARREN):
-            self._index += 1
-            solved = program.solve(self._index)
+    def _solve_on(self) -> Candidate | Signal:
+        """The next new solution: a limit for every part, then the next limit."""
+        for _ in range(BARREN * len(self._programs)):
+            index, part = divmod(self._solved, len(self._programs))
+            self._solved += 1
+            solved = self._programs[part].solve(index + 1)
             if solved is not None and solved[0] not in self._seen:
                 candidate, label = solved
                 self._seen.add(candidate)
@@ -94,14 +102,20 @@ class Sensitivity(Strategy):
 
 
 class AdditiveProgram:
-    """Best assignments of the additive model under cost limits.
+    """Best assignments of the additive model under cost limits, in one structural part.
+
+    Args:
+        problem: whose costs are limited.
+        scores: losses of every value alone, in this part.
+        part: its key; the only one without structural dimensions.
 
     Raises:
         DefinitionError: cheap metrics that are no sums over dimensions, or no cheap objective.
     """
 
-    def __init__(self, problem: Problem, scores: Scores) -> None:
-        tables = AdditiveTables(problem.space, problem.cheap)
+    def __init__(self, problem: Problem, scores: Scores, part: str = "") -> None:
+        self.part, self.space = part, problem.space.parts[part]
+        tables = AdditiveTables(self.space, problem.cheap)
         if not tables.additive:
             raise DefinitionError(
                 "strategy sensitivity needs costs that are sums over the space's dimensions; "
@@ -124,10 +138,10 @@ class AdditiveProgram:
                 # Above a budget there is nothing to sweep.
                 place = self.names.index(budget.metric)
                 self._most[place] = min(self._most[place], budget.limit)
-        self._scores = np.concatenate(scores.increase)
-        largest = max(float(self._scores.max()), 1e-300)
+        added = np.concatenate(scores.increase)
+        largest = max(float(added.max()), 1e-300)
         scaled = self._added[:, columns] / np.maximum(self._most - self._least, 1e-300)
-        self._target = self._scores / largest + TIE * scaled.sum(axis=1)
+        self._target = added / largest + TIE * scaled.sum(axis=1)
         self._limits = [(problem.metrics.index(b.metric), b.limit) for b in problem.budgets.budgets]
 
     def solve(self, index: int) -> tuple[Candidate, str] | None:
@@ -140,7 +154,7 @@ class AdditiveProgram:
         upper = [float(v) - self._base[c] for v, c in zip(limits, self._swept, strict=True)]
         upper += [limit - self._base[c] for c, limit in self._limits]
         code = ChooseOne(
-            self.problem.space.cardinalities, self._target, np.array(rows), np.array(upper)
+            self.space.cardinalities, self._target, np.array(rows), np.array(upper)
         ).solve()
         if code is None:
             return None
@@ -148,7 +162,7 @@ class AdditiveProgram:
             f"{name} <= {self._relative(name, float(limit))}"
             for name, limit in zip(self.names, limits, strict=True)
         )
-        return self.problem.space.decode(code)[0], label
+        return self.space.decode(code)[0], f"{self.part}: {label}" if self.part else label
 
     def _relative(self, name: str, limit: float) -> str:
         full = self.problem.reference.get(name)

@@ -27,7 +27,9 @@ from hqsearch.definition import StudyDefinition
 from hqsearch.errors import DiskFull, InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
+from hqsearch.problem.space import Space
 from hqsearch.search.events import Listener, guarded
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
@@ -87,13 +89,13 @@ def confirm(
     definition = StudyDefinition.model_validate(attributes["definition"])
     _require(definition)
     objectives = tuple(Objective(**o) for o in attributes["study"]["objectives"])
-    chosen = candidates(runs, trials, objectives)
-    if not chosen:
-        raise InputError(f"study {definition.name!r} has no completed trial to confirm yet")
     request = replace(request, device=device_of(request, attributes))
     evaluator = make_evaluator_for(
         definition, folder_of(definition.name, request.studies_dir), request
     )
+    chosen = candidates(runs, trials, objectives, evaluator.space)
+    if not chosen:
+        raise InputError(f"study {definition.name!r} has no completed trial to confirm yet")
     with ExitStack() as stack:
         opened = stack.enter_context(open_study(definition, request, evaluator, listener))
         log = opened.open_log()
@@ -111,9 +113,16 @@ def confirm(
 
 
 def candidates(
-    runs: Sequence[RunRecord], trials: Sequence[TrialRecord], objectives: tuple[Objective, ...]
+    runs: Sequence[RunRecord],
+    trials: Sequence[TrialRecord],
+    objectives: tuple[Objective, ...],
+    space: Space,
 ) -> dict[str, str]:
-    """Keys of what is to be confirmed, with where each comes from: uniform ones first."""
+    """Keys of what is to be confirmed, with where each comes from: uniform ones first.
+
+    A search evaluates the uniform assignments of the first structural part alone. Those of
+    another part come in here, where a front member of that part is to be judged.
+    """
     rows = [TrialRow.of(t, objectives) for t in trials]
     found = {
         t.key: f"uniform {t.origin}"
@@ -121,7 +130,15 @@ def candidates(
         if t.kind == "baseline" and t.state == "COMPLETE" and t.copy_of is None
     }
     searched = [r for r in runs if r.searches]
-    for member in front_of(rows, objectives, searched[-1].budgets if searched else ()):
+    front = front_of(rows, objectives, searched[-1].budgets if searched else ())
+    # Only parts that no search's baselines are of: most studies have one part.
+    evaluated = {space.structural_key(Candidate.from_key(key)) for key in found}
+    reached = {space.structural_key(Candidate.of(member.choices)) for member in front}
+    for part in space.parts:
+        if part in reached - evaluated:
+            for choice, baseline in space.parts[part].baselines().items():
+                found[baseline.key] = f"uniform {choice}, {part}"
+    for member in front:
         found.setdefault(member.key, f"front, trial {member.number}")
     return found
 

@@ -110,6 +110,7 @@ def open_study(
         InputError: bad usage or bad input; nothing was created.
     """
     evaluator.check()
+    _ = evaluator.space  # what it does not honour is refused now
     objectives = _objectives(definition, evaluator)
     workers = _workers(request, evaluator)
     executor_kind = _executor_kind(request, evaluator, workers)

@@ -66,3 +66,5 @@ class SupernetOptions(TrainingOptions):
     """Metric → fixed weight of its cost (as a fraction of fp32) in the loss."""
     budgets: dict[str, Positive] = Field(default_factory=dict)
     """Metric → the study's own limit, in the metric's unit."""
+    structure: str = ""
+    """Key of the structural part that is searched; the only one without structural dimensions."""

@@ -35,7 +35,7 @@ class Relaxation(ABC):
     * the validation and test splits are never touched.
     """
 
-    #: Number of values per dimension of the space, in its order.
+    #: Number of values per dimension of the space, in its order; 1 for structural dimensions.
     choices: tuple[int, ...]
     #: Columns of :meth:`costs`: names among the evaluator's ``metrics``.
     metrics: tuple[str, ...]

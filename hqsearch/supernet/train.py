@@ -56,7 +56,8 @@ def run_supernet(
     """Train a supernet and derive candidates from it; what an evaluator's task returns.
 
     Args:
-        relaxation: of the evaluator.
+        relaxation: of the evaluator, in the structural part that the payload names. Structural
+            dimensions are among its dimensions, with one choice each.
         payload: a :class:`SupernetOptions` as JSON values.
         seed: of sampling.
         folder: gets ``checkpoint.json`` with its tensors and ``progress.json`` after every epoch,
@@ -72,14 +73,17 @@ def run_supernet(
 
     Raises:
         DefinitionError: a payload that cannot be used.
-        UnknownName: a target on what is no cost of the relaxation.
+        UnknownName: a target on what is no cost of the relaxation, or a structural part that the
+            space does not have.
         ValueError: no candidate meets the target; nothing was trained.
         FloatingPointError: a loss is NaN or infinite.
         RunFailed: the checkpoint is damaged, or of another training.
         DiskFull: a checkpoint cannot be written.
     """
     options = validate(SupernetOptions, dict(payload), "the supernet's payload")
-    space, reference = evaluator.space, evaluator.reference()
+    if options.structure not in evaluator.space.parts:
+        raise UnknownName("structural part", options.structure, evaluator.space.parts)
+    space, reference = evaluator.space.parts[options.structure], evaluator.reference()
     for name in (*options.target, *options.beta):
         if name not in relaxation.metrics:
             raise UnknownName("cost", name, relaxation.metrics, "the supernet's target")
@@ -284,11 +288,16 @@ class SupernetTraining:
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "options": self.options.model_dump(mode="json"),
+            "options": self._options(),
             "limits": self.limits,
             "seed": self.seed,
             "choices": list(self.relaxation.choices),
         }
+
+    def _options(self) -> dict[str, Any]:
+        # A checkpoint of a version without structural parts says nothing of them.
+        spared = set() if self.options.structure else {"structure"}
+        return self.options.model_dump(mode="json", exclude=spared)
 
     def _names(self) -> tuple[dict[Tensor, str], dict[Tensor, str]]:
         weights = {p: f"weights/{name}" for name, p in self.parameters.items()}

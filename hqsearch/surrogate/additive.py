@@ -38,6 +38,7 @@ START = {
     "layer": 0.03,
     "score": 1.0,
     "score-layer": 1.0,
+    "structure": 1.0,
 }
 PRIOR_DECADES = 1.5
 #: Variances are fitted to this many measurements at most, spread evenly over all.
@@ -326,5 +327,5 @@ def _diagonals(features: list[Floats]) -> list[Floats]:
     a = features[1] * np.sqrt(features[1].shape[1])
     width = max(a.shape[1] - 1, 1)
     neighbours = ((a[:, :-1] * a[:, 1:]) ** 2).sum(axis=1) / width
-    pairs = ((a**2).sum(axis=1) ** 2 - (a**4).sum(axis=1)) / (width * a.shape[1])
+    pairs = ((a**2).sum(axis=1) ** 2 - (a**4).sum(axis=1)) / (width * max(a.shape[1], 1))
     return [*own, neighbours, pairs]

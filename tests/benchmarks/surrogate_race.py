@@ -203,7 +203,7 @@ def models(folder: Path, args: argparse.Namespace) -> None:
         contestants: dict[str, Contestant] = {
             "plain mean": constant,
             "additive": additive(Design(space)),
-            "additive, prior": additive(Design(space, scored)),
+            "additive, prior": additive(Design(space, {"": scored})),
             "Hamming process": hamming_process,
             "random forest": random_forest,
         }

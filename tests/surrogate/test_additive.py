@@ -97,7 +97,7 @@ def test_scores_help_when_there_is_little_data() -> None:
         }
     }
     scores = Scores.of(details, space())
-    informed = fit(Design(space(), scores), train, accuracy(train))
+    informed = fit(Design(space(), {"": scores}), train, accuracy(train))
     blind = fit(Design(space()), train, accuracy(train))
     truth = accuracy(test)
     assert np.std(informed.mean(test) - truth) < 0.5 * np.std(blind.mean(test) - truth)

@@ -8,7 +8,7 @@ chosen with it is in :mod:`hqsearch.strategies.nsga2.batch`. Everything is a fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ SAME = 1e-6
 class Assistant:
     """Fits surrogates to results and proposes the batch that promises most."""
 
-    def __init__(self, problem: Problem, scores: Scores | None = None) -> None:
+    def __init__(self, problem: Problem, scores: Mapping[str, Scores] | None = None) -> None:
         self.problem = problem
         self._plain = Design(problem.space)
         self._design = Design(problem.space, scores)

@@ -30,6 +30,8 @@ BOLDNESS = 0.3
 POPULATION, GENERATIONS = 60, 20
 #: Scalarizations of the additive part, and draws from the posterior that they are applied to.
 WEIGHTS, DRAWS = 150, 4
+#: Structural parts share the scalarizations; each has this many at least.
+LEAST_WEIGHTS = 30
 #: Single changes in a row that a pick is improved by, at most.
 STEPS = 12
 #: Of the pool, whose gains are looked at again at a time.
@@ -163,27 +165,41 @@ class Batch:
     def _scalarized(self) -> Codes:
         """Best assignments of the additive part, for many weights of the objectives."""
         main, _ = self._costs(self.front_codes)
-        base = self.front_codes[int(main.argmin())]
-        probes = np.vstack([base[None], neighbours(base, self.cardinalities)])
+        bases = self._in_every_part(self.front_codes[int(main.argmin())])
+        range_of_main = max(np.ptp(main), 1e-12)
+        weights = max(WEIGHTS // len(bases), LEAST_WEIGHTS)
+        found = [self._scalarized_around(base, range_of_main, weights) for base in bases]
+        return np.unique(np.vstack(found), axis=0)
+
+    def _in_every_part(self, code: Codes) -> Codes:
+        """A code with the structure of every structural part ``[n_parts, n_dimensions]``."""
+        places = list(self.problem.space.structural)
+        codes = np.repeat(code[None], len(self.problem.space.parts), axis=0)
+        grid = np.indices(tuple(self.cardinalities[places]))
+        codes[:, places] = grid.reshape(len(places), len(codes)).T
+        return codes
+
+    def _scalarized_around(self, base: Codes, range_of_main: float, count: int) -> Codes:
+        """Of the base's structural part, for ``count`` weights per draw; may repeat some."""
+        among = self.problem.space.weighted
+        probes = np.vstack([base[None], neighbours(base, self.cardinalities, among)])
         mean, spread = self.columns.model.draw(probes, DRAWS, self.generator)
         drawn = self.columns.sign * np.vstack([mean[None], spread])
         costs = self.columns.known(probes)
         scale = np.maximum(np.ptp(costs, axis=0), 1e-12)
         found = []
         for own in drawn:
-            weights = 10.0 ** self.generator.uniform(-2.5, 1.5, (WEIGHTS, costs.shape[1]))
-            change = (own - own[0])[None] / max(np.ptp(main), 1e-12) + weights @ (
-                (costs - costs[0]) / scale
-            ).T
+            weights = 10.0 ** self.generator.uniform(-2.5, 1.5, (count, costs.shape[1]))
+            change = (own - own[0])[None] / range_of_main + weights @ ((costs - costs[0]) / scale).T
             found.append(self._assemble(base, change))
-        return np.unique(np.vstack(found), axis=0)
+        return np.vstack(found)
 
     def _assemble(self, base: Codes, change: Floats) -> Codes:
-        """Per weight, the best value of every dimension by itself."""
+        """Per weight, the best value of every dimension of weights by itself."""
         codes = np.repeat(base[None], len(change), axis=0)
         start = 1
-        for dimension, cardinality in enumerate(self.cardinalities):
-            others = np.array([v for v in range(cardinality) if v != base[dimension]])
+        for dimension in self.problem.space.weighted:
+            others = np.delete(np.arange(self.cardinalities[dimension]), base[dimension])
             own = change[:, start : start + len(others)]
             start += len(others)
             if len(others):

@@ -49,6 +49,7 @@ from hqsearch.strategies.base import (
 from hqsearch.strategies.notes import many_objectives
 from hqsearch.strategies.nsga2.assistant import Assistant
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
+from hqsearch.strategies.scoring import KIND, scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
 
 #: Strategies whose front an evolution starts from.
@@ -135,8 +136,9 @@ class Nsga2(Strategy):
         self._origins: dict[Candidate, str] = {}
         self._recorded: tuple[Candidate, str] | None = None
         self._deferred: _Deferred | None = None
-        self._asked = not (options.assist and options.prior and "scores" in problem.tasks)
-        self._scores: Scores | None = None
+        scored = options.assist and options.prior and KIND in problem.tasks
+        self._scoring = deque(scoring_tasks(problem.space) if scored else [])
+        self._scores: dict[str, Scores] = {}
         self._baselines_awaited = len(problem.baselines)
         self._algorithm = make_nsga2(
             problem.space.cardinalities,
@@ -156,14 +158,14 @@ class Nsga2(Strategy):
 
     @classmethod
     def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
-        if options.prior and "scores" not in tasks:
+        if options.prior and KIND not in tasks:
             raise InputError(
                 "strategy.nsga2.prior needs an evaluator that scores layers, and this one does not"
             )
 
     @property
     def planned_tasks(self) -> int:
-        return int(self.options.assist and self.options.prior)
+        return len(self.problem.space.parts) if self.options.assist and self.options.prior else 0
 
     @property
     def cohort(self) -> int | None:
@@ -195,10 +197,9 @@ class Nsga2(Strategy):
         ]
 
     def next(self) -> Candidate | StrategyTask | Signal:
-        if not self._asked:
-            self._asked = True
+        if self._scoring:
             self._awaited += 1
-            return StrategyTask("scores", {}, "one pass over the parent")
+            return self._scoring.popleft()
         if self._deferred is not None:
             self._think()
         if not self._started:
@@ -268,8 +269,7 @@ class Nsga2(Strategy):
 
     def observe_task(self, result: TaskResult) -> None:
         self._awaited -= 1
-        if result.details is not None:
-            self._scores = Scores.of(result.details, self.problem.space)
+        self._scores |= scores_of(result, self.problem.space)
 
     def _assisted(self, count: int, generator: np.random.Generator) -> bool:
         """Queue what the surrogate promises most of; False where it knows nothing."""
@@ -358,13 +358,16 @@ class Nsga2(Strategy):
         space = self.problem.space
         if self.options.initial == "uniform":
             return space.random(generator)
-        values = sorted({v for d in space.dimensions for v in d.values})
+        values = sorted({v for place in space.weighted for v in space.dimensions[place].values})
         # A mix that favours few choices: concentration below 1.
         mix = dict(zip(values, generator.dirichlet(np.full(len(values), 0.5)), strict=True))
-        code = []
+        code: list[int] = []
         for dimension in space.dimensions:
+            if dimension.kind == "structure":
+                code.append(int(generator.integers(len(dimension.values))))
+                continue
             weights = np.array([mix[v] for v in dimension.values]) + 1e-9
-            code.append(generator.choice(len(weights), p=weights / weights.sum()))
+            code.append(int(generator.choice(len(weights), p=weights / weights.sum())))
         return space.decode(np.array(code))[0]
 
     def _advance(self) -> None:
