@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,11 @@ def confirmation_of(
         if t.kind == "baseline" and t.state == "COMPLETE" and t.copy_of is None
     }
     labels = {key: f"uniform {t.origin}" for key, t in stand.items()}
+    for key, trained in replicates.items():
+        # Uniform assignments of another structural part than the first: no search has them.
+        replicate = next(iter(trained.values()))
+        if key not in labels and replicate.origin.startswith("uniform "):
+            labels[key], stand[key] = replicate.origin, replace(replicate, values=None)
     members_of_front = {t.key: t for t in front}
     stand.update(members_of_front)
     measured = {k: Measured(replicates[k], quality) for k in stand if k in replicates}

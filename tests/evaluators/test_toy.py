@@ -26,6 +26,50 @@ class TestToyWithEpochsContract(EvaluatorContract):
         return make_evaluator(Setup(load_study(embedded("studies")["toy"], given), folder))
 
 
+class TestToyWithStructureContract(EvaluatorContract):
+    def make(self, folder: Path) -> Evaluator:
+        given = {"evaluation.epochs": 3}
+        return make_evaluator(
+            Setup(load_study(embedded("studies")["toy-structure"], given), folder)
+        )
+
+
+@pytest.fixture
+def structured(tmp_path: Path) -> Toy:
+    made = make_evaluator(Setup(load_study(embedded("studies")["toy-structure"]), tmp_path))
+    assert isinstance(made, Toy)
+    return made
+
+
+def test_four_timesteps_are_the_toy_itself(toy: Toy, structured: Toy) -> None:
+    assert structured.reference() == toy.reference()
+    for candidate in toy.space.baselines().values():
+        same = structured.space.candidate({**candidate.choices, "timesteps": "4"})
+        mine, its = structured.evaluate(same, 0), toy.evaluate(candidate, 0)
+        assert (mine.values, mine.details) == (its.values, its.details)
+
+
+def test_fewer_timesteps_cost_less_energy_and_accuracy(structured: Toy) -> None:
+    few = [structured.evaluate(part.baseline("4u"), 0) for part in structured.space.parts.values()]
+    energy = np.array([e.values["energy"] for e in few])
+    assert (energy / energy[0]).tolist() == [1.0, 0.5, 0.25]
+    accuracy = [e.values["accuracy"] for e in few]
+    assert accuracy == sorted(accuracy, reverse=True)
+    assert len({e.values["storage"] for e in few}) == 1
+    for evaluation in few:
+        rows = evaluation.details["layers"]
+        assert sum(r["energy"] for r in rows) == pytest.approx(evaluation.values["energy"])
+
+
+def test_the_front_by_enumeration(toy: Toy, structured: Toy) -> None:
+    """Of 1,171,875 candidates; nothing of the toy's own front is better than all of it."""
+    whole, four = true_front(structured), true_front(toy)
+    for row in four:
+        assert (whole <= row + 1e-12).all(axis=1).any()
+    assert whole[:, 1].min() == pytest.approx(four[:, 1].min() / 4)
+    assert whole[:, 0].min() == four[:, 0].min()
+
+
 def learning(epochs: int, folder: Path, **more: float) -> Toy:
     given = {"evaluation.epochs": epochs, **{f"evaluation.{k}": v for k, v in more.items()}}
     made = make_evaluator(Setup(load_study(embedded("studies")["toy"], given), folder))

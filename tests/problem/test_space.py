@@ -101,6 +101,56 @@ def test_structure_is_a_dimension_and_selects_the_key() -> None:
     assert "timesteps" not in own.assignment(candidate)
 
 
+def test_settings_keep_their_type_and_keys_stay_text() -> None:
+    values = [True, 4, 0.5, "lif"]
+    own = space(structure=[{"name": "setting", "values": values}])
+    settings = []
+    for code, text in enumerate(("true", "4", "0.5", "lif")):
+        candidate = own.decode(np.array([0, 0, 0, 0, 0, 0, code]))[0]
+        assert candidate["setting"] == text
+        assert own.structural_key(candidate) == f"setting={text}"
+        settings.append(own.structure(candidate)["setting"])
+    assert settings == values
+    assert list(map(type, settings)) == [bool, int, float, str]
+
+
+@pytest.mark.parametrize(
+    ("structure", "told"),
+    [
+        ({"name": "t", "values": [4, "4"]}, "values 4 and '4' are both written '4'"),
+        ({"name": "t", "values": [True, "true"]}, "both written 'true'"),
+        ({"name": "t", "values": [4, 4]}, "both written '4'"),
+        ({"name": "t", "values": ["a;b"]}, "has a ';' or '=' in it"),
+        ({"name": "t", "values": [""]}, "is empty"),
+        ({"name": "t=", "values": [1]}, "has a ';' or '=' in it"),
+        ({"name": "head", "values": [1]}, "another dimension of this name"),
+    ],
+)
+def test_structure_that_logs_could_not_hold_is_refused(
+    structure: dict[str, object], told: str
+) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        space(structure=[structure])
+
+
+def test_parts_are_the_space_with_one_structure_each() -> None:
+    assert list(space().parts.items()) == [("", space())]
+    structure = [{"name": "t", "values": [4, 2, 1]}, {"name": "neuron", "values": ["lif", "if"]}]
+    own = space(structure=structure)
+    assert len(own.parts) == 6
+    assert next(iter(own.parts)) == "t=4;neuron=lif"
+    codes = np.random.default_rng(0).integers(0, own.cardinalities, size=(50, 8))
+    keys = [own.structural_key(c) for c in own.decode(codes)]
+    assert [list(own.parts)[i] for i in own.part_indices(codes)] == keys
+    for key, part in own.parts.items():
+        assert part.size == 3**6
+        drawn = part.random(np.random.default_rng(1))
+        assert own.structural_key(drawn) == part.structural_key(drawn) == key
+        assert own.candidate(drawn.choices) == drawn
+        assert part.structure(drawn) == own.structure(drawn)
+    assert list(own.parts["t=1;neuron=if"].baselines()) == list(own.baselines())
+
+
 def test_unknown_names_suggest_the_closest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'head'"):
         space(layers=[{"match": "haed", "pin": "4u"}])
