@@ -46,6 +46,22 @@ def test_a_one_hot_mixture_is_its_candidate(
         assert accuracy == pytest.approx(toy.accuracy_codes(code[None])[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("part", ["timesteps=4", "timesteps=2", "timesteps=1"])
+def test_a_one_hot_mixture_is_its_candidate_in_every_part(tmp_path: Path, part: str) -> None:
+    toy: Any = make_evaluator(Setup(load_study(embedded("studies")["toy-structure"]), tmp_path))
+    relaxation = ToyRelaxation(toy, part)
+    space = toy.space.parts[part]
+    assert relaxation.choices == (5,) * 8 + (1,)
+    reference = np.array([toy.reference()[m] for m in relaxation.metrics])
+    codes = np.random.default_rng(0).integers(0, space.cardinalities, (10, 9))
+    for candidate, code in zip(space.decode(codes), codes, strict=True):
+        mixture = one_hot(code, relaxation.choices)
+        cheap = toy.cheap([candidate])[0] / reference
+        np.testing.assert_allclose(relaxation.costs(mixture).numpy(), cheap, rtol=1e-6)
+        accuracy = 0.95 * np.exp(-float(relaxation.loss(mixture, 0, "logits")))
+        assert accuracy == pytest.approx(toy.evaluate(candidate, 0).values["accuracy"], rel=1e-5)
+
+
 def test_a_mixture_is_the_expectation_over_independent_draws(toy: Any) -> None:
     relaxation = ToyRelaxation(toy)
     generator = np.random.default_rng(1)
