@@ -20,7 +20,6 @@ import torch
 from hqsearch.data import SIMULATED_NOTE, check_data
 from hqsearch.definition import EvaluationOptions, validate
 from hqsearch.definition.data import SIMULATED
-from hqsearch.errors import DefinitionError
 from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext, Resources, Setup
 from hqsearch.hardware import Workload
 from hqsearch.models import WeightLayer
@@ -81,12 +80,6 @@ class ShortQat(Evaluator):
         check_data(self._defined.data, self.setup.folder / "data")
         _ = self._study.profile
         self.trace()  # a network that does not run is found before anything is trained
-        structure = [d.name for d in self.space.dimensions if d.kind == "structure"]
-        if structure:
-            raise DefinitionError(
-                f"short-qat searches weight layers only; the space's [[structure]] "
-                f"{structure[0]!r} cannot be used with it"
-            )
 
     def notes(self) -> list[str]:
         return [SIMULATED_NOTE] if self._defined.data.dataset == SIMULATED else []

@@ -33,6 +33,10 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 
 
+#: nsga2 with a surrogate that is told the scores of every part.
+PRIOR = {"strategy.nsga2.assist": True, "strategy.nsga2.prior": True}
+
+
 @pytest.fixture
 def structured(tmp_path: Path) -> Evaluator:
     return make_evaluator(Setup(load_study(embedded("studies")[STUDY]), tmp_path))
@@ -50,7 +54,13 @@ def parts_of(table: list[tuple[Any, ...]]) -> Counter[str]:
     return Counter(row[2].rpartition(";")[2] for row in table)
 
 
-@pytest.mark.parametrize("strategy", strategy_names())
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "optuna-gp" else [])
+        for name in strategy_names()
+    ],
+)
 def test_every_strategy_searches_every_part(tmp_path: Path, launched: Any, strategy: str) -> None:
     more = SHORT.get(strategy, {})
     finished = launched.run(tmp_path, STUDY, strategy=strategy, evaluations=16, overrides=more)
@@ -66,7 +76,7 @@ def test_every_strategy_searches_every_part(tmp_path: Path, launched: Any, strat
     "options",
     [
         {"strategy.nsga2.assist": True},
-        {"strategy.nsga2.assist": True, "strategy.nsga2.prior": True},
+        PRIOR,
         {"strategy.nsga2.mode": "steady"},
         {"strategy.nsga2.mode": "steady", "strategy.nsga2.assist": True},
         {"strategy.nsga2.initial": "uniform"},
@@ -82,8 +92,7 @@ def test_every_kind_of_nsga2(tmp_path: Path, launched: Any, options: dict[str, A
 
 @pytest.mark.parametrize("strategy", ["sensitivity", "nsga2"])
 def test_scores_are_those_of_every_part(tmp_path: Path, launched: Any, strategy: str) -> None:
-    options = {"strategy.nsga2.assist": True, "strategy.nsga2.prior": True}
-    launched.run(tmp_path, STUDY, strategy=strategy, evaluations=12, overrides=options)
+    launched.run(tmp_path, STUDY, strategy=strategy, evaluations=12, overrides=PRIOR)
     tasks = tasks_of(tmp_path)
     assert [(t.kind, t.payload) for t in tasks] == [("scores", {"structure": p}) for p in PARTS]
     assert [t.label for t in tasks] == [f"one pass over the parent of {p}" for p in PARTS]
@@ -119,8 +128,8 @@ def test_a_supernet_for_every_part_and_target(tmp_path: Path, launched: Any) -> 
     ("strategy", "options"),
     [
         ("sensitivity", {}),
-        ("nsga2", {"strategy.nsga2.assist": True, "strategy.nsga2.prior": True}),
-        ("gumbel", SHORT["gumbel"]),
+        pytest.param("nsga2", PRIOR, marks=pytest.mark.slow),
+        pytest.param("gumbel", SHORT["gumbel"], marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_is_cut_everywhere_goes_on_as_if_it_had_not_been(
@@ -136,6 +145,14 @@ def test_a_run_that_is_cut_everywhere_goes_on_as_if_it_had_not_been(
     run(tmp_path / "whole")
     assert cut_driver(lambda: run(tmp_path / "cut")) > 3
     assert launched.table(tmp_path / "cut", STUDY) == launched.table(tmp_path / "whole", STUDY)
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_table_of_one(tmp_path: Path, launched: Any) -> None:
+    launched.run(tmp_path / "one", STUDY, evaluations=20, overrides=PRIOR)
+    more = {"executor": "ray", "workers": 2}
+    launched.run(tmp_path / "two", STUDY, evaluations=20, overrides=PRIOR, **more)
+    assert launched.table(tmp_path / "two", STUDY) == launched.table(tmp_path / "one", STUDY)
 
 
 def test_resuming_repeats_no_proposal(tmp_path: Path, launched: Any) -> None:

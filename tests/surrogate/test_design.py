@@ -79,8 +79,8 @@ def test_small_scores_are_scores_too() -> None:
     details = {"scores": {"b": {"4l": 0.04}}, "standard_errors": {"b": {"4l": 0.03}}}
     scores = Scores.of(details, SPACE)
     assert scores.shrunk[1].tolist() == pytest.approx([0.0256, 0.0])
-    *_, share, _ = Design(SPACE, {"timesteps=4": scores}).features(CODES)
-    np.testing.assert_allclose(2 * share, [[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
+    *_, share, _ = Design(SPACE, dict.fromkeys(SPACE.parts, scores)).features(CODES)
+    np.testing.assert_allclose(ROOT * share, [[0, 1, 0], [0, 0, 0], [0, 1, 0]])
 
 
 def drawn(space: Space, count: int, seed: int) -> np.ndarray:
