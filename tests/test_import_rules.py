@@ -65,9 +65,7 @@ APART = {
 BY_NAME_ONLY = "evaluators"
 
 #: Arrows and circles that are being mended; delete an entry with what it excuses.
-PENDING: dict[str, str] = {
-    "hqsearch.problem.additive -> hqsearch.strategies.base": "additive costs get one home",
-}
+PENDING: dict[str, str] = {}
 
 #: Library → packages that import it, at the top of a module or inside a function.
 LIBRARIES = {

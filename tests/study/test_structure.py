@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from hqsearch.analysis.confirmation import confirmation_of
+from hqsearch.analysis.confirmed_verdict import study_verdict
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.problem.candidate import Candidate
-from hqsearch.show.confirmation import confirmation_of, study_verdict
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TaskRecord, TrialRow, front_of
