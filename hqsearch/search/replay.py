@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hqsearch.problem.candidate import Candidate
 from hqsearch.search.early_stopping.cohorts import Cohorts
-from hqsearch.store.records import TaskRecord, TrialRecord
-from hqsearch.strategies import Result, Signal, StrategyTask
-
-Record = TrialRecord | TaskRecord
+from hqsearch.store.records import Record, TaskRecord, TrialRecord
+from hqsearch.strategies import Result
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
@@ -44,13 +41,6 @@ def told(recorded: Sequence[Record], cohorts: Cohorts | None) -> list[Record]:
 def seen(record: Record) -> int:
     """How many results the strategy had been told when it made this."""
     return record.seen if isinstance(record, TaskRecord) else record.proposal.seen
-
-
-def is_same(proposed: tuple[Candidate, str, str] | StrategyTask | Signal, record: Record) -> bool:
-    """Whether a replayed strategy proposes what the log holds."""
-    if isinstance(record, TaskRecord):
-        return proposed == StrategyTask(record.kind, record.payload, record.label)
-    return isinstance(proposed, tuple) and proposed[0].key == record.proposal.key
 
 
 def result_of(trial: TrialRecord) -> Result:

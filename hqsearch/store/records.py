@@ -219,6 +219,10 @@ class TrialRecord:
         return self.state in FINISHED
 
 
+#: What is logged before it starts, and again when it has ended.
+Record = TrialRecord | TaskRecord
+
+
 @dataclass(frozen=True, slots=True)
 class TrialRow:
     """A trial as it is shown to people: everything by name."""

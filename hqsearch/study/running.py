@@ -6,7 +6,7 @@ checked first, then what :mod:`hqsearch.study.opening` checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +22,13 @@ from hqsearch.definition import (
 from hqsearch.errors import InputError, RunFailed, StorageError
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
-from hqsearch.problem.budgets import Budget, Budgets, parse_budgets
+from hqsearch.problem.budgets import Budgets, parse_budgets
 from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.search.events import Listener, guarded
-from hqsearch.search.loop import Plan, Search
+from hqsearch.search.loop import Search
+from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
@@ -190,35 +191,41 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         _keep_free(log, definition, evaluator)
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in log.trials() if r.proposal.kind != "replicate"]
-        run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
-        strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
+        runs, identity = log.runs(), run_identity(definition, options, request.history)
+        run = _same_run(runs, definition, request.strategy, identity) or RunRecord(
+            ordinal=len(runs),
+            strategy=request.strategy,
+            seed=definition.seed,
+            options=identity,
+            evaluations=definition.evaluations,
+            start=max((r.number for r in records), default=-1) + 1,
+            unfinished=tuple(r.number for r in records if not r.finished),
+            budgets=budgets.budgets,
+            versions=versions(),
+            notes=tuple(notes),
+        )
+        problem = _problem(evaluator, objectives, budgets, run, records)
+        strategy = kind(problem, options, run.seed)
         log.add_run(run)  # now that nothing refuses it
         told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
         for note in told:
             listener.note(f"note: {note}")
-        plan = Plan(
+        plan = SearchPlan(
             run=run,
             evaluations=definition.evaluations,
             baselines=evaluator.space.baselines(),
             objectives=objectives,
+            budgets=budgets,
             seed=int(evaluator.options.seed),
             results_folder=folder / "results",
             token=log.attributes()["study"]["token"],
+            trials=records,
+            tasks=log.tasks(),
             facts=opened.facts,
             cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
             alike=_alike(run, log.runs()),
         )
-        search = Search(
-            plan,
-            log,
-            records,
-            log.tasks(),
-            evaluator,
-            strategy,
-            budgets,
-            opened.executor,
-            listener,
-        )
+        search = Search(plan, log, evaluator, strategy, opened.executor, listener)
         search.search()
         _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
@@ -280,49 +287,24 @@ def run_identity(
     return identity
 
 
-def _run_record(
-    log: StudyLog,
-    definition: StudyDefinition,
-    request: Request,
-    options: StrategyOptions,
-    budgets: tuple[Budget, ...],
-    notes: list[str],
-    records: list[TrialRecord],
-) -> RunRecord:
-    """The run that is the same (strategy, options, seed), else a new one; not logged yet."""
-    identity = run_identity(definition, options, request.history)
-    runs = log.runs()
+def _same_run(
+    runs: Sequence[RunRecord], definition: StudyDefinition, strategy: str, identity: dict[str, Any]
+) -> RunRecord | None:
+    """The run that is to be gone on with, as far as is asked for now; None where there is none."""
     for run in reversed(runs):
-        same = (run.strategy, run.seed, run.options) == (
-            request.strategy,
-            definition.seed,
-            identity,
-        )
-        if same:
+        if (run.strategy, run.seed, run.options) == (strategy, definition.seed, identity):
             return replace(run, evaluations=definition.evaluations)
-    return RunRecord(
-        ordinal=len(runs),
-        strategy=request.strategy,
-        seed=definition.seed,
-        options=identity,
-        evaluations=definition.evaluations,
-        start=max((r.number for r in records), default=-1) + 1,
-        unfinished=tuple(r.number for r in records if not r.finished),
-        budgets=budgets,
-        versions=versions(),
-        notes=tuple(notes),
-    )
+    return None
 
 
-def _strategy(
-    kind: type[Strategy],
-    options: StrategyOptions,
-    run: RunRecord,
+def _problem(
     evaluator: Evaluator,
     objectives: tuple[Objective, ...],
     budgets: Budgets,
+    run: RunRecord,
     records: list[TrialRecord],
-) -> Strategy:
+) -> Problem:
+    """What a strategy works on, with what earlier runs came to where it may know."""
     # Budgets may differ from run to run: each judges by its own.
     history = tuple(
         replace(result_of(r), violation=_violation(r, budgets))
@@ -330,20 +312,19 @@ def _strategy(
         if r.number < run.start and r.finished and r.number not in run.unfinished
         if "history" not in run.options or r.proposal.run in run.options["history"]
     )
-    problem = Problem(
-        evaluator.space,
-        objectives,
-        evaluator.cheap,
-        evaluator.metrics,
-        budgets,
-        tuple(evaluator.space.baselines().values()),
-        history,
-        evaluator.reference(),
-        evaluator.full_budget,
-        "search" in run.options,
-        evaluator.strategy_tasks,
+    return Problem(
+        space=evaluator.space,
+        objectives=objectives,
+        cheap=evaluator.cheap,
+        metrics=evaluator.metrics,
+        budgets=budgets,
+        baselines=tuple(evaluator.space.baselines().values()),
+        history=history,
+        reference=evaluator.reference(),
+        full_budget=evaluator.full_budget,
+        early_stopping="search" in run.options,
+        tasks=evaluator.strategy_tasks,
     )
-    return kind(problem, options, run.seed)
 
 
 def _cohorts(

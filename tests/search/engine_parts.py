@@ -17,7 +17,8 @@ from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.events import Listener, SearchState
-from hqsearch.search.loop import Plan, Search
+from hqsearch.search.loop import Search
+from hqsearch.search.plan import SearchPlan
 from hqsearch.store.records import Decision, Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
 from hqsearch.strategies import Result, Signal, StrategyTask, TaskResult
 
@@ -231,14 +232,17 @@ class Study:
         if rungs:
             decisions = [d for d in self.log.decisions if d.run == run]
             cohorts = Cohorts(run, rungs, 0.5, size, OBJECTIVES, decisions)
-        plan = Plan(
+        plan = SearchPlan(
             record,
             evaluations,
             self.baselines,
             OBJECTIVES,
+            Budgets(budgets, SPACE, METRICS, cheap),
             seed=5,
             results_folder=self.folder / "results",
             token="0123456789abcdef",
+            trials=list(self.log.records),
+            tasks=list(self.log.tasks.values()),
             facts={"versions": "1"},
             cohorts=cohorts,
             alike=alike,
@@ -246,11 +250,8 @@ class Study:
         return Search(
             plan,
             self.log,  # type: ignore[arg-type]
-            list(self.log.records),
-            list(self.log.tasks.values()),
             Evaluator(),  # type: ignore[arg-type]
             strategy,  # type: ignore[arg-type]
-            Budgets(budgets, SPACE, METRICS, cheap),
             self.workers,  # type: ignore[arg-type]
             self.display,
         )
