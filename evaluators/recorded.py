@@ -52,13 +52,18 @@ class Table:
         path: of the ``.csv.gz``.
         groups: layers that were trained with one choice, in the order of a key.
         rows: (key, seed) → the columns of that training.
-        origin: where it comes from: study, versions, machine, dates, commit, parent.
+        origin: where it comes from: study, recipe, versions, machine, dates, commit, parent.
     """
 
     path: Path
     groups: tuple[tuple[str, ...], ...]
     rows: Mapping[tuple[Key, int], Mapping[str, str]]
     origin: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> int:
+        """Of the evaluator that made the numbers; tables that say none are of the first one."""
+        return int(self.origin.get("recipe", 1))
 
     @cached_property
     def cheap(self) -> dict[Key, tuple[float, ...]]:
@@ -100,7 +105,10 @@ class Recorded(Evaluator):
 
     def notes(self) -> list[str]:
         origin = self.table.origin
-        first = f"Recorded: {origin['trainings']} trainings done from {origin['from'][:10]} on."
+        first = (
+            f"Recorded: {origin['trainings']} trainings done from {origin['from'][:10]} on by "
+            f"recipe {self.table.recipe} of short-qat."
+        )
         return [first, *origin["notes"]]
 
     def layers(self) -> Sequence[RecordedLayer]:

@@ -52,7 +52,9 @@ class ShortQat(Evaluator):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._study = QatStudy(setup.definition, setup.folder, setup.device, self.options)
+        self._study = QatStudy(
+            setup.definition, setup.folder, setup.device, self.options, self.recipe
+        )
         #: The network as ``[model]`` says it, which the space is derived from.
         self._defined = Part(self._study)
 

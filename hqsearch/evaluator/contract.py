@@ -113,6 +113,9 @@ class Evaluator(ABC):
     metrics: ClassVar[tuple[str, ...]]
     #: Whether an evaluation is worth a worker process.
     costly: ClassVar[bool] = True
+    #: What its trainings, quantizers and costs mean, as a number; part of a study's fingerprint.
+    #: Raised whenever any of them changes its meaning, so that old and new results never mix.
+    recipe: ClassVar[int] = 1
     #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
@@ -235,7 +238,10 @@ class Evaluator(ABC):
         return []
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must not differ between runs of one study, as JSON-able tables."""
+        """What must not differ between runs of one study, as JSON-able tables.
+
+        The :attr:`recipe` and the objectives are added to it.
+        """
         definition = self.setup.definition
         settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
         schemes = [file_identity(s, definition.folder) for s in self.space_definition.schemes]

@@ -37,7 +37,7 @@ from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
 from hqsearch.strategies import strategy_class
-from hqsearch.study.fingerprint import require_same
+from hqsearch.study.fingerprint import fingerprint_of, require_same
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
@@ -137,8 +137,7 @@ def _check(request: Request, definition: StudyDefinition, variants: Sequence[Var
         _options(definition_of(_asked(request, variant, definition.seed)), variant)
     attributes = recorded_study(storage_url(request.storage, folder), definition.name, folder)
     if attributes:
-        names = [o.name for o in definition.objective]
-        asked = {**evaluator.fingerprint(), "objectives": names}
+        asked = fingerprint_of(evaluator, definition)
         require_same(attributes["fingerprint"], asked, definition.name)
 
 

@@ -38,7 +38,14 @@ from hqsearch.store.records import (
     TrialRow,
     front_of,
 )
-from hqsearch.study.opening import OpenStudy, Request, make_evaluator_for, open_study, versions
+from hqsearch.study.opening import (
+    OpenStudy,
+    Request,
+    make_evaluator_for,
+    open_study,
+    require_recorded_recipe,
+    versions,
+)
 from hqsearch.study.opening import study_folder as folder_of
 from hqsearch.study.running import device_of, read_study
 
@@ -84,6 +91,7 @@ def confirm(
     listener = guarded(listener)
     attributes, runs, trials = read_study(request)
     definition = StudyDefinition.model_validate(attributes["definition"])
+    require_recorded_recipe(definition, attributes)
     _require(definition)
     objectives = tuple(Objective(**o) for o in attributes["study"]["objectives"])
     chosen = candidates(runs, trials, objectives)

@@ -37,7 +37,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
-from hqsearch.study.fingerprint import require_same
+from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 
 LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
 
@@ -125,7 +125,7 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         lock = stack.enter_context(DriverLock(folder, url, definition.name))
-        asked = {**evaluator.fingerprint(), "objectives": [o.name for o in objectives]}
+        asked = fingerprint_of(evaluator, definition)
         recorded = recorded_study(url, definition.name, folder)
         if recorded:
             require_same(recorded["fingerprint"], asked, definition.name)
@@ -259,6 +259,20 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
 
     context = PrepareContext(listener.prepared, listener.note, os.cpu_count() or 1, run_task)
     return evaluator.prepare(context)
+
+
+def require_recorded_recipe(definition: StudyDefinition, attributes: Mapping[str, Any]) -> None:
+    """Refuse to add to a study of another recipe, before its settings are read by this version's.
+
+    Args:
+        definition: as recorded.
+        attributes: of the study.
+
+    Raises:
+        StudyMismatch: the evaluator has another recipe now.
+    """
+    recipe = evaluator_class(definition.evaluator, definition.folder).recipe
+    require_recipe(attributes["fingerprint"], recipe, definition.name)
 
 
 def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:

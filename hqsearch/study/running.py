@@ -33,7 +33,14 @@ from hqsearch.search.replay import result_of
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
-from hqsearch.study.opening import Request, make_evaluator_for, open_study, study_folder, versions
+from hqsearch.study.opening import (
+    Request,
+    make_evaluator_for,
+    open_study,
+    require_recorded_recipe,
+    study_folder,
+    versions,
+)
 
 __all__ = [
     "Finished",
@@ -96,9 +103,9 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
-    definition = _with_free(
-        StudyDefinition.model_validate(attributes["definition"]), attributes.get("free", {})
-    ).model_copy(
+    recorded = StudyDefinition.model_validate(attributes["definition"])
+    require_recorded_recipe(recorded, attributes)
+    definition = _with_free(recorded, attributes.get("free", {})).model_copy(
         update={
             "evaluations": run.evaluations,
             "seed": run.seed,

@@ -166,6 +166,7 @@ def about(evaluator: Evaluator, prepared: dict[str, str]) -> dict[str, Any]:
     """Where the rows come from."""
     definition = evaluator.setup.definition.model_dump(mode="json", exclude={"name", "folder"})
     return {
+        "recipe": evaluator.recipe,
         "study": definition,
         "space": {d.name: list(d.values) for d in evaluator.space.dimensions},
         "layers": [[layer.path, layer.weights] for layer in evaluator.layers()],

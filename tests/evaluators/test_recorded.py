@@ -319,3 +319,12 @@ def test_the_table_that_comes_along_is_whole(tmp_path: Path) -> None:
     row = next(iter(table.rows.values()))
     samples = table.origin["parent"]["validation_samples"]
     assert unpack_correct(row["correct"], samples).sum() == int(row["right"])
+
+
+def test_it_says_which_recipe_made_its_numbers(place: Path) -> None:
+    told = "Recorded: 18 trainings done from 2026-01-02 on by recipe {} of short-qat."
+    # A table from before recipes were counted is of the first one.
+    assert make(place).notes() == [told.format(1), "made up"]
+    origin = json.loads((place / "small.json").read_text())
+    (place / "small.json").write_text(json.dumps({**origin, "recipe": 3}))
+    assert make(place).notes()[0] == told.format(3)

@@ -236,7 +236,7 @@ def test_a_decision_names_the_trials_best_first() -> None:
     costs = np.array([[2.0, 2.0], [0.0, 0.0], [1.0, 1.0]])
     decision = decide(AtRung(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 3, NONE), 0.4)
     assert (decision.run, decision.ranked, decision.promoted) == (4, (80, 90, 70), 2)
-    again = decide(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 0.1, 3, NONE)
+    again = decide(AtRung(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 3, NONE), 0.1)
     assert again.promoted == 1
 
 
