@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqsearch.errors import DeviceError, HqsearchError, RunFailed
@@ -325,7 +325,13 @@ def _pinned(node: str) -> NodeAffinitySchedulingStrategy:
 
 def _check_imports(error: RayTaskError) -> None:
     """A node without hqsearch would fail every evaluation that it is given."""
-    if "No module named 'hqsearch" in str(error):
+    cause = error.cause
+    if isinstance(cause, ModuleNotFoundError):
+        missing = (cause.name or "").partition(".")[0] == "hqsearch"
+    else:
+        # Of a task that a worker cannot even load, Ray passes on the text and nothing else.
+        missing = isinstance(cause, RaySystemError) and "No module named 'hqsearch" in str(cause)
+    if missing:
         raise DeviceError(
             "a node of the Ray cluster has no hqsearch (of this version): install the same "
             "version on every node"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy import text
 
-from hqsearch.errors import StorageError
+from hqsearch.errors import StudyMissing
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.store.database import (
@@ -27,7 +27,6 @@ from hqsearch.store.database import (
     connect,
     connect_args,
     connected,
-    is_missing_table,
     is_server,
     shown,
     sqlite_path,
@@ -65,7 +64,7 @@ class LogReader:
         self.url, self.name = url, name
         path = sqlite_path(url)
         if path is not None and not path.exists():
-            raise StorageError(f"there is no study {name!r} yet: {path} does not exist")
+            raise StudyMissing(f"there is no study {name!r} yet: {path} does not exist")
         self._engine = connect(url)
         try:
             with translated(url):
@@ -78,20 +77,17 @@ class LogReader:
         """The study's id.
 
         Raises:
-            StorageError: there is no such study, or no study at all.
+            StudyMissing: there is no such study, or no study at all.
         """
         row = None
-        try:
-            with self._engine.connect() as connection:
+        with self._engine.connect() as connection:
+            if sqlalchemy.inspect(connection).has_table("studies"):  # else a driver is at it
                 row = connection.execute(
                     text("SELECT study_id FROM studies WHERE study_name = :name"),
                     {"name": self.name},
                 ).first()
-        except sqlalchemy.exc.DBAPIError as error:
-            if not is_missing_table(error):
-                raise
         if row is None:
-            raise StorageError(f"there is no study {self.name!r} in {shown(self.url)}")
+            raise StudyMissing(f"there is no study {self.name!r} in {shown(self.url)}")
         return int(row[0])
 
     def attributes(self) -> dict[str, Any]:

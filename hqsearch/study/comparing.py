@@ -30,7 +30,7 @@ from hqsearch.analysis.yardstick import (
     seconds_of,
 )
 from hqsearch.definition import StudyDefinition, parse_override, validate
-from hqsearch.errors import InputError, StorageError
+from hqsearch.errors import InputError, StudyMissing
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
 from hqsearch.store.lock import DriverLock
@@ -194,8 +194,8 @@ class _Runner:
     ) -> tuple[RunRecord, list[Charge]] | None:
         try:
             _, runs, trials = read_study(self._request)
-        except StorageError:
-            return None  # not there yet; what is wrong otherwise, the run will say
+        except StudyMissing:
+            return None
         for run in reversed(runs):
             if (run.strategy, run.seed, run.options) == (strategy, seed, identity):
                 self._trials = trials

@@ -25,7 +25,7 @@ from hqsearch.errors import (
     HqsearchError,
     InputError,
     RunFailed,
-    StorageError,
+    StudyMissing,
     UnknownName,
 )
 from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
@@ -281,10 +281,8 @@ def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:
         return {}
     try:
         reader = LogReader(url, name)
-    except StorageError as error:
-        if "there is no study" in str(error) or "no such table" in str(error):
-            return {}
-        raise
+    except StudyMissing:
+        return {}
     attributes = reader.attributes()
     reader.close()
     return attributes if "fingerprint" in attributes else {}

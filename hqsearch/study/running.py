@@ -19,7 +19,7 @@ from hqsearch.definition import (
     load_study,
     validate,
 )
-from hqsearch.errors import InputError, RunFailed, StorageError
+from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.problem.budgets import Budgets, parse_budgets
@@ -146,14 +146,14 @@ def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[
     """Attributes, runs and trials of the study that a request names.
 
     Raises:
-        StorageError: there is no such study, or it was cut off while it was made.
+        StudyMissing: there is no such study, or it was cut off while it was made.
     """
     name = Path(request.study).stem if request.study.endswith(".toml") else request.study
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
     attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
     reader.close()
     if "fingerprint" not in attributes:
-        raise StorageError(f"study {name!r} was cut off while it was made; run it again")
+        raise StudyMissing(f"study {name!r} was cut off while it was made; run it again")
     return attributes, runs, trials
 
 
