@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from hqsearch.definition import EvaluationOptions
 from hqsearch.errors import DataError
-from hqsearch.evaluator import Evaluation, Evaluator
+from hqsearch.evaluator import Evaluation, Evaluator, EvaluatorTask, ScoresResult, ScoresTask
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import non_dominated
@@ -180,17 +180,15 @@ class Recorded(Evaluator):
         }
         return Evaluation(values, details)
 
-    def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
+    def strategy_task(self, task: EvaluatorTask, seed: int, folder: Path) -> ScoresResult:
         """The scoring pass over the parent, as it was recorded.
 
         Raises:
             ValueError: another kind of task, or a table without a scoring pass.
         """
-        if kind != "scores" or "scores" not in self.table.origin:
-            raise ValueError(f"{self.table.path.name} holds no result of a task {kind!r}")
-        return dict(self.table.origin["scores"])
+        if not isinstance(task, ScoresTask) or "scores" not in self.table.origin:
+            raise ValueError(f"{self.table.path.name} holds no result of a task {task.kind!r}")
+        return ScoresResult.from_json(self.table.origin["scores"])
 
     def _in_order(self, candidate: Candidate) -> list[tuple[str, str]]:
         chosen = self.space.assignment(candidate)

@@ -24,6 +24,8 @@ from hqsearch.definition import (
     load_space,
     validate,
 )
+from hqsearch.evaluator.details import Details
+from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
@@ -63,16 +65,14 @@ class Evaluation:
 
     Attributes:
         values: objective name → value, in the objective's unit. NaN means failure.
-        details: JSON-able facts: standard error, sample counts, rates, per-layer rows …
-            ``accuracy_se`` (fraction) and ``correct`` (base64 of packed per-sample bits)
-            are used for paired comparisons where they are present; ``layers`` (rows of
-            layer, choice, weights, bits, energy, storage, rate) by ``show``.
-        checkpoint: folder from which a larger budget can go on, if one was asked for.
+        details: facts: standard error, sample counts, rates, per-layer rows … A plain dictionary
+            may have the keys of :class:`Details` and any others, with JSON values or numpy's.
+            ``accuracy_se`` and ``correct`` are used for paired comparisons where they are
+            present, ``layers`` by ``show``.
     """
 
     values: dict[str, float]
-    details: dict[str, Any] = field(default_factory=dict)
-    checkpoint: Path | None = None
+    details: Details | Mapping[str, Any] = field(default_factory=Details)
 
 
 @dataclass(frozen=True)
@@ -204,23 +204,22 @@ class Evaluator(ABC):
         raise ValueError(f"{type(self).__name__} cannot confirm")
 
     def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
+        self, task: EvaluatorTask, seed: int, folder: Path
+    ) -> TaskAnswer | Mapping[str, Any]:
         """Do a strategy's own task, on a worker; deterministic for its arguments.
 
         Args:
-            kind: one of :attr:`strategy_tasks`.
-            payload: what the strategy says.
+            task: of one of the kinds in :attr:`strategy_tasks`.
             seed: of everything random in it.
             folder: for checkpoints and artifacts: the same one when it is retried or resumed,
                 and kept with the study. ``progress.json`` in it, ``{"done": 3, "total": 15}``
                 and replaced whole, is what the live display shows.
 
         Returns:
-            Small JSON-able details; larger artifacts stay in ``folder``, and the details name
-            them with their SHA-256.
+            A small answer, or its fields as a dictionary; larger artifacts stay in ``folder``,
+            and the answer names them with their SHA-256.
         """
-        raise ValueError(f"{type(self).__name__} does no task {kind!r}")
+        raise ValueError(f"{type(self).__name__} does no task {task.kind!r}")
 
     def task_resources(self, kind: str) -> Resources:
         """What one task of a strategy needs."""

@@ -19,13 +19,12 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
-from hqsearch.executors.task import TaskOutcome
+from hqsearch.executors.task import Evaluate, TaskOutcome
 from hqsearch.search.early_stopping.cohorts import is_compared
 from hqsearch.search.events import Listener, SearchState, guarded
 from hqsearch.search.outcomes import Outcomes
@@ -188,8 +187,8 @@ class Search:
             index=len(self.tasks),
             slot=len(self.trials),
             seen=self._proposer.told,
-            kind=proposed.kind,
-            payload=proposed.payload,
+            kind=proposed.task.kind,
+            payload=proposed.task.to_json(),
             label=proposed.label,
             # Its own draws, the same ones however often it is retried.
             seed=_derived_seed(self.plan.run.seed, len(self.tasks)),
@@ -198,11 +197,12 @@ class Search:
         self._pump.start_task(task)
         self.tasks.append(task)
 
-    def _work(self, trial: TrialRecord) -> dict[str, Any]:
-        """What a trial is trained to, where early stopping compares it with others."""
+    def _work(self, trial: TrialRecord) -> Evaluate:
+        """What a worker is asked; part of it, where early stopping compares it with others."""
+        key = trial.proposal.key
         if self._cohorts is None or not is_compared(trial):
-            return {}
-        return {"budget": self._cohorts.budget(trial), "checkpoint": self._checkpoint(trial)}
+            return Evaluate(key)
+        return Evaluate(key, self._cohorts.budget(trial), self._checkpoint(trial))
 
     def _checkpoint(self, trial: TrialRecord) -> str:
         """Folder in the study's; the token, for a folder may outlive its log."""
@@ -231,7 +231,7 @@ class Search:
             failure=outcome.failure,
             reason=outcome.reason,
             attempts=outcome.attempts,
-            details=None if outcome.failure else outcome.details,
+            details=None if outcome.failure else outcome.answer,
         )
         self._pump.finish_task(done)
         self.tasks[task.index] = done

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hqsearch.evaluator import Evaluator
+from hqsearch.evaluator import Details, Evaluator
 from hqsearch.executors.task import TaskOutcome
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
@@ -36,13 +36,12 @@ class Outcomes:
     def ended(self, trial: TrialRecord, outcome: TaskOutcome, order: int) -> Outcome:
         """Of a trial that came to its end, or failed on the way."""
         violation = 0.0
-        details = {**outcome.details, **self.facts}
+        details = outcome.details.with_facts(self.facts)
         if not outcome.failure:
             measured = self._measured(trial.proposal.candidate, outcome)
             violation = self.budgets.measured_violation(measured)
-            details["measured"] = measured
-            if "average_bits" in measured:
-                details["average_bits"] = measured["average_bits"]
+            bits = measured.get("average_bits", details.average_bits)
+            details = replace(details, measured=measured, average_bits=bits)
         return Outcome(
             order=order,
             seconds=round(outcome.seconds + sum(r.seconds for r in trial.rungs), 3),
@@ -56,14 +55,15 @@ class Outcomes:
     def rung(self, trial: TrialRecord, outcome: TaskOutcome, epoch: int) -> Rung:
         """Of a trial that came to the rung at ``epoch``."""
         measured = self._measured(trial.proposal.candidate, outcome)
-        numbers = {k: v for k, v in outcome.details.items() if isinstance(v, int | float)}
+        told = outcome.details.to_json()
+        numbers = {k: v for k, v in told.items() if isinstance(v, int | float)}
         return Rung(
             epoch,
             self.values(outcome),
             self.budgets.measured_violation(measured),
             round(outcome.seconds, 3),
             outcome.attempts,
-            {**numbers, "measured": measured},
+            replace(Details.from_json(numbers), measured=measured),
         )
 
     def stopped(self, trial: TrialRecord, order: int) -> Outcome:
@@ -74,7 +74,7 @@ class Outcomes:
             seconds=round(sum(r.seconds for r in trial.rungs), 3),
             violation=last.violation,
             attempts=1 + sum(r.attempts - 1 for r in trial.rungs),
-            details={**last.details, **self.facts},
+            details=last.details.with_facts(self.facts),
             stopped_at=last.epoch,
         )
 
@@ -82,7 +82,7 @@ class Outcomes:
         """Of a candidate that the study's log answers; budgets differ from run to run."""
         return Outcome(
             order=order,
-            violation=self.budgets.measured_violation(held.details["measured"]),
+            violation=self.budgets.measured_violation(held.details.measured or {}),
             details=held.details,
             stopped_at=held.stopped_at,
         )
@@ -91,6 +91,6 @@ class Outcomes:
         """Everything that a budget may be about: recorded values, else the estimate."""
         estimate = self.evaluator.cheap([candidate])[0].tolist()
         measured = dict(zip(self.evaluator.metrics, estimate, strict=True)) | outcome.values
-        if "average_bits" in outcome.details:
-            measured["average_bits"] = float(outcome.details["average_bits"])
+        if outcome.details.average_bits is not None:
+            measured["average_bits"] = float(outcome.details.average_bits)
         return measured

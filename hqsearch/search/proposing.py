@@ -86,9 +86,9 @@ class Proposer:
         """Tell the strategy of a finished trial or task."""
         self.told += 1
         if isinstance(record, TaskRecord):
-            asked = StrategyTask(record.kind, record.payload, record.label)
+            asked = StrategyTask(record.task, record.label)
             self._strategy.observe_task(
-                TaskResult(record.index, asked, record.details, record.failure)
+                TaskResult(record.index, asked, record.answer, record.failure)
             )
         else:
             self._strategy.observe(result_of(record))
@@ -106,5 +106,5 @@ class Proposer:
 def _is_same(proposed: Proposed | StrategyTask | Signal, record: Record) -> bool:
     """Whether a replayed strategy proposes what the log holds."""
     if isinstance(record, TaskRecord):
-        return proposed == StrategyTask(record.kind, record.payload, record.label)
+        return proposed == StrategyTask(record.task, record.label)
     return isinstance(proposed, Proposed) and proposed.candidate.key == record.proposal.key

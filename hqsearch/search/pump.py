@@ -17,12 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hqsearch.errors import DiskFull
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
-from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.executors.task import (
+    Confirm,
+    Evaluate,
+    StrategyWork,
+    Task,
+    TaskOutcome,
+    read_result,
+)
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import Outcome, Proposal, Record, Rung, TaskRecord, TrialRecord
 
@@ -51,7 +57,7 @@ class Pump:
         evaluator: says what a task needs, and whether its outcome is worth a file.
         executor: runs the tasks.
         files: of the results.
-        work_of: what a trial's task is asked for, besides the candidate and the seed.
+        work_of: what a worker is asked for a trial.
     """
 
     def __init__(
@@ -60,7 +66,7 @@ class Pump:
         evaluator: Evaluator,
         executor: Executor,
         files: ResultFiles,
-        work_of: Callable[[TrialRecord], dict[str, Any]],
+        work_of: Callable[[TrialRecord], Evaluate | Confirm],
     ) -> None:
         self._log, self._evaluator, self._executor = log, evaluator, executor
         self._files, self._work_of = files, work_of
@@ -91,7 +97,7 @@ class Pump:
 
     def recover(self, record: Record) -> TaskOutcome | None:
         """What a worker or a dying driver left of a record's task; where nothing, queue it."""
-        left = read_result(self._files.of(record), self._payload(record))
+        left = read_result(self._files.of(record), self._task(record))
         if left is None:
             self._queued.append(record)
         else:
@@ -139,24 +145,18 @@ class Pump:
 
     def _submit(self, record: Record) -> None:
         self.in_flight[record.number] = record
-        payload, file = self._payload(record), self._files.of(record)
-        if isinstance(record, TaskRecord):
-            needs = self._evaluator.task_resources(record.kind)
-            task = Task(record.number, "strategy", payload, record.seed, needs, file)
-        else:
-            needs, seed = self._evaluator.resources(), record.proposal.seed
-            kept = file if self._evaluator.costly else None
-            task = Task(record.number, "evaluate", payload, seed, needs, kept)
-        self._executor.submit(task)
+        self._executor.submit(self._task(record))
 
-    def _payload(self, record: Record) -> dict[str, Any]:
-        """What a worker needs, and what tells its result from that of any other study."""
-        asked: dict[str, Any] = {"study": self._files.token}
+    def _task(self, record: Record) -> Task:
+        """What a worker is given."""
+        file, token = self._files.of(record), self._files.token
         if isinstance(record, TaskRecord):
-            asked |= {"kind": record.kind, "payload": record.payload, "folder": record.folder}
-            return {**asked, "seed": record.seed}
-        proposal = record.proposal
-        return {**asked, "key": proposal.key, "seed": proposal.seed, **self._work_of(record)}
+            work = StrategyWork(record.task, record.folder)
+            needs = self._evaluator.task_resources(record.kind)
+            return Task(record.number, work, record.seed, needs, file, token)
+        kept = file if self._evaluator.costly else None
+        needs, seed = self._evaluator.resources(), record.proposal.seed
+        return Task(record.number, self._work_of(record), seed, needs, kept, token)
 
 
 @contextmanager

@@ -146,7 +146,7 @@ class LogReader:
                     state,
                     Proposal(**own["proposal"]),
                     tuple(values[trial]) if done and trial in values else None,
-                    Outcome(**own["result"]) if "result" in own else None,
+                    Outcome.from_json(own["result"]) if "result" in own else None,
                     tuple(Rung.from_json(r) for r in own.get("rungs", ())),
                 )
             )
@@ -257,7 +257,7 @@ class StudyLog(LogReader):
             attributes["rungs"] = [r.as_json() for r in rungs]
         system: dict[str, Any] = {}
         if outcome is not None:
-            attributes["result"] = asdict(outcome)
+            attributes["result"] = outcome.as_json()
             system = dict(_constraints(proposal, outcome))
         trial = optuna.trial.create_trial(
             state=optuna.trial.TrialState[state],
@@ -296,7 +296,7 @@ class StudyLog(LogReader):
         import optuna
 
         with self._write():
-            self._storage.set_trial_user_attr(trial.trial_id, "result", asdict(outcome))
+            self._storage.set_trial_user_attr(trial.trial_id, "result", outcome.as_json())
             for key, value in _constraints(trial.proposal, outcome).items():
                 self._storage.set_trial_system_attr(trial.trial_id, key, value)
             self._storage.set_trial_state_values(

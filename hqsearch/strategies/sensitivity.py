@@ -24,6 +24,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from hqsearch.errors import DefinitionError
+from hqsearch.evaluator.tasks import SCORES, ScoresResult, ScoresTask
 from hqsearch.problem.additive import CostTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import (
@@ -34,6 +35,7 @@ from hqsearch.strategies.base import (
     StrategyTask,
     TaskResult,
 )
+from hqsearch.strategies.scoring import scores_of
 from hqsearch.surrogate import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +52,7 @@ class Sensitivity(Strategy):
     """Asks for the scores, then proposes the additive model's front; learns nothing after."""
 
     name: ClassVar[str] = "sensitivity"
-    tasks_needed: ClassVar[frozenset[str]] = frozenset({"scores"})
+    tasks_needed: ClassVar[frozenset[str]] = frozenset({SCORES})
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
@@ -67,7 +69,7 @@ class Sensitivity(Strategy):
     def next(self) -> Candidate | StrategyTask | Signal:
         if not self._asked:
             self._asked = True
-            return StrategyTask("scores", {}, "one pass over the parent")
+            return StrategyTask(ScoresTask(), "one pass over the parent")
         if self._program is None:
             return Signal.DONE if self._failed else Signal.WAIT
         return self._solve_on(self._program)
@@ -76,10 +78,10 @@ class Sensitivity(Strategy):
         self._seen.add(result.candidate)
 
     def observe_task(self, result: TaskResult) -> None:
-        if result.details is None:
+        if not isinstance(result.answer, ScoresResult):
             self._failed = True
         else:
-            scores = Scores.of(result.details, self.problem.space)
+            scores = scores_of(result.answer, self.problem.space)
             self._program = AdditiveProgram(self.problem, scores)
 
     def origin(self, candidate: Candidate) -> str:

@@ -280,7 +280,7 @@ def _read(
     uniform = [Charge(t, seconds_of(t, by_number, clock)) for t in _baselines(trials)]
     everything = [c for entry in entries for c in entry.charged]
     noisy = any(
-        c.trial is not None and c.trial.outcome and c.trial.outcome.details.get("accuracy_se")
+        c.trial is not None and c.trial.outcome and c.trial.outcome.details.accuracy_se
         for c in everything
     )
     return Comparison(

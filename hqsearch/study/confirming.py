@@ -17,14 +17,13 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from hqsearch.definition import StudyDefinition
 from hqsearch.errors import InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
-from hqsearch.executors.task import TaskOutcome
+from hqsearch.executors.task import Confirm, TaskOutcome
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
 from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
@@ -227,7 +226,7 @@ class _Confirmation:
         self._listener.prepared("replicates", done, self._run.evaluations)
 
     def _end(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
-        details = {**outcome.details, **self._opened.facts, "epochs": self._epochs}
+        details = outcome.details.with_facts({**self._opened.facts, "epochs": self._epochs})
         logged = Outcome(
             order=trial.proposal.slot,
             seconds=round(outcome.seconds, 3),
@@ -243,5 +242,5 @@ class _Confirmation:
         finished = self._pump.finish_trial(trial, state, values, logged)
         self.trials[trial.proposal.slot] = finished
 
-    def _work(self, trial: TrialRecord) -> dict[str, Any]:
-        return {"confirm": {"epochs": self._epochs}}
+    def _work(self, trial: TrialRecord) -> Confirm:
+        return Confirm(trial.proposal.key, self._epochs)

@@ -32,7 +32,7 @@ from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
 from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task
+from hqsearch.executors.task import Prepare, Task
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
@@ -248,7 +248,7 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            return executor.run(Task(-1, "prepare", payload, 0, resources)).details
+            return executor.run(Task(-1, Prepare(payload), 0, resources)).answer
         except (HqsearchError, OSError):
             raise
         except Exception as error:

@@ -371,5 +371,5 @@ def _violation(trial: TrialRecord, budgets: Budgets) -> float:
     """By these budgets, where the log holds what was measured."""
     if trial.outcome is None:
         return 0.0
-    measured = trial.outcome.details.get("measured")
+    measured = trial.outcome.details.measured
     return trial.outcome.violation if measured is None else budgets.measured_violation(measured)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hqsearch.evaluator import Evaluator
+from hqsearch.evaluator import Evaluator, ScoresTask
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.search.plan import SearchPlan
@@ -16,7 +16,7 @@ from hqsearch.search.proposing import Proposed, Proposer
 from hqsearch.store.records import Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
 from hqsearch.strategies import Problem, Signal, Strategy, StrategyTask
 
-TASK = StrategyTask("scores", {}, "one pass")
+TASK = StrategyTask(ScoresTask(), "one pass")
 
 
 class Scripted(Strategy):
@@ -120,7 +120,7 @@ def test_results_and_tasks_are_told_and_counted(toy: Evaluator, plan: SearchPlan
     assert asking.told == 2
     result, of_task = strategy.heard
     assert (result.candidate, result.values) == (one, (0.5, 1.0, 1.0))
-    assert (of_task.index, of_task.task, of_task.details, of_task.failure) == (
+    assert (of_task.index, of_task.task, of_task.answer, of_task.failure) == (
         3,
         TASK,
         None,

@@ -13,7 +13,7 @@ import pytest
 from hqsearch.errors import DiskFull
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task, TaskOutcome
+from hqsearch.executors.task import Evaluate, Task, TaskOutcome
 from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
 from hqsearch.store.log import StudyLog, storage_url
 from hqsearch.store.records import Outcome, Proposal, TaskRecord, TrialRecord
@@ -38,8 +38,15 @@ def proposal(evaluator: Evaluator, seed: int = 3) -> Proposal:
     return Proposal(0, 0, "random", "search", candidate.key, seed, 0)
 
 
-def pump_of(log: StudyLog, evaluator: Evaluator, files: ResultFiles, **work: Any) -> Pump:
-    return Pump(log, evaluator, InProcessExecutor(evaluator), files, lambda _: work)
+def work(trial: TrialRecord, budget: int | None = None) -> Evaluate:
+    return Evaluate(trial.proposal.key, budget)
+
+
+def pump_of(
+    log: StudyLog, evaluator: Evaluator, files: ResultFiles, budget: int | None = None
+) -> Pump:
+    executor = InProcessExecutor(evaluator)
+    return Pump(log, evaluator, executor, files, lambda trial: work(trial, budget))
 
 
 def begun(log: StudyLog) -> TrialRecord:
@@ -94,12 +101,12 @@ def test_a_result_outlives_a_driver_that_died_before_logging_it(
 
 
 @pytest.mark.parametrize(
-    ("token", "work", "content"),
+    ("token", "budget", "content"),
     [
-        ("another study", {}, None),
-        ("token", {"budget": 4}, None),
-        ("token", {}, "{ cut off"),
-        ("token", {}, "[]"),
+        ("another study", None, None),
+        ("token", 1, None),
+        ("token", None, "{ cut off"),
+        ("token", None, "[]"),
     ],
 )
 def test_what_no_worker_left_for_this_very_task_runs_again(
@@ -107,7 +114,7 @@ def test_what_no_worker_left_for_this_very_task_runs_again(
     costly: Evaluator,
     files: ResultFiles,
     token: str,
-    work: dict[str, Any],
+    budget: int | None,
     content: str | None,
 ) -> None:
     dying = pump_of(log, costly, files)
@@ -116,7 +123,7 @@ def test_what_no_worker_left_for_this_very_task_runs_again(
     if content is not None:
         files.of(trial).write_text(content)
 
-    pump = pump_of(log, costly, ResultFiles(files.folder, token), **work)
+    pump = pump_of(log, costly, ResultFiles(files.folder, token), budget)
     assert pump.recover(trial) is None
     assert pump.recovered == 0
     assert pump.in_flight == {}
@@ -154,13 +161,13 @@ def test_a_strategys_own_task_has_a_file_of_its_own(
     finished = pump.next_finished()
     assert finished is not None
     assert finished[0] == task
-    assert set(finished[1].details) >= {"scores"}
+    assert set(finished[1].answer) >= {"scores"}
     assert (tmp_path / task.folder).is_dir()
     path = files.folder / "task-0-0.json"
-    assert json.loads(path.read_text())["details"] == finished[1].details
+    assert json.loads(path.read_text())["details"] == finished[1].answer
     left = pump_of(log, toy, files).recover(task)
     assert left is not None
-    assert left.details == finished[1].details
+    assert left.answer == finished[1].answer
     pump.finish_task(task)
     assert not path.exists()
 
@@ -173,7 +180,7 @@ class Full(InProcessExecutor):
 
 
 def test_a_full_disk_says_what_to_do(log: StudyLog, toy: Evaluator, files: ResultFiles) -> None:
-    pump = Pump(log, toy, Full(toy), files, lambda _: {})
+    pump = Pump(log, toy, Full(toy), files, work)
     with pytest.raises(DiskFull, match="nothing finished is lost"), full_disk_told():
         pump.next_finished()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hqsearch.evaluator import Details
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.search.early_stopping.cohorts import Cohorts
@@ -75,7 +76,7 @@ def test_what_was_seen() -> None:
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_a_trial_as_a_strategy_is_told_of_it(state: str) -> None:
     proposal = Proposal(0, 4, "random", "search", "a=v4", 0, 0)
-    outcome = Outcome(4, violation=0.5, details={"accuracy_se": 0.1}, stopped_at=2)
+    outcome = Outcome(4, violation=0.5, details=Details(accuracy_se=0.1), stopped_at=2)
     record = TrialRecord(9, 9, state, proposal, (0.5, 1.0), outcome, (Rung(2, (0.4, 1.0)),))
     assert result_of(record) == Result(
         4,

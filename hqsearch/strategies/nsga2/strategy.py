@@ -35,6 +35,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from hqsearch.errors import InputError
+from hqsearch.evaluator.tasks import ScoresResult, ScoresTask
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.pareto import non_dominated
 from hqsearch.strategies.base import (
@@ -49,6 +50,7 @@ from hqsearch.strategies.base import (
 from hqsearch.strategies.notes import many_objectives
 from hqsearch.strategies.nsga2.assistant import Assistant
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
+from hqsearch.strategies.scoring import scores_of
 from hqsearch.surrogate import Scores
 
 #: Strategies whose front an evolution starts from.
@@ -198,7 +200,7 @@ class Nsga2(Strategy):
         if not self._asked:
             self._asked = True
             self._awaited += 1
-            return StrategyTask("scores", {}, "one pass over the parent")
+            return StrategyTask(ScoresTask(), "one pass over the parent")
         if self._deferred is not None:
             self._think()
         if not self._started:
@@ -268,8 +270,8 @@ class Nsga2(Strategy):
 
     def observe_task(self, result: TaskResult) -> None:
         self._awaited -= 1
-        if result.details is not None:
-            self._scores = Scores.of(result.details, self.problem.space)
+        if isinstance(result.answer, ScoresResult):
+            self._scores = scores_of(result.answer, self.problem.space)
 
     def _assisted(self, count: int, generator: np.random.Generator) -> bool:
         """Queue what the surrogate promises most of; False where it knows nothing."""
