@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from hqsearch.definition import EvaluationOptions
 from hqsearch.errors import DataError
-from hqsearch.evaluator import Evaluation, Evaluator
+from hqsearch.evaluator import Evaluation, Evaluator, EvaluatorTask, ScoresResult, ScoresTask
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import non_dominated
@@ -52,13 +52,18 @@ class Table:
         path: of the ``.csv.gz``.
         groups: layers that were trained with one choice, in the order of a key.
         rows: (key, seed) → the columns of that training.
-        origin: where it comes from: study, versions, machine, dates, commit, parent.
+        origin: where it comes from: study, recipe, versions, machine, dates, commit, parent.
     """
 
     path: Path
     groups: tuple[tuple[str, ...], ...]
     rows: Mapping[tuple[Key, int], Mapping[str, str]]
     origin: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> int:
+        """Of the evaluator that made the numbers; tables that say none are of the first one."""
+        return int(self.origin.get("recipe", 1))
 
     @cached_property
     def cheap(self) -> dict[Key, tuple[float, ...]]:
@@ -100,7 +105,10 @@ class Recorded(Evaluator):
 
     def notes(self) -> list[str]:
         origin = self.table.origin
-        first = f"Recorded: {origin['trainings']} trainings done from {origin['from'][:10]} on."
+        first = (
+            f"Recorded: {origin['trainings']} trainings done from {origin['from'][:10]} on by "
+            f"recipe {self.table.recipe} of short-qat."
+        )
         return [first, *origin["notes"]]
 
     def layers(self) -> Sequence[RecordedLayer]:
@@ -172,17 +180,15 @@ class Recorded(Evaluator):
         }
         return Evaluation(values, details)
 
-    def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
+    def strategy_task(self, task: EvaluatorTask, seed: int, folder: Path) -> ScoresResult:
         """The scoring pass over the parent, as it was recorded.
 
         Raises:
             ValueError: another kind of task, or a table without a scoring pass.
         """
-        if kind != "scores" or "scores" not in self.table.origin:
-            raise ValueError(f"{self.table.path.name} holds no result of a task {kind!r}")
-        return dict(self.table.origin["scores"])
+        if not isinstance(task, ScoresTask) or "scores" not in self.table.origin:
+            raise ValueError(f"{self.table.path.name} holds no result of a task {task.kind!r}")
+        return ScoresResult.from_json(self.table.origin["scores"])
 
     def _in_order(self, candidate: Candidate) -> list[tuple[str, str]]:
         chosen = self.space.assignment(candidate)

@@ -20,7 +20,18 @@ import torch
 from hqsearch.data import SIMULATED_NOTE, check_data
 from hqsearch.definition import EvaluationOptions, validate
 from hqsearch.definition.data import SIMULATED
-from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext, Resources, Setup
+from hqsearch.evaluator import (
+    Evaluation,
+    Evaluator,
+    EvaluatorTask,
+    PrepareContext,
+    Resources,
+    ScoresTask,
+    Setup,
+    SupernetResult,
+    SupernetTask,
+    TaskAnswer,
+)
 from hqsearch.hardware import Workload
 from hqsearch.models import WeightLayer
 from hqsearch.problem.candidate import Candidate
@@ -53,7 +64,9 @@ class ShortQat(Evaluator):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._study = QatStudy(setup.definition, setup.folder, setup.device, self.options)
+        self._study = QatStudy(
+            setup.definition, setup.folder, setup.device, self.options, self.recipe
+        )
         #: The network as ``[model]`` says it, which the space is derived from.
         self._defined = Part(self._study)
 
@@ -147,18 +160,18 @@ class ShortQat(Evaluator):
         return self.parts[self.space.structural_key(candidate)]
 
     def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
-        if kind == "supernet":
-            return self._train_supernet(payload, seed, folder)
-        if kind == "scores":
+        self, task: EvaluatorTask, seed: int, folder: Path
+    ) -> TaskAnswer | Mapping[str, Any]:
+        if isinstance(task, SupernetTask):
+            return self._train_supernet(task, seed, folder)
+        if isinstance(task, ScoresTask):
             return score_part(self._first, self.space, seed)
-        return super().strategy_task(kind, payload, seed, folder)
+        return super().strategy_task(task, seed, folder)
 
-    def _train_supernet(self, payload: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+    def _train_supernet(self, task: SupernetTask, seed: int, folder: Path) -> SupernetResult:
         torch.set_num_threads(self.options.threads)
-        given = validate(SupernetOptions, payload, "the supernet's payload")
+        given = validate(SupernetOptions, task.to_json(), "the supernet's payload")
         batch_size = given.batch_size or self.options.batch_size
         batching = Batching(given.held_out, batch_size, self.options.shift, seed)
         relaxation = relaxation_of(self._first, self.space, batching)
-        return run_supernet(relaxation, payload, seed, folder, self)
+        return run_supernet(relaxation, task, seed, folder, self)

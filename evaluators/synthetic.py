@@ -27,7 +27,14 @@ from pydantic import Field
 
 from hqsearch.definition import EvaluationOptions
 from hqsearch.errors import DefinitionError
-from hqsearch.evaluator import Evaluation, Evaluator
+from hqsearch.evaluator import (
+    Evaluation,
+    Evaluator,
+    EvaluatorTask,
+    ScoresResult,
+    ScoresTask,
+    TaskAnswer,
+)
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import hypervolume, non_dominated
@@ -218,11 +225,11 @@ class Synthetic(Evaluator):
         return Evaluation({"accuracy": accuracy, "energy": energy, "storage": storage}, details)
 
     def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
+        self, task: EvaluatorTask, seed: int, folder: Path
+    ) -> TaskAnswer | Mapping[str, Any]:
         """``scores``: the true losses, each times exp(normal · ``score_noise``)."""
-        if kind != "scores":
-            return super().strategy_task(kind, payload, seed, folder)
+        if not isinstance(task, ScoresTask):
+            return super().strategy_task(task, seed, folder)
         scale = self.options.score_noise
         scores: dict[str, dict[str, float]] = {}
         for dimension, (_, _, loss) in zip(self.space.dimensions, self.tables, strict=True):
@@ -232,7 +239,7 @@ class Synthetic(Evaluator):
                 for value, own in total.items()
             }
         errors = {d: dict.fromkeys(values, 0.0) for d, values in scores.items()}
-        return {"scores": scores, "standard_errors": errors, "samples": 0}
+        return ScoresResult(scores=scores, standard_errors=errors, samples=0)
 
 
 def accuracy_of(loss: Floats) -> Floats:

@@ -31,7 +31,15 @@ from pydantic import Field
 
 from hqsearch.atomic import write_atomically
 from hqsearch.definition import EvaluationOptions
-from hqsearch.evaluator import Evaluation, Evaluator
+from hqsearch.evaluator import (
+    Evaluation,
+    Evaluator,
+    EvaluatorTask,
+    ScoresResult,
+    ScoresTask,
+    SupernetTask,
+    TaskAnswer,
+)
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.pareto import non_dominated
@@ -152,26 +160,26 @@ class Toy(Evaluator):
         return dict(zip(self.metrics, cost.tolist(), strict=True))
 
     def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
+        self, task: EvaluatorTask, seed: int, folder: Path
+    ) -> TaskAnswer | Mapping[str, Any]:
         """A supernet's training on the relaxation: a second or two; scores: the exact errors."""
-        part = payload.get("structure", "")
-        if kind == "scores":
+        part = task.structure if isinstance(task, ScoresTask | SupernetTask) else ""
+        if isinstance(task, ScoresTask):
             growth = error_growth(steps_of(self.space, part))
             dimensions = [self.space.dimensions[place] for place in self.space.weighted]
             scores = {
                 d.name: dict(zip(d.values, (error.sum(axis=1) * growth).tolist(), strict=True))
                 for d, (_, error, _) in zip(dimensions, self._tables, strict=True)
             }
-            return {"scores": scores, "samples": 0}
-        if kind != "supernet":
-            return super().strategy_task(kind, payload, seed, folder)
+            return ScoresResult(scores=scores, samples=0)
+        if not isinstance(task, SupernetTask):
+            return super().strategy_task(task, seed, folder)
         # torch is imported for this task alone.
         from hqsearch.supernet.train import run_supernet
 
         from ._toy_relaxation import ToyRelaxation
 
-        return run_supernet(ToyRelaxation(self, part), payload, seed, folder, self)
+        return run_supernet(ToyRelaxation(self, part), task, seed, folder, self)
 
     def evaluate(
         self,
@@ -214,7 +222,6 @@ class Toy(Evaluator):
                 "storage": storage,
             },
             {"average_bits": bits, "accuracy_se": options.noise, "layers": rows},
-            checkpoint,
         )
 
     def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:

@@ -12,6 +12,7 @@
         ├── BudgetError          a budget that no candidate can meet
         ├── StudyMismatch        a study whose fingerprint differs from the one asked for
         ├── StorageError         a log that is not one, or that someone else is writing
+        │   └── StudyMissing     a study that is not there (yet)
         ├── DeviceError          a device or resource that this machine does not have
         └── PluginError          a user's file that does not define what it should
 
@@ -63,6 +64,10 @@ class StudyMismatch(InputError):
 
 class StorageError(InputError):
     """A log that is not one, or that another process is writing."""
+
+
+class StudyMissing(StorageError):
+    """A study that is not there, or was cut off while it was made."""
 
 
 class DeviceError(InputError):

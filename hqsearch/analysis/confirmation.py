@@ -170,8 +170,8 @@ def confirmation_of(
     first = next(iter(next(iter(replicates.values())).values()))
     return Confirmation(
         quality=quality,
-        epochs=first.details.get("epochs"),
-        samples=first.details.get("test_samples"),
+        epochs=first.details.epochs,
+        samples=first.details.test_samples,
         members=tuple(sorted(members, key=lambda m: (m.confirmed[by], m.trial))),
         missing=tuple(t.number for k, t in stand.items() if k not in measured),
         failed=sum(t.run == last and t.state == "FAIL" for t in runs),

@@ -258,12 +258,12 @@ def _rates(study: CostStudy, row: TrialRow) -> Rates | None:
     if study.request.rate is not None:
         return None
     details = row.details
-    if "rates" in details:
-        return rates_from_json(details["rates"])
+    if details.rates is not None:
+        return rates_from_json(details.rates)
     rates = {
-        layer["layer"]: LayerRate(layer["rate"], layer["activity"])
-        for layer in details.get("layers", [])
-        if layer.get("rate") is not None and layer.get("activity") is not None
+        row.layer: LayerRate(row.rate, row.activity)
+        for row in details.layers or ()
+        if row.layer is not None and row.rate is not None and row.activity is not None
     }
     if not rates:
         study.notes.append(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hqsearch.evaluator.correct import unpack_correct
+from hqsearch.evaluator.details import Details
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +30,20 @@ class Difference:
 
 
 def accuracy_difference(
-    accuracy: float, details: Mapping[str, Any], other: float, other_details: Mapping[str, Any]
+    accuracy: float, details: Details, other: float, other_details: Details
 ) -> Difference:
     """How much more accurate the first candidate is.
 
     Paired (as McNemar's test: the variance of per-sample differences) where both recorded
     which samples they got right; from two binomial standard errors where not.
     """
-    n, m = details.get("validation_samples"), other_details.get("validation_samples")
-    if n and n == m and details.get("correct") and other_details.get("correct"):
-        mine = unpack_correct(details["correct"], n).astype(np.float64)
-        theirs = unpack_correct(other_details["correct"], n).astype(np.float64)
+    n, m = details.validation_samples, other_details.validation_samples
+    if n and n == m and details.correct and other_details.correct:
+        mine = unpack_correct(details.correct, n).astype(np.float64)
+        theirs = unpack_correct(other_details.correct, n).astype(np.float64)
         gap = mine - theirs
         error = float(gap.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
         # Two candidates right on exactly the same samples still are two finite samples.
         return Difference(float(gap.mean()), max(error, 1.0 / n), paired=True)
-    errors = (float(d.get("accuracy_se", 0.0)) for d in (details, other_details))
+    errors = (float(d.accuracy_se or 0.0) for d in (details, other_details))
     return Difference(accuracy - other, math.hypot(*errors), paired=False)

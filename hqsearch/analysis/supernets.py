@@ -15,6 +15,7 @@ from typing import Any
 
 from hqsearch.analysis.overview import require_study
 from hqsearch.errors import InputError, RunFailed
+from hqsearch.evaluator.tasks import SupernetResult
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TaskRecord
 
@@ -110,8 +111,8 @@ def history(supernets: Learned, index: int | None) -> tuple[TaskRecord, dict[str
         if not named:
             raise InputError(f"--task {index}: the finished supernets are {known}")
         task = named[0]
-    assert task.details is not None
-    about = task.details["history"]
+    assert isinstance(task.answer, SupernetResult)
+    about = task.answer.history or {}
     path = supernets.folder / task.folder / about["file"]
     try:
         content = path.read_bytes()

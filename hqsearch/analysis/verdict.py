@@ -125,7 +125,7 @@ def verdict_text(front: Sequence[TrialRow], trials: Sequence[TrialRow]) -> str:
     found = verdicts(front, trials)
     if not found:
         return "Verdict: none yet, for no uniform baseline has been evaluated"
-    noise = any(t.details.get("accuracy_se") for t in front)
+    noise = any(t.details.accuracy_se for t in front)
     head = "Verdict"
     if noise:
         head += " (provisional: search accuracies flatter the best of many; hqsearch confirm)"

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqsearch.errors import RunFailed
+from hqsearch.evaluator.tasks import TaskAnswer
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.pareto import hypervolume
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
@@ -26,8 +27,6 @@ Floats = npt.NDArray[np.float64]
 #: others are those of the work alone (and where a GPU works, less than it took).
 Clock = Literal["wall", "cpu"]
 
-#: Detail of what was only looked up: the seconds that it had taken when it was recorded.
-RECORDED = "training_seconds"
 #: Beyond the worst baseline, in ranges of the baselines; and beyond fp32 for a known cost.
 MARGIN = 0.05
 #: Parts of the way, on a logarithmic scale, from the cheapest uniform assignment to fp32.
@@ -172,21 +171,21 @@ def seconds_of(
     if trial.outcome is None:
         return 0.0
     details = trial.outcome.details
-    if RECORDED in details:
-        return float(details[RECORDED])
-    if clock == "cpu":
-        return float(details.get("cpu_seconds", trial.outcome.seconds))
+    if details.training_seconds is not None:
+        return float(details.training_seconds)
+    if clock == "cpu" and details.cpu_seconds is not None:
+        return float(details.cpu_seconds)
     return trial.outcome.seconds
 
 
 def _task_seconds(task: TaskRecord, clock: Clock) -> float:
     """Of the attempt that ended, and of what earlier ones had saved for it."""
-    details = task.details or {}
-    if RECORDED in details:
-        return float(details[RECORDED])
-    earlier = details.get("earlier", {})
+    answer = task.answer or TaskAnswer()
+    if answer.training_seconds is not None:
+        return float(answer.training_seconds)
+    earlier = answer.earlier or {}
     if clock == "cpu":
-        own = details.get("cpu_seconds", task.seconds)
+        own = task.seconds if answer.cpu_seconds is None else answer.cpu_seconds
         return float(own) + float(earlier.get("cpu_seconds", 0.0))
     return task.seconds + float(earlier.get("seconds", 0.0))
 

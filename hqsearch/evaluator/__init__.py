@@ -12,17 +12,36 @@ from hqsearch.evaluator.contract import (
     Resources,
     Setup,
 )
+from hqsearch.evaluator.details import Details, LayerRow
+from hqsearch.evaluator.tasks import (
+    EvaluatorTask,
+    OtherTask,
+    ScoresResult,
+    ScoresTask,
+    SupernetResult,
+    SupernetTask,
+    TaskAnswer,
+)
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 
 __all__ = [
     "ACCURACY",
     "ENERGY",
     "STORAGE",
+    "Details",
     "Evaluation",
     "EvaluationOptions",
     "Evaluator",
+    "EvaluatorTask",
+    "LayerRow",
     "Objective",
+    "OtherTask",
     "PrepareContext",
     "Resources",
+    "ScoresResult",
+    "ScoresTask",
     "Setup",
+    "SupernetResult",
+    "SupernetTask",
+    "TaskAnswer",
 ]

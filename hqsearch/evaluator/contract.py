@@ -24,7 +24,9 @@ from hqsearch.definition import (
     load_space,
     validate,
 )
+from hqsearch.evaluator.details import Details
 from hqsearch.evaluator.honoured import require_few_parts, require_honoured
+from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
@@ -64,16 +66,14 @@ class Evaluation:
 
     Attributes:
         values: objective name → value, in the objective's unit. NaN means failure.
-        details: JSON-able facts: standard error, sample counts, rates, per-layer rows …
-            ``accuracy_se`` (fraction) and ``correct`` (base64 of packed per-sample bits)
-            are used for paired comparisons where they are present; ``layers`` (rows of
-            layer, choice, weights, bits, energy, storage, rate) by ``show``.
-        checkpoint: folder from which a larger budget can go on, if one was asked for.
+        details: facts: standard error, sample counts, rates, per-layer rows … A plain dictionary
+            may have the keys of :class:`Details` and any others, with JSON values or numpy's.
+            ``accuracy_se`` and ``correct`` are used for paired comparisons where they are
+            present, ``layers`` by ``show``.
     """
 
     values: dict[str, float]
-    details: dict[str, Any] = field(default_factory=dict)
-    checkpoint: Path | None = None
+    details: Details | Mapping[str, Any] = field(default_factory=Details)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,9 @@ class Evaluator(ABC):
     structure: ClassVar[Mapping[str, Any]] = {}
     #: Whether an evaluation is worth a worker process.
     costly: ClassVar[bool] = True
+    #: What its trainings, quantizers and costs mean, as a number; part of a study's fingerprint.
+    #: Raised whenever any of them changes its meaning, so that old and new results never mix.
+    recipe: ClassVar[int] = 1
     #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
@@ -221,24 +224,23 @@ class Evaluator(ABC):
         raise ValueError(f"{type(self).__name__} cannot confirm")
 
     def strategy_task(
-        self, kind: str, payload: dict[str, Any], seed: int, folder: Path
-    ) -> dict[str, Any]:
+        self, task: EvaluatorTask, seed: int, folder: Path
+    ) -> TaskAnswer | Mapping[str, Any]:
         """Do a strategy's own task, on a worker; deterministic for its arguments.
 
         Args:
-            kind: one of :attr:`strategy_tasks`.
-            payload: what the strategy says. With structural dimensions it holds ``structure``, the
-                key of the part that the task is about (``space.parts[key]``); else it does not.
+            task: of one of the kinds in :attr:`strategy_tasks`. With structural dimensions its
+                ``structure`` is the key of the part that it is about (``space.parts[key]``).
             seed: of everything random in it.
             folder: for checkpoints and artifacts: the same one when it is retried or resumed,
                 and kept with the study. ``progress.json`` in it, ``{"done": 3, "total": 15}``
                 and replaced whole, is what the live display shows.
 
         Returns:
-            Small JSON-able details; larger artifacts stay in ``folder``, and the details name
-            them with their SHA-256.
+            A small answer, or its fields as a dictionary; larger artifacts stay in ``folder``,
+            and the answer names them with their SHA-256.
         """
-        raise ValueError(f"{type(self).__name__} does no task {kind!r}")
+        raise ValueError(f"{type(self).__name__} does no task {task.kind!r}")
 
     def task_resources(self, kind: str) -> Resources:
         """What one task of a strategy needs."""
@@ -256,7 +258,10 @@ class Evaluator(ABC):
         return []
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must not differ between runs of one study, as JSON-able tables."""
+        """What must not differ between runs of one study, as JSON-able tables.
+
+        The :attr:`recipe` and the objectives are added to it.
+        """
         definition = self.setup.definition
         settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
         schemes = [file_identity(s, definition.folder) for s in self.space_definition.schemes]

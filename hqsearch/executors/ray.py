@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqsearch.errors import DeviceError, HqsearchError, RunFailed
@@ -30,7 +30,14 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.cluster import GIB, capacity, check_fits, check_reachable, nodes, room
 from hqsearch.executors.ray_worker import Reply, forget, keep, perform_task
 from hqsearch.executors.shipping import Packer, Shipment
-from hqsearch.executors.task import Task, TaskOutcome, leave_result, setup_as_json
+from hqsearch.executors.task import (
+    Prepare,
+    StrategyWork,
+    Task,
+    TaskOutcome,
+    leave_result,
+    setup_as_json,
+)
 
 #: Seconds between two looks at how large the cluster is.
 _LOOK_EVERY = 5.0
@@ -139,7 +146,7 @@ class RayExecutor(Executor):
             if isinstance(error.cause, RayError):  # what it was given was lost on the way
                 return self._lost(running, error.cause)
             cause = error.cause if isinstance(error.cause, Exception) else error
-            if isinstance(cause, HqsearchError | OSError) or task.kind == "prepare":
+            if isinstance(cause, HqsearchError | OSError) or isinstance(task.work, Prepare):
                 raise cause from None
             return task, TaskOutcome(failure="exception", reason=str(cause), attempts=attempt)
         except RayError as error:
@@ -176,7 +183,7 @@ class RayExecutor(Executor):
             options["memory"] = int(need.memory_gib * GIB)
         if self._packer is not None:
             options["scheduling_strategy"] = self._preferred(task)
-        shipment = self._shipments.get(task.kind == "strategy")
+        shipment = self._shipments.get(isinstance(task.work, StrategyWork))
         reference = perform_task.options(**options).remote(
             shipment[1] if shipment else self._bare, task
         )
@@ -184,10 +191,10 @@ class RayExecutor(Executor):
 
     def _preferred(self, task: Task) -> Any:
         """Where a task should run: what leaves files at home, a rung where its checkpoint is."""
-        if task.kind != "evaluate":
+        if not task.measures:
             at_home = room(nodes().get(self._home, {}), task.resources) > 0
             return _pinned(self._home) if at_home else "DEFAULT"
-        last = self._rungs.get(task.number) if "checkpoint" in task.payload else None
+        last = self._rungs.get(task.number) if task.checkpoint is not None else None
         if last is None:
             return "DEFAULT"
         return NodeAffinitySchedulingStrategy(last, soft=True, _spill_on_unavailable=True)
@@ -204,7 +211,7 @@ class RayExecutor(Executor):
 
     def _answered(self, running: _Running, reply: Reply) -> tuple[Task, TaskOutcome] | None:
         task = running.task
-        if "checkpoint" in task.payload:
+        if task.checkpoint is not None:
             self._rungs[task.number] = reply.node
         if reply.outcome is None:
             self._deliver(running, reply)
@@ -215,14 +222,14 @@ class RayExecutor(Executor):
         outcome = replace(reply.outcome, attempts=running.attempt)
         if reply.remote:
             leave_result(task, reply.outcome)
-        if task.kind != "evaluate":
+        if not task.measures:
             self._shipments.clear()  # it made something that evaluations may need
         return task, outcome
 
     def _deliver(self, running: _Running, reply: Reply) -> None:
         """A task's node lacks what it needs: send that, then start the task again."""
         assert self._packer is not None
-        tasks = running.task.kind == "strategy"
+        tasks = isinstance(running.task.work, StrategyWork)
         if tasks not in self._shipments:
             shipment = self._packer.pack(tasks)
             self._shipped.append(shipment)
@@ -276,7 +283,7 @@ class RayExecutor(Executor):
             return
         now = time.monotonic()
         for reference, running in self._running.items():
-            late = running.task.kind == "evaluate" and now - running.started > self._time_limit
+            late = running.task.measures and now - running.started > self._time_limit
             if late and not running.late:
                 running.late = True
                 ray.cancel(reference, force=True)
@@ -325,7 +332,13 @@ def _pinned(node: str) -> NodeAffinitySchedulingStrategy:
 
 def _check_imports(error: RayTaskError) -> None:
     """A node without hqsearch would fail every evaluation that it is given."""
-    if "No module named 'hqsearch" in str(error):
+    cause = error.cause
+    if isinstance(cause, ModuleNotFoundError):
+        missing = (cause.name or "").partition(".")[0] == "hqsearch"
+    else:
+        # Of a task that a worker cannot even load, Ray passes on the text and nothing else.
+        missing = isinstance(cause, RaySystemError) and "No module named 'hqsearch" in str(cause)
+    if missing:
         raise DeviceError(
             "a node of the Ray cluster has no hqsearch (of this version): install the same "
             "version on every node"

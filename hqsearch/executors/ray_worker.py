@@ -58,7 +58,7 @@ def perform_task(shipment: Shipment, task: Task) -> Reply:
     if lacking:
         return Reply(node, lacking=lacking, remote=True)
     here = replace(task, result_file=None)  # the driver writes it
-    if task.kind == "evaluate":
+    if task.measures:
         folder = cache.folder(shipment)
         outcome = perform(evaluator_for(shipment.setup_in(folder)), here)
         trim_rungs(folder)

@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,7 @@ from hqsearch.definition import StudyDefinition, read_toml
 from hqsearch.errors import DiskFull, RunFailed
 from hqsearch.evaluator import Setup
 from hqsearch.executors.cache_folder import cache_inside, open_cache
-from hqsearch.executors.task import setup_as_json
+from hqsearch.executors.task import Task, setup_as_json
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -395,9 +394,9 @@ def inside(folder: Path, path: str) -> Path:
     return target
 
 
-def task_identity(task: Any) -> str:
+def task_identity(task: Task) -> str:
     """A text that tells one task from another."""
-    return json.dumps([task.kind, task.payload, task.seed], sort_keys=True)
+    return json.dumps([type(task.work).__name__, task.identity()], sort_keys=True)
 
 
 def _changed(path: Path) -> float:

@@ -12,16 +12,80 @@ import json
 import math
 import shutil
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hqsearch.atomic import write_atomically
 from hqsearch.definition import StudyDefinition
 from hqsearch.errors import HqsearchError, RunFailed
-from hqsearch.evaluator import Evaluation, Evaluator, Resources, Setup
+from hqsearch.evaluator import (
+    Details,
+    Evaluation,
+    Evaluator,
+    EvaluatorTask,
+    Resources,
+    Setup,
+)
+from hqsearch.evaluator.details import checked
 from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.evaluator.tasks import checked_answer
 from hqsearch.problem.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """A dear step of a preparation; the payload is the evaluator's own."""
+
+    payload: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.payload)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """An evaluation, or its way to the next rung.
+
+    Attributes:
+        key: the candidate's.
+        budget: how much of the whole to spend; None is all of it.
+        checkpoint: folder in the study's, for what is compared with others part-way.
+    """
+
+    key: str
+    budget: int | None = None
+    checkpoint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        if self.budget is None and self.checkpoint is None:
+            return {"key": self.key}
+        return {"key": self.key, "budget": self.budget, "checkpoint": self.checkpoint}
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """A retraining that is measured on the test split; None: as many epochs as usual."""
+
+    key: str
+    epochs: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"key": self.key, "confirm": {"epochs": self.epochs}}
+
+
+@dataclass(frozen=True)
+class StrategyWork:
+    """A strategy's own task, in its folder in the study's."""
+
+    task: EvaluatorTask
+    folder: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.task.kind, "payload": self.task.to_json(), "folder": self.folder}
+
+
+Work = Prepare | Evaluate | Confirm | StrategyWork
 
 
 @dataclass(frozen=True)
@@ -30,116 +94,165 @@ class Task:
 
     Attributes:
         number: the trial it belongs to; negative for preparations and a strategy's own tasks.
-        kind: what the worker does with the payload.
-        payload: JSON-able; for ``evaluate`` the candidate's ``key``, and with early
-            stopping ``budget`` and ``checkpoint`` (a folder in the study's), or for a
-            replicate ``confirm``, whose ``epochs`` may be None; for
-            ``strategy`` the ``kind``, ``payload`` and ``folder`` (in the study's) of the task.
+        work: what is to be done.
         seed: of everything random in it; retries use the same.
         resources: what it needs.
         result_file: where the worker leaves the outcome before returning it.
+        study: token of the study that it belongs to.
     """
 
     number: int
-    kind: Literal["prepare", "evaluate", "strategy"]
-    payload: dict[str, Any]
+    work: Work
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
     result_file: Path | None = None
+    study: str = ""
+
+    @property
+    def measures(self) -> bool:
+        """Whether it evaluates a candidate; what others make stays in the study's folder."""
+        return isinstance(self.work, Evaluate | Confirm)
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Folder in the study's that a later task of this trial goes on from."""
+        return self.work.checkpoint if isinstance(self.work, Evaluate) else None
+
+    def identity(self) -> dict[str, Any]:
+        """What tells its result from that of any other task and study."""
+        return {**self.work.to_json(), "seed": self.seed, "study": self.study}
 
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What became of a task. ``failure`` is empty where it succeeded."""
+    """What became of a task. ``failure`` is empty where it succeeded.
+
+    Attributes:
+        values: objective → value, of an evaluation.
+        details: of an evaluation.
+        answer: of a preparation or a strategy's own task: JSON values.
+        failure: kind of failure: exception, nan, died, time-limit.
+        reason: of the failure, for people.
+        seconds: that it took.
+        attempts: of which all but the last one died.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(default_factory=Details)
+    answer: dict[str, Any] = field(default_factory=dict)
     failure: str = ""
     reason: str = ""
     seconds: float = 0.0
     attempts: int = 1
 
+    def to_json(self) -> dict[str, Any]:
+        """As it is left in a file: details and answer share a place, for it has but one."""
+        return {
+            "values": self.values,
+            "details": {**self.details.to_json(), **self.answer},
+            "failure": self.failure,
+            "reason": self.reason,
+            "seconds": self.seconds,
+            "attempts": self.attempts,
+        }
+
 
 def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
     """Run a task here; an exception or a NaN becomes a failed outcome with its reason."""
     wall, cpu = time.perf_counter(), time.process_time()
-    values: dict[str, float] = {}
-    details: dict[str, Any] = {}
-    failure = reason = ""
+    work = task.work
+    done = TaskOutcome()
     try:
-        if task.kind == "prepare":
-            details = evaluator.prepare_task(task.payload)
-        elif task.kind == "strategy":
-            folder = evaluator.setup.folder / task.payload["folder"]
+        if isinstance(work, Prepare):
+            done = TaskOutcome(answer=dict(evaluator.prepare_task(work.payload)))
+        elif isinstance(work, StrategyWork):
+            folder = evaluator.setup.folder / work.folder
             folder.mkdir(parents=True, exist_ok=True)
-            details = evaluator.strategy_task(
-                task.payload["kind"], task.payload["payload"], task.seed, folder
-            )
-            details = json.loads(json.dumps(details, allow_nan=False))
+            answer = evaluator.strategy_task(work.task, task.seed, folder)
+            done = TaskOutcome(answer=checked_answer(work.task.kind, answer).to_json())
         else:
-            evaluation = _evaluate(evaluator, task)
-            # As plain JSON values: an evaluator may well return numpy's.
-            values = {str(name): float(value) for name, value in evaluation.values.items()}
-            details = json.loads(json.dumps(evaluation.details, allow_nan=False))
-            missing = [o.name for o in evaluator.objectives if o.name not in values]
-            broken = [name for name, value in values.items() if not math.isfinite(value)]
-            if missing:
-                failure, reason = "exception", f"the evaluator returned no {', '.join(missing)}"
-            elif broken:
-                failure = "nan"
-                reason = "not a finite number: " + ", ".join(f"{n}={values[n]}" for n in broken)
+            done = _checked(evaluator, _evaluate(evaluator, work, task.seed))
     except HqsearchError:
         raise  # not of this candidate: data or parent are gone, the disk is full
     except Exception as error:
         # A preparation has no trial that could fail, and a full disk is nobody's result.
-        if task.kind == "prepare" or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if isinstance(work, Prepare) or full:
             raise
-        failure, reason = "exception", f"{type(error).__name__}: {error}"
-    seconds = time.perf_counter() - wall
-    details.setdefault("cpu_seconds", round(time.process_time() - cpu, 3))
-    outcome = TaskOutcome({} if failure else values, details, failure, reason, seconds)
+        done = TaskOutcome(failure="exception", reason=f"{type(error).__name__}: {error}")
+    spent = round(time.process_time() - cpu, 3)
+    if isinstance(work, Evaluate | Confirm):
+        if done.details.cpu_seconds is None:
+            done = replace(done, details=replace(done.details, cpu_seconds=spent))
+    else:
+        done = replace(done, answer={"cpu_seconds": spent, **done.answer})
+    outcome = replace(done, seconds=time.perf_counter() - wall)
     leave_result(task, outcome)
     return outcome
 
 
-def _evaluate(evaluator: Evaluator, task: Task) -> Evaluation:
+def _checked(evaluator: Evaluator, evaluation: Evaluation) -> TaskOutcome:
+    """An evaluation as plain values; a failure where it lacks some, or they are no numbers.
+
+    Raises:
+        WrongType: details that cannot be stored.
+    """
+    # As plain JSON values: an evaluator may well return numpy's.
+    values = {str(name): float(value) for name, value in evaluation.values.items()}
+    details = checked(evaluation.details)
+    missing = [o.name for o in evaluator.objectives if o.name not in values]
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if missing:
+        reason = f"the evaluator returned no {', '.join(missing)}"
+        return TaskOutcome(details=details, failure="exception", reason=reason)
+    if broken:
+        reason = "not a finite number: " + ", ".join(f"{n}={values[n]}" for n in broken)
+        return TaskOutcome(details=details, failure="nan", reason=reason)
+    return TaskOutcome(values, details)
+
+
+def _evaluate(evaluator: Evaluator, work: Evaluate | Confirm, seed: int) -> Evaluation:
     """One evaluation, or its way to the next rung; from its checkpoint, where there is one.
 
     A checkpoint is a shortcut: without it, or with a damaged one, the way is only longer.
     """
-    candidate, budget = Candidate.from_key(task.payload["key"]), task.payload.get("budget")
-    if "confirm" in task.payload:
-        return evaluator.confirm(candidate, task.seed, task.payload["confirm"]["epochs"])
-    if "checkpoint" not in task.payload:
-        return evaluator.evaluate(candidate, task.seed, budget)
-    folder = evaluator.setup.folder / task.payload["checkpoint"]
+    candidate = Candidate.from_key(work.key)
+    if isinstance(work, Confirm):
+        return evaluator.confirm(candidate, seed, work.epochs)
+    if work.checkpoint is None:
+        return evaluator.evaluate(candidate, seed, work.budget)
+    folder = evaluator.setup.folder / work.checkpoint
     if folder.is_dir():
         try:
             return evaluator.evaluate(
-                candidate, task.seed, budget, resume_from=folder, checkpoint=folder
+                candidate, seed, work.budget, resume_from=folder, checkpoint=folder
             )
         except RunFailed:
             shutil.rmtree(folder, ignore_errors=True)
-    return evaluator.evaluate(candidate, task.seed, budget, checkpoint=folder)
+    return evaluator.evaluate(candidate, seed, work.budget, checkpoint=folder)
 
 
 def leave_result(task: Task, outcome: TaskOutcome) -> None:
     """Write the outcome to the task's result file, if it has one."""
     if task.result_file is not None:
-        write_atomically(task.result_file, json.dumps({"key": task.payload, **vars(outcome)}))
+        content = {"key": task.identity(), **outcome.to_json()}
+        write_atomically(task.result_file, json.dumps(content))
 
 
-def read_result(path: Path, payload: dict[str, Any]) -> TaskOutcome | None:
-    """The outcome that a worker left for this payload, if it did."""
+def read_result(path: Path, task: Task) -> TaskOutcome | None:
+    """The outcome that a worker left for this very task, if it did."""
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    if not isinstance(data, dict) or data.pop("key", None) != payload:
+    if not isinstance(data, dict) or data.pop("key", None) != task.identity():
         return None
-    if set(data) != {f.name for f in fields(TaskOutcome)}:
+    if set(data) != set(TaskOutcome().to_json()):
         return None
-    return TaskOutcome(**data)
+    left = data.pop("details")
+    if task.measures:
+        return TaskOutcome(**data, details=Details.from_json(left))
+    return TaskOutcome(**data, answer=left)
 
 
 def setup_as_json(setup: Setup) -> str:

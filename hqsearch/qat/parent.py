@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +77,15 @@ def parent_digest(part: Part, frames: str) -> str:
     """SHA-256 of all that the parent depends on; ``frames`` is their fingerprint."""
     study = part.study
     settings = {k: v for k, v in study.settings().items() if k not in _OF_CANDIDATES}
-    identity: Mapping[str, Any] = {
+    identity: dict[str, Any] = {
         "data": study.data_identity(),
         "device": study.device,
         "evaluation": settings,
         "frames": frames,
         "model": study.model_identity(part.model),
     }
+    if study.recipe > 1:  # the parents of the first one were named without it
+        identity["recipe"] = study.recipe
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

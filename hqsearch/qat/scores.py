@@ -9,8 +9,6 @@ so it ranks layers better than it predicts accuracies.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from hqsearch.evaluator.tasks import ScoresResult
 from hqsearch.problem.space import Space
 from hqsearch.qat.part import Part
 from hqsearch.quant import quantize_model
@@ -29,7 +28,7 @@ SAMPLES = 128
 BATCH = 64
 
 
-def score_part(part: Part, space: Space, seed: int) -> dict[str, Any]:
+def score_part(part: Part, space: Space, seed: int) -> ScoresResult:
     """:func:`score_choices` of the prepared parent of a structural part, on a worker."""
     torch.set_num_threads(part.study.options.threads)
     return score_choices(part.parent(), space, part.samples("train"), seed, part.study.device)
@@ -37,7 +36,7 @@ def score_part(part: Part, space: Space, seed: int) -> dict[str, Any]:
 
 def score_choices(
     model: nn.Module, space: Space, training: Samples, seed: int, device: str = "cpu"
-) -> dict[str, Any]:
+) -> ScoresResult:
     """Scores of every dimension that stands for weight layers.
 
     Args:
@@ -48,8 +47,7 @@ def score_choices(
         device: to run on.
 
     Returns:
-        ``scores`` and ``standard_errors``: dimension → value → nats of mean cross-entropy;
-        ``samples``; ``loss`` of the parent.
+        In nats of mean cross-entropy.
     """
     count = min(SAMPLES, len(training))
     chosen = np.sort(np.random.default_rng(seed).choice(len(training), count, replace=False))
@@ -76,12 +74,8 @@ def score_choices(
                     )
             scores[dimension.name][value] = float(change.mean())
             errors[dimension.name][value] = float(change.std() / np.sqrt(count))
-    return {
-        "scores": scores,
-        "standard_errors": errors,
-        "samples": count,
-        "loss": float(parent.mean()),
-    }
+    loss = float(parent.mean())
+    return ScoresResult(scores=scores, standard_errors=errors, samples=count, loss=loss)
 
 
 def _losses(

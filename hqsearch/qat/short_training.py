@@ -78,4 +78,4 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         "rates": rates_to_json(rates),
     }
     values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
-    return Evaluation(values, details, training.segment.checkpoint)
+    return Evaluation(values, details)

@@ -24,6 +24,7 @@ class QatStudy:
         folder: where the study's artifacts are.
         device: ``"cpu"`` or ``"cuda"``.
         options: its ``[evaluation]``.
+        recipe: of the evaluator; another one trains a parent of its own.
 
     Raises:
         DefinitionError: it has no ``[data]`` or no ``[model]``.
@@ -33,6 +34,7 @@ class QatStudy:
     folder: Path
     device: str
     options: QatOptions
+    recipe: int = 1
 
     def __post_init__(self) -> None:
         if self.definition.data is None or self.definition.model is None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hqsearch.problem.candidate import Candidate
 from hqsearch.search.early_stopping.cohorts import Cohorts
-from hqsearch.store.records import TaskRecord, TrialRecord
-from hqsearch.strategies import Result, Signal, StrategyTask
-
-Record = TrialRecord | TaskRecord
+from hqsearch.store.records import Record, TaskRecord, TrialRecord
+from hqsearch.strategies import Result
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
@@ -46,13 +43,6 @@ def seen(record: Record) -> int:
     return record.seen if isinstance(record, TaskRecord) else record.proposal.seen
 
 
-def is_same(proposed: tuple[Candidate, str, str] | StrategyTask | Signal, record: Record) -> bool:
-    """Whether a replayed strategy proposes what the log holds."""
-    if isinstance(record, TaskRecord):
-        return proposed == StrategyTask(record.kind, record.payload, record.label)
-    return isinstance(proposed, tuple) and proposed[0].key == record.proposal.key
-
-
 def result_of(trial: TrialRecord) -> Result:
     """A finished trial as a strategy is told of it."""
     outcome = trial.outcome
@@ -65,5 +55,5 @@ def result_of(trial: TrialRecord) -> Result:
         trial.proposal.strategy,
         outcome.stopped_at if outcome else None,
         tuple((r.epoch, r.values) for r in trial.rungs),
-        outcome.details.get("accuracy_se") if outcome else None,
+        outcome.details.accuracy_se if outcome else None,
     )

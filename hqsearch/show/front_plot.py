@@ -82,7 +82,7 @@ def _scatter(
 
 def _errors(axes: Any, front: Sequence[TrialRow], cost: str) -> None:
     for row in front:
-        error = row.details.get("accuracy_se")
+        error = row.details.accuracy_se
         if error:
             x, y = _point(row, cost)
             axes.plot([x, x], [y - 100 * error, y + 100 * error], color=_BLUE, lw=0.8, alpha=0.6)

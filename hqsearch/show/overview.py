@@ -70,18 +70,16 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
         text = (
             f"{objective.name}: {value_text(objective, value)}{unit if value is not None else ''}"
         )
-        error = trial.details.get("accuracy_se")
+        error = trial.details.accuracy_se
         if objective.name == "accuracy" and error:
             text += f" ± {100 * error:.1f} (standard error{_samples(trial)})"
         lines.append(text)
     lines.append(f"average bits: {number(trial.average_bits)}")
     lines.append(f"seed {trial.seed}, {number(trial.seconds)} s, {trial.attempts} attempt(s)")
-    for rung in trial.details.get("rungs", []):
-        worth = ", ".join(
-            f"{o.name} {value_text(o, rung['values'].get(o.name))}" for o in objectives
-        )
-        end = ": stopped here" if rung["epoch"] == trial.stopped_at else ""
-        lines.append(f"after epoch {rung['epoch']}: {worth}{end}")
+    for rung in trial.details.rungs or ():
+        worth = ", ".join(f"{o.name} {value_text(o, rung.values.get(o.name))}" for o in objectives)
+        end = ": stopped here" if rung.epoch == trial.stopped_at else ""
+        lines.append(f"after epoch {rung.epoch}: {worth}{end}")
     if trial.violation > 0:
         lines.append(f"beyond its budgets by {trial.violation:.1%}: not on the front")
     if trial.failure:
@@ -95,8 +93,9 @@ def _name(run: dict[str, Any]) -> str:
 
 def _samples(trial: TrialRow) -> str:
     """How many samples of which split an accuracy rests on."""
-    for split in ("validation", "test"):
-        count = trial.details.get(f"{split}_samples")
+    details = trial.details
+    counts = {"validation": details.validation_samples, "test": details.test_samples}
+    for split, count in counts.items():
         if count:
             return f", {count} {split} samples"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hqsearch.analysis.supernets import Learned, history
+from hqsearch.evaluator.tasks import SupernetResult, SupernetTask
 from hqsearch.show.formats import check_plot
 from hqsearch.store.records import TaskRecord
 
@@ -26,18 +28,17 @@ def learned_tables(supernets: Learned) -> RenderableType:
     """One table per supernet: a row per dimension, a column per choice, the likeliest in bold."""
     parts: list[RenderableType] = []
     for task in supernets.tasks:
-        if task.details is None:
+        answer = task.answer
+        if not isinstance(answer, SupernetResult):
             text = f"{task.label}: {task.state.lower()} {task.failure} {task.reason}".rstrip()
             parts.append(Text(text))
             continue
         numbers = ", ".join(str(n) for n in supernets.derived.get(task.label, ())) or "none"
-        expected = task.details["expected"].items()
-        shares = ", ".join(f"{metric} {share:.3g}" for metric, share in expected)
-        parts.append(_table(task))
+        expected = answer.expected or {}
+        shares = ", ".join(f"{metric} {share:.3g}" for metric, share in expected.items())
+        parts.append(_table(task, answer.probabilities or {}))
         missed = [
-            metric
-            for metric, share in task.payload["target"].items()
-            if task.details["expected"][metric] > MISSED * share
+            metric for metric, share in _target(task).items() if expected[metric] > MISSED * share
         ]
         if missed:
             shares += f"; target missed: {', '.join(missed)} (candidates keep to it exactly)"
@@ -46,8 +47,12 @@ def learned_tables(supernets: Learned) -> RenderableType:
     return Group(*parts)
 
 
-def _table(task: TaskRecord) -> Table:
-    rows: dict[str, dict[str, float]] = (task.details or {})["probabilities"]
+def _target(task: TaskRecord) -> Mapping[str, float]:
+    asked = task.task
+    return asked.target if isinstance(asked, SupernetTask) else {}
+
+
+def _table(task: TaskRecord, rows: dict[str, dict[str, float]]) -> Table:
     table = Table(
         title=f"Supernet {task.index}: {task.label}",
         title_justify="left",

@@ -61,7 +61,7 @@ def front_table(
 
 
 def _error_and_bits(row: TrialRow) -> list[str]:
-    error = row.details.get("accuracy_se")
+    error = row.details.accuracy_se
     return [f"{100 * error:.1f}" if error is not None else "–", number(row.average_bits, 3)]
 
 

@@ -18,6 +18,9 @@ import sqlalchemy
 from hqsearch.errors import DiskFull, StorageError
 
 SERVER = "postgresql+psycopg"
+#: Primary result codes of SQLite; PostgreSQL's ``disk_full``.
+_SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_POSTGRES_FULL = "53100"
 #: Seconds to wait for a server to answer, and after which a silent connection is probed.
 _SERVER_ARGUMENTS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
 
@@ -120,13 +123,6 @@ def tune_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def is_missing_table(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
-    """Whether a query failed because Optuna's tables are not there (yet)."""
-    return getattr(getattr(error, "orig", None), "sqlstate", "") == "42P01" or (
-        "no such table" in str(error)
-    )
-
-
 @contextmanager
 def translated(url: str) -> Iterator[None]:
     """Turn database errors into ones a person can act on.
@@ -142,7 +138,7 @@ def translated(url: str) -> Iterator[None]:
         if database is None:
             raise
         message = short(database)
-        if any(sign in message for sign in ("disk is full", "disk I/O error", "No space left")):
+        if _is_full(database):
             raise DiskFull(
                 f"no space left for {shown(url)}; free some and resume, nothing is lost"
             ) from None
@@ -152,6 +148,15 @@ def translated(url: str) -> Iterator[None]:
                 "finished is in the log: once the server is back, the same command goes on"
             ) from None
         raise StorageError(f"{shown(url)}: {message}") from None
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether the database's disk is full."""
+    raised = getattr(error, "orig", None)
+    if isinstance(raised, sqlite3.Error):
+        # Without room for its shared memory or a journal, SQLite tells of an I/O error.
+        return getattr(raised, "sqlite_errorcode", 0) & 0xFF in _SQLITE_FULL
+    return getattr(raised, "sqlstate", None) == _POSTGRES_FULL
 
 
 def _database_error(error: BaseException) -> BaseException | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy import text
 
-from hqsearch.errors import StorageError
+from hqsearch.errors import StudyMissing
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.store.database import (
@@ -27,7 +27,6 @@ from hqsearch.store.database import (
     connect,
     connect_args,
     connected,
-    is_missing_table,
     is_server,
     shown,
     sqlite_path,
@@ -65,7 +64,7 @@ class LogReader:
         self.url, self.name = url, name
         path = sqlite_path(url)
         if path is not None and not path.exists():
-            raise StorageError(f"there is no study {name!r} yet: {path} does not exist")
+            raise StudyMissing(f"there is no study {name!r} yet: {path} does not exist")
         self._engine = connect(url)
         try:
             with translated(url):
@@ -78,20 +77,17 @@ class LogReader:
         """The study's id.
 
         Raises:
-            StorageError: there is no such study, or no study at all.
+            StudyMissing: there is no such study, or no study at all.
         """
         row = None
-        try:
-            with self._engine.connect() as connection:
+        with self._engine.connect() as connection:
+            if sqlalchemy.inspect(connection).has_table("studies"):  # else a driver is at it
                 row = connection.execute(
                     text("SELECT study_id FROM studies WHERE study_name = :name"),
                     {"name": self.name},
                 ).first()
-        except sqlalchemy.exc.DBAPIError as error:
-            if not is_missing_table(error):
-                raise
         if row is None:
-            raise StorageError(f"there is no study {self.name!r} in {shown(self.url)}")
+            raise StudyMissing(f"there is no study {self.name!r} in {shown(self.url)}")
         return int(row[0])
 
     def attributes(self) -> dict[str, Any]:
@@ -150,7 +146,7 @@ class LogReader:
                     state,
                     Proposal(**own["proposal"]),
                     tuple(values[trial]) if done and trial in values else None,
-                    Outcome(**own["result"]) if "result" in own else None,
+                    Outcome.from_json(own["result"]) if "result" in own else None,
                     tuple(Rung.from_json(r) for r in own.get("rungs", ())),
                 )
             )
@@ -261,7 +257,7 @@ class StudyLog(LogReader):
             attributes["rungs"] = [r.as_json() for r in rungs]
         system: dict[str, Any] = {}
         if outcome is not None:
-            attributes["result"] = asdict(outcome)
+            attributes["result"] = outcome.as_json()
             system = dict(_constraints(proposal, outcome))
         trial = optuna.trial.create_trial(
             state=optuna.trial.TrialState[state],
@@ -300,7 +296,7 @@ class StudyLog(LogReader):
         import optuna
 
         with self._write():
-            self._storage.set_trial_user_attr(trial.trial_id, "result", asdict(outcome))
+            self._storage.set_trial_user_attr(trial.trial_id, "result", outcome.as_json())
             for key, value in _constraints(trial.proposal, outcome).items():
                 self._storage.set_trial_system_attr(trial.trial_id, key, value)
             self._storage.set_trial_state_values(

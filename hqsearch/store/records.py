@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from hqsearch.evaluator.details import Details, RungRow
+from hqsearch.evaluator.tasks import (
+    EvaluatorTask,
+    TaskAnswer,
+    answer_from_json,
+    task_from_json,
+)
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective, minimized
@@ -94,6 +101,16 @@ class TaskRecord:
         return -2 - self.index
 
     @property
+    def task(self) -> EvaluatorTask:
+        """What is asked of the evaluator."""
+        return task_from_json(self.kind, self.payload)
+
+    @property
+    def answer(self) -> TaskAnswer | None:
+        """What came of it; None where it has not ended, or failed."""
+        return None if self.details is None else answer_from_json(self.kind, self.details)
+
+    @property
     def folder(self) -> str:
         """Of its checkpoints and artifacts, in the study's."""
         return f"tasks/{self.study}-{self.run}-{self.index}"
@@ -142,9 +159,16 @@ class Outcome:
     """Kind of failure: exception, nan, died, time-limit; empty where there was none."""
     reason: str = ""
     attempts: int = 1
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(default_factory=Details)
     stopped_at: int | None = None
     """Epoch of the rung at which it was stopped early; None where it was not."""
+
+    def as_json(self) -> dict[str, Any]:
+        return _with_details(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Outcome:
+        return cls(**{**data, "details": Details.from_json(data.get("details", {}))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +189,21 @@ class Rung:
     violation: float = 0.0
     seconds: float = 0.0
     attempts: int = 1
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(default_factory=Details)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return _with_details(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Rung:
-        return cls(**{**data, "values": tuple(data["values"])})
+        details = Details.from_json(data.get("details", {}))
+        return cls(**{**data, "values": tuple(data["values"]), "details": details})
+
+
+def _with_details(record: Outcome | Rung) -> dict[str, Any]:
+    """A record as it is stored; not by ``asdict``, which would copy every layer's row."""
+    stored = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {**stored, "details": record.details.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +250,10 @@ class TrialRecord:
         return self.state in FINISHED
 
 
+#: What is logged before it starts, and again when it has ended.
+Record = TrialRecord | TaskRecord
+
+
 @dataclass(frozen=True, slots=True)
 class TrialRow:
     """A trial as it is shown to people: everything by name."""
@@ -244,8 +279,8 @@ class TrialRow:
     """Epoch at which early stopping ended it."""
 
     @property
-    def details(self) -> dict[str, Any]:
-        return dict(json.loads(self.details_json))
+    def details(self) -> Details:
+        return Details.from_json(json.loads(self.details_json))
 
     @property
     def key(self) -> str:
@@ -258,12 +293,13 @@ class TrialRow:
         values = None
         if trial.values is not None:
             values = dict(zip(names, trial.values, strict=True))
-        details = dict(outcome.details)
+        details = outcome.details
         if trial.rungs:
-            details["rungs"] = [
-                {"epoch": r.epoch, "values": dict(zip(names, r.values, strict=True))}
+            rungs = (
+                RungRow(epoch=r.epoch, values=dict(zip(names, r.values, strict=True)))
                 for r in trial.rungs
-            ]
+            )
+            details = replace(details, rungs=tuple(rungs))
         return cls(
             number=trial.number,
             state=trial.state,
@@ -273,7 +309,7 @@ class TrialRow:
             copy_of=proposal.copy_of,
             choices=proposal.candidate.choices,
             values=values,
-            average_bits=outcome.details.get("average_bits"),
+            average_bits=outcome.details.average_bits,
             seed=proposal.seed,
             seconds=outcome.seconds if trial.outcome else None,
             violation=outcome.violation,
@@ -282,7 +318,7 @@ class TrialRow:
             attempts=outcome.attempts,
             origin=proposal.origin,
             stopped_at=outcome.stopped_at,
-            details_json=json.dumps(details),
+            details_json=json.dumps(details.to_json()),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -300,7 +336,7 @@ class TrialRow:
             "seed": self.seed,
             "seconds": self.seconds,
             "details": {
-                **self.details,
+                **json.loads(self.details_json),
                 "origin": self.origin,
                 "stopped_at": self.stopped_at,
                 "violation": self.violation,
@@ -337,6 +373,6 @@ def front_of(
 def _within(trial: TrialRow, budgets: Sequence[Budget]) -> bool:
     measured: dict[str, float | None] = {**(trial.values or {}), "average_bits": trial.average_bits}
     if any(measured.get(b.metric) is None for b in budgets):
-        measured = trial.details.get("measured", {})  # a budget on what is no objective
+        measured = dict(trial.details.measured or {})  # a budget on what is no objective
     limited = [(measured.get(b.metric), b.limit) for b in budgets]
     return all(value is not None and value <= limit for value, limit in limited)

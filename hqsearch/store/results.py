@@ -241,10 +241,10 @@ def _column(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
 
 def _layer_rows(trials: Iterable[TrialRecord]) -> list[dict[str, Any]]:
     return [
-        {"trial": t.number, "position": position, **row}
+        {"trial": t.number, "position": position, **row.to_json()}
         for t in trials
         if t.outcome is not None
-        for position, row in enumerate(t.outcome.details.get("layers", []))
+        for position, row in enumerate(t.outcome.details.layers or ())
     ]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqsearch.definition import Strict
+from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective, minimized
@@ -44,26 +45,24 @@ class StrategyTask:
     """Work of a strategy's own that the executor runs: a supernet training, a scoring pass.
 
     Attributes:
-        kind: what :meth:`hqsearch.evaluator.Evaluator.strategy_task` is asked to do.
-        payload: its input, JSON-able.
+        task: what :meth:`hqsearch.evaluator.Evaluator.strategy_task` is asked to do.
         label: what it is for, for people: ``energy <= 0.3 fp32``.
     """
 
-    kind: str
-    payload: dict[str, Any]
+    task: EvaluatorTask
     label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What became of a strategy's own task. ``details`` is None where it failed.
+    """What became of a strategy's own task. ``answer`` is None where it failed.
 
     ``index`` is its place among the tasks of the run, from 0.
     """
 
     index: int
     task: StrategyTask
-    details: dict[str, Any] | None
+    answer: TaskAnswer | None
     failure: str = ""
 
 

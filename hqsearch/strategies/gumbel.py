@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from hqsearch.errors import BudgetError, DefinitionError, UnknownName
+from hqsearch.evaluator.tasks import SUPERNET, SupernetResult, SupernetTask
 from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.schemes.choice import FP32
@@ -32,7 +34,6 @@ from hqsearch.strategies.base import (
 )
 from hqsearch.supernet.options import Positive, TrainingOptions
 
-KIND = "supernet"
 #: Digits of the targets that are made here: labels stay readable.
 DIGITS = 3
 #: Part of a budget from which on a target is the same as the budget.
@@ -79,7 +80,7 @@ class Gumbel(Strategy):
 
     name: ClassVar[str] = "gumbel"
     Options: ClassVar[type[StrategyOptions]] = GumbelOptions
-    tasks_needed: ClassVar[frozenset[str]] = frozenset({KIND})
+    tasks_needed: ClassVar[frozenset[str]] = frozenset({SUPERNET})
     stoppable: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
@@ -119,8 +120,9 @@ class Gumbel(Strategy):
         """Nothing is learned from evaluations."""
 
     def observe_task(self, result: TaskResult) -> None:
-        found = result.details["candidates"] if result.details is not None else []
-        self._answers[result.index] = [c["key"] for c in found]
+        answer = result.answer
+        derived = answer.candidates if isinstance(answer, SupernetResult) else ()
+        self._answers[result.index] = [c.key for c in derived]
         while self._released in self._answers:
             self._release(self._released, self._answers[self._released][:1])
             self._released += 1
@@ -170,14 +172,13 @@ class Gumbel(Strategy):
     def _task(self, part: str, kind: str, values: dict[str, float]) -> StrategyTask:
         training = self.options.model_dump(mode="json", include=set(TrainingOptions.model_fields))
         budgets = {b.metric: b.limit for b in self.problem.budgets.budgets}
-        payload = {**training, "budgets": budgets, kind: dict(values)}
         if kind == "beta":
             label = ", ".join(f"{m} beta {v:g}" for m, v in values.items())
+            task = SupernetTask(beta=values, budgets=budgets, training=training)
         else:
             label = ", ".join(f"{m} <= {v:.{DIGITS}g} fp32" for m, v in values.items())
-        if part:
-            return StrategyTask(KIND, {**payload, "structure": part}, f"{part}: {label}")
-        return StrategyTask(KIND, payload, label)
+            task = SupernetTask(target=values, budgets=budgets, training=training)
+        return StrategyTask(replace(task, structure=part), f"{part}: {label}" if part else label)
 
     def _targets(self, part: str, metric: str) -> list[float]:
         """Fractions of fp32, ascending: those given, or a spread; never above the budget."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from hqsearch.evaluator.tasks import ScoresResult, ScoresTask
 from hqsearch.problem.space import Space
 from hqsearch.strategies.base import StrategyTask, TaskResult
 from hqsearch.surrogate import Scores
 
-KIND = "scores"
+#: Label of the pass where there is one parent; logs hold it.
+PASS = "one pass over the parent"
 
 
 def scoring_tasks(space: Space) -> list[StrategyTask]:
     """One pass over the parent of every structural part."""
     return [
-        StrategyTask(KIND, {"structure": part}, f"one pass over the parent of {part}")
-        if part
-        else StrategyTask(KIND, {}, "one pass over the parent")
+        StrategyTask(ScoresTask(part), f"{PASS} of {part}" if part else PASS)
         for part in space.parts
     ]
 
 
 def scores_of(result: TaskResult, space: Space) -> dict[str, Scores]:
     """What a pass found, by the structural part that it is about; empty where it failed."""
-    if result.details is None:
+    answer, task = result.answer, result.task.task
+    if not isinstance(answer, ScoresResult) or not isinstance(task, ScoresTask):
         return {}
-    part = result.task.payload.get("structure", "")
-    return {part: Scores.of(result.details, space.parts[part])}
+    scores, errors = answer.scores or {}, answer.standard_errors or {}
+    return {task.structure: Scores.of(scores, errors, space.parts[task.structure])}

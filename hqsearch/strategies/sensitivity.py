@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqsearch.errors import DefinitionError
+from hqsearch.evaluator.tasks import SCORES
 from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.integer_program import ChooseOne
@@ -30,7 +31,7 @@ from hqsearch.strategies.base import (
     StrategyTask,
     TaskResult,
 )
-from hqsearch.strategies.scoring import KIND, scores_of, scoring_tasks
+from hqsearch.strategies.scoring import scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +48,7 @@ class Sensitivity(Strategy):
     """Asks for the scores, then proposes the additive model's front; learns nothing after."""
 
     name: ClassVar[str] = "sensitivity"
-    tasks_needed: ClassVar[frozenset[str]] = frozenset({KIND})
+    tasks_needed: ClassVar[frozenset[str]] = frozenset({SCORES})
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)

@@ -30,14 +30,14 @@ from hqsearch.analysis.yardstick import (
     seconds_of,
 )
 from hqsearch.definition import StudyDefinition, parse_override, validate
-from hqsearch.errors import InputError, StorageError
+from hqsearch.errors import InputError, StudyMissing
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
 from hqsearch.strategies import strategy_class
-from hqsearch.study.fingerprint import require_same
+from hqsearch.study.fingerprint import fingerprint_of, require_same
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
@@ -137,8 +137,7 @@ def _check(request: Request, definition: StudyDefinition, variants: Sequence[Var
         _options(definition_of(_asked(request, variant, definition.seed)), variant)
     attributes = recorded_study(storage_url(request.storage, folder), definition.name, folder)
     if attributes:
-        names = [o.name for o in definition.objective]
-        asked = {**evaluator.fingerprint(), "objectives": names}
+        asked = fingerprint_of(evaluator, definition)
         require_same(attributes["fingerprint"], asked, definition.name)
 
 
@@ -195,8 +194,8 @@ class _Runner:
     ) -> tuple[RunRecord, list[Charge]] | None:
         try:
             _, runs, trials = read_study(self._request)
-        except StorageError:
-            return None  # not there yet; what is wrong otherwise, the run will say
+        except StudyMissing:
+            return None
         for run in reversed(runs):
             if (run.strategy, run.seed, run.options) == (strategy, seed, identity):
                 self._trials = trials
@@ -281,7 +280,7 @@ def _read(
     uniform = [Charge(t, seconds_of(t, by_number, clock)) for t in _baselines(trials)]
     everything = [c for entry in entries for c in entry.charged]
     noisy = any(
-        c.trial is not None and c.trial.outcome and c.trial.outcome.details.get("accuracy_se")
+        c.trial is not None and c.trial.outcome and c.trial.outcome.details.accuracy_se
         for c in everything
     )
     return Comparison(

@@ -6,31 +6,29 @@ used, and measures them on the test split, which no search has seen. These trial
 *replicates*: they belong to a run of their own, count towards no number of evaluations, are
 never answers to a proposal, and no strategy is told of them.
 
-Logged and recovered like a search: a replicate is in the log before it starts, a worker's
-result file outlives a driver that died, and the same command goes on. What it comes to is in
-:mod:`hqsearch.analysis.confirmation`.
+Logged and recovered like a search, by the same :mod:`hqsearch.search.pump`: the same command goes
+on after an interruption. What it comes to is in :mod:`hqsearch.analysis.confirmation`.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from hqsearch.definition import StudyDefinition
-from hqsearch.errors import DiskFull, InputError
+from hqsearch.errors import InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
-from hqsearch.executors.task import Task, TaskOutcome, read_result
+from hqsearch.executors.task import Confirm, TaskOutcome
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.search.events import Listener, guarded
+from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
     CONFIRM,
@@ -41,7 +39,14 @@ from hqsearch.store.records import (
     TrialRow,
     front_of,
 )
-from hqsearch.study.opening import OpenStudy, Request, make_evaluator_for, open_study, versions
+from hqsearch.study.opening import (
+    OpenStudy,
+    Request,
+    make_evaluator_for,
+    open_study,
+    require_recorded_recipe,
+    versions,
+)
 from hqsearch.study.opening import study_folder as folder_of
 from hqsearch.study.running import device_of, read_study
 
@@ -87,6 +92,7 @@ def confirm(
     listener = guarded(listener)
     attributes, runs, trials = read_study(request)
     definition = StudyDefinition.model_validate(attributes["definition"])
+    require_recorded_recipe(definition, attributes)
     _require(definition)
     objectives = tuple(Objective(**o) for o in attributes["study"]["objectives"])
     request = replace(request, device=device_of(request, attributes))
@@ -164,8 +170,7 @@ class _Confirmation:
         wanted: Sequence[tuple[str, str, int]],
         listener: Listener,
     ) -> None:
-        self._opened, self._log, self._epochs, self._listener = opened, log, epochs, listener
-        self._token = log.attributes()["study"]["token"]
+        self._opened, self._epochs, self._listener = opened, epochs, listener
         records, runs = log.trials(), log.runs()
         options = {"epochs": epochs}
         known = [r for r in runs if not r.searches and r.options == options]
@@ -188,9 +193,13 @@ class _Confirmation:
         if not known or known[-1].evaluations != total:
             log.add_run(self._run)
         self._missing = deque(missing)
-        self._in_flight: dict[int, int] = {}
-        """Number of a trial that is trained now → its place in ``trials``."""
-        self.recovered = 0
+        files = ResultFiles(opened.folder / "results", log.attributes()["study"]["token"])
+        self._pump = Pump(log, opened.evaluator, opened.executor, files, self._work)
+
+    @property
+    def recovered(self) -> int:
+        """Results that were taken over from files."""
+        return self._pump.recovered
 
     def finish_all(self) -> None:
         """Train what is missing.
@@ -198,58 +207,43 @@ class _Confirmation:
         Raises:
             DiskFull: no space left; everything finished is saved.
         """
-        try:
+        with full_disk_told():
             for trial in [t for t in self.trials if not t.finished]:
-                left = read_result(self._result_file(trial), self._payload(trial.proposal))
-                if left is None:
-                    self._submit(trial)
-                else:
-                    self.recovered += 1
+                left = self._pump.recover(trial)
+                if left is not None:
                     self._end(trial, left)
             self._tell()
-            while self._missing or self._in_flight:
-                while self._missing and len(self._in_flight) < self._opened.executor.capacity:
-                    self._submit(self._create(*self._missing.popleft()))
-                finished = self._opened.executor.next_finished(0.25)
+            while True:
+                self._fill()
+                if not self._pump.in_flight:
+                    break
+                finished = self._pump.next_finished()
                 if finished is not None:
-                    task, outcome = finished
-                    self._end(self.trials[self._in_flight.pop(task.number)], outcome)
+                    record, outcome = finished
+                    assert isinstance(record, TrialRecord)
+                    self._end(record, outcome)
                     self._tell()
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise DiskFull(
-                "no space left on the device; free some, and the same command goes on"
-            ) from None
+
+    def _fill(self) -> None:
+        """Submit while there is room: what was cut off first, then what is missing."""
+        while self._pump.has_room:
+            if self._pump.submit_queued():
+                continue
+            if not self._missing:
+                return
+            key, origin, seed = self._missing.popleft()
+            slot = len(self.trials)
+            proposal = Proposal(
+                self._run.ordinal, slot, CONFIRM, "replicate", key, seed, slot, origin=origin
+            )
+            self.trials.append(self._pump.start_trial(proposal))
 
     def _tell(self) -> None:
         done = sum(t.finished for t in self.trials)
         self._listener.prepared("replicates", done, self._run.evaluations)
 
-    def _create(self, key: str, origin: str, seed: int) -> TrialRecord:
-        slot = len(self.trials)
-        trial = self._log.create(
-            Proposal(self._run.ordinal, slot, CONFIRM, "replicate", key, seed, slot, origin=origin)
-        )
-        self.trials.append(trial)
-        return trial
-
-    def _submit(self, trial: TrialRecord) -> None:
-        self._in_flight[trial.number] = trial.proposal.slot
-        evaluator = self._opened.evaluator
-        self._opened.executor.submit(
-            Task(
-                trial.number,
-                "evaluate",
-                self._payload(trial.proposal),
-                trial.proposal.seed,
-                evaluator.resources(),
-                self._result_file(trial) if evaluator.costly else None,
-            )
-        )
-
     def _end(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
-        details = {**outcome.details, **self._opened.facts, "epochs": self._epochs}
+        details = outcome.details.with_facts({**self._opened.facts, "epochs": self._epochs})
         logged = Outcome(
             order=trial.proposal.slot,
             seconds=round(outcome.seconds, 3),
@@ -258,16 +252,12 @@ class _Confirmation:
             attempts=outcome.attempts,
             details=details,
         )
-        values = None
+        state, values = "FAIL", None
         if not outcome.failure:
+            state = "COMPLETE"
             values = [outcome.values[o.name] for o in self._opened.objectives]
-        state = "FAIL" if outcome.failure else "COMPLETE"
-        self.trials[trial.proposal.slot] = self._log.finish(trial, state, values, logged)
-        self._result_file(trial).unlink(missing_ok=True)
+        finished = self._pump.finish_trial(trial, state, values, logged)
+        self.trials[trial.proposal.slot] = finished
 
-    def _payload(self, proposal: Proposal) -> dict[str, Any]:
-        asked = {"key": proposal.key, "seed": proposal.seed, "study": self._token}
-        return {**asked, "confirm": {"epochs": self._epochs}}
-
-    def _result_file(self, trial: TrialRecord) -> Any:
-        return self._opened.folder / "results" / f"{trial.number}.json"
+    def _work(self, trial: TrialRecord) -> Confirm:
+        return Confirm(trial.proposal.key, self._epochs)

@@ -1,12 +1,37 @@
-"""What must not differ between the runs of one study, and how a difference is told."""
+"""What must not differ between the runs of one study, and how a difference is told.
+
+A study is compared as long as it lives, with versions that ask for more than the one that made
+it did. What a fingerprint lacks has the value that was the only one when it was made
+(:data:`OF_THEIR_TIME`); whoever adds a key with a choice of values adds its line there.
+
+The *recipe* says what an evaluator's trainings, quantizers and costs mean. A study of another
+recipe opens and shows all that it holds, and nothing is added to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from hqsearch.definition.differences import differences
+from hqsearch.definition import StudyDefinition
+from hqsearch.definition.differences import differences, flatten
 from hqsearch.errors import StudyMismatch
+from hqsearch.evaluator import Evaluator
+
+#: Key, as ``differences`` writes it, → the value that every fingerprint without it stands for.
+OF_THEIR_TIME: Mapping[str, Any] = {"recipe": 1}
+
+
+def fingerprint_of(evaluator: Evaluator, definition: StudyDefinition) -> dict[str, Any]:
+    """The fingerprint of a study that this evaluator measures."""
+    names = [o.name for o in definition.objective]
+    return {"recipe": evaluator.recipe, **evaluator.fingerprint(), "objectives": names}
+
+
+def at_its_time(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded fingerprint as ``key.path`` → value, with what it lacks and now is asked for."""
+    wanted = flatten(asked)
+    return {k: v for k, v in OF_THEIR_TIME.items() if k in wanted} | flatten(recorded)
 
 
 def require_same(recorded: Mapping[str, Any], asked: Mapping[str, Any], study: str) -> None:
@@ -15,11 +40,29 @@ def require_same(recorded: Mapping[str, Any], asked: Mapping[str, Any], study: s
     Raises:
         StudyMismatch: with the first differences and what to do.
     """
-    told = differences(recorded, asked)
+    if "recipe" in asked:
+        require_recipe(recorded, asked["recipe"], study)
+    told = differences(at_its_time(recorded, asked), asked)
     if told:
         more = f" (and {len(told) - 4} more)" if len(told) > 4 else ""
         raise StudyMismatch(
             f"study {study!r} was made with other settings: {'; '.join(told[:4])}{more}. "
             "Use the recorded settings, another --studies-dir, or --fresh to move the old "
             "study aside."
+        )
+
+
+def require_recipe(recorded: Mapping[str, Any], recipe: int, study: str) -> None:
+    """Refuse to add to a study of another recipe than its evaluator now has.
+
+    Raises:
+        StudyMismatch: in one sentence, whatever else may differ.
+    """
+    made_by = recorded.get("recipe", OF_THEIR_TIME["recipe"])
+    if made_by != recipe:
+        evaluator = str(recorded["evaluator"]).partition(" sha256 ")[0]  # a user's file
+        raise StudyMismatch(
+            f"study {study!r} was made by recipe {made_by} of {evaluator}, this "
+            f"version has recipe {recipe}: its results mean something else and must not be mixed "
+            "with new ones; start it afresh with --fresh or another --studies-dir"
         )

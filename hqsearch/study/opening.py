@@ -25,19 +25,19 @@ from hqsearch.errors import (
     HqsearchError,
     InputError,
     RunFailed,
-    StorageError,
+    StudyMissing,
     UnknownName,
 )
 from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
 from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task
+from hqsearch.executors.task import Prepare, Task
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
-from hqsearch.study.fingerprint import require_same
+from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 
 LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
 
@@ -126,7 +126,7 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         lock = stack.enter_context(DriverLock(folder, url, definition.name))
-        asked = {**evaluator.fingerprint(), "objectives": [o.name for o in objectives]}
+        asked = fingerprint_of(evaluator, definition)
         recorded = recorded_study(url, definition.name, folder)
         if recorded:
             require_same(recorded["fingerprint"], asked, definition.name)
@@ -249,7 +249,7 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            return executor.run(Task(-1, "prepare", payload, 0, resources)).details
+            return executor.run(Task(-1, Prepare(payload), 0, resources)).answer
         except (HqsearchError, OSError):
             raise
         except Exception as error:
@@ -262,16 +262,28 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
     return evaluator.prepare(context)
 
 
+def require_recorded_recipe(definition: StudyDefinition, attributes: Mapping[str, Any]) -> None:
+    """Refuse to add to a study of another recipe, before its settings are read by this version's.
+
+    Args:
+        definition: as recorded.
+        attributes: of the study.
+
+    Raises:
+        StudyMismatch: the evaluator has another recipe now.
+    """
+    recipe = evaluator_class(definition.evaluator, definition.folder).recipe
+    require_recipe(attributes["fingerprint"], recipe, definition.name)
+
+
 def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:
     """The study's attributes, if it exists; a study that was cut off while made counts as new."""
     if url.startswith("sqlite") and not (folder / "study.db").exists():
         return {}
     try:
         reader = LogReader(url, name)
-    except StorageError as error:
-        if "there is no study" in str(error) or "no such table" in str(error):
-            return {}
-        raise
+    except StudyMissing:
+        return {}
     attributes = reader.attributes()
     reader.close()
     return attributes if "fingerprint" in attributes else {}

@@ -6,7 +6,7 @@ checked first, then what :mod:`hqsearch.study.opening` checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,20 +19,28 @@ from hqsearch.definition import (
     load_study,
     validate,
 )
-from hqsearch.errors import InputError, RunFailed, StorageError
+from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
-from hqsearch.problem.budgets import Budget, Budgets, parse_budgets
+from hqsearch.problem.budgets import Budgets, parse_budgets
 from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.search.events import Listener, guarded
-from hqsearch.search.loop import Plan, Search
+from hqsearch.search.loop import Search
+from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
-from hqsearch.study.opening import Request, make_evaluator_for, open_study, study_folder, versions
+from hqsearch.study.opening import (
+    Request,
+    make_evaluator_for,
+    open_study,
+    require_recorded_recipe,
+    study_folder,
+    versions,
+)
 
 __all__ = [
     "Finished",
@@ -95,9 +103,9 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
-    definition = _with_free(
-        StudyDefinition.model_validate(attributes["definition"]), attributes.get("free", {})
-    ).model_copy(
+    recorded = StudyDefinition.model_validate(attributes["definition"])
+    require_recorded_recipe(recorded, attributes)
+    definition = _with_free(recorded, attributes.get("free", {})).model_copy(
         update={
             "evaluations": run.evaluations,
             "seed": run.seed,
@@ -138,14 +146,14 @@ def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[
     """Attributes, runs and trials of the study that a request names.
 
     Raises:
-        StorageError: there is no such study, or it was cut off while it was made.
+        StudyMissing: there is no such study, or it was cut off while it was made.
     """
     name = Path(request.study).stem if request.study.endswith(".toml") else request.study
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
     attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
     reader.close()
     if "fingerprint" not in attributes:
-        raise StorageError(f"study {name!r} was cut off while it was made; run it again")
+        raise StudyMissing(f"study {name!r} was cut off while it was made; run it again")
     return attributes, runs, trials
 
 
@@ -190,35 +198,41 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         _keep_free(log, definition, evaluator)
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in log.trials() if r.proposal.kind != "replicate"]
-        run = _run_record(log, definition, request, options, budgets.budgets, notes, records)
-        strategy = _strategy(kind, options, run, evaluator, objectives, budgets, records)
+        runs, identity = log.runs(), run_identity(definition, options, request.history)
+        run = _same_run(runs, definition, request.strategy, identity) or RunRecord(
+            ordinal=len(runs),
+            strategy=request.strategy,
+            seed=definition.seed,
+            options=identity,
+            evaluations=definition.evaluations,
+            start=max((r.number for r in records), default=-1) + 1,
+            unfinished=tuple(r.number for r in records if not r.finished),
+            budgets=budgets.budgets,
+            versions=versions(),
+            notes=tuple(notes),
+        )
+        problem = _problem(evaluator, objectives, budgets, run, records)
+        strategy = kind(problem, options, run.seed)
         log.add_run(run)  # now that nothing refuses it
         told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
         for note in told:
             listener.note(f"note: {note}")
-        plan = Plan(
+        plan = SearchPlan(
             run=run,
             evaluations=definition.evaluations,
             baselines=evaluator.space.baselines(),
             objectives=objectives,
+            budgets=budgets,
             seed=int(evaluator.options.seed),
             results_folder=folder / "results",
             token=log.attributes()["study"]["token"],
+            trials=records,
+            tasks=log.tasks(),
             facts=opened.facts,
             cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
             alike=_alike(run, log.runs()),
         )
-        search = Search(
-            plan,
-            log,
-            records,
-            log.tasks(),
-            evaluator,
-            strategy,
-            budgets,
-            opened.executor,
-            listener,
-        )
+        search = Search(plan, log, evaluator, strategy, opened.executor, listener)
         search.search()
         _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
@@ -280,49 +294,24 @@ def run_identity(
     return identity
 
 
-def _run_record(
-    log: StudyLog,
-    definition: StudyDefinition,
-    request: Request,
-    options: StrategyOptions,
-    budgets: tuple[Budget, ...],
-    notes: list[str],
-    records: list[TrialRecord],
-) -> RunRecord:
-    """The run that is the same (strategy, options, seed), else a new one; not logged yet."""
-    identity = run_identity(definition, options, request.history)
-    runs = log.runs()
+def _same_run(
+    runs: Sequence[RunRecord], definition: StudyDefinition, strategy: str, identity: dict[str, Any]
+) -> RunRecord | None:
+    """The run that is to be gone on with, as far as is asked for now; None where there is none."""
     for run in reversed(runs):
-        same = (run.strategy, run.seed, run.options) == (
-            request.strategy,
-            definition.seed,
-            identity,
-        )
-        if same:
+        if (run.strategy, run.seed, run.options) == (strategy, definition.seed, identity):
             return replace(run, evaluations=definition.evaluations)
-    return RunRecord(
-        ordinal=len(runs),
-        strategy=request.strategy,
-        seed=definition.seed,
-        options=identity,
-        evaluations=definition.evaluations,
-        start=max((r.number for r in records), default=-1) + 1,
-        unfinished=tuple(r.number for r in records if not r.finished),
-        budgets=budgets,
-        versions=versions(),
-        notes=tuple(notes),
-    )
+    return None
 
 
-def _strategy(
-    kind: type[Strategy],
-    options: StrategyOptions,
-    run: RunRecord,
+def _problem(
     evaluator: Evaluator,
     objectives: tuple[Objective, ...],
     budgets: Budgets,
+    run: RunRecord,
     records: list[TrialRecord],
-) -> Strategy:
+) -> Problem:
+    """What a strategy works on, with what earlier runs came to where it may know."""
     # Budgets may differ from run to run: each judges by its own.
     history = tuple(
         replace(result_of(r), violation=_violation(r, budgets))
@@ -330,20 +319,19 @@ def _strategy(
         if r.number < run.start and r.finished and r.number not in run.unfinished
         if "history" not in run.options or r.proposal.run in run.options["history"]
     )
-    problem = Problem(
-        evaluator.space,
-        objectives,
-        evaluator.cheap,
-        evaluator.metrics,
-        budgets,
-        tuple(evaluator.space.baselines().values()),
-        history,
-        evaluator.reference(),
-        evaluator.full_budget,
-        "search" in run.options,
-        evaluator.strategy_tasks,
+    return Problem(
+        space=evaluator.space,
+        objectives=objectives,
+        cheap=evaluator.cheap,
+        metrics=evaluator.metrics,
+        budgets=budgets,
+        baselines=tuple(evaluator.space.baselines().values()),
+        history=history,
+        reference=evaluator.reference(),
+        full_budget=evaluator.full_budget,
+        early_stopping="search" in run.options,
+        tasks=evaluator.strategy_tasks,
     )
-    return kind(problem, options, run.seed)
 
 
 def _cohorts(
@@ -383,5 +371,5 @@ def _violation(trial: TrialRecord, budgets: Budgets) -> float:
     """By these budgets, where the log holds what was measured."""
     if trial.outcome is None:
         return 0.0
-    measured = trial.outcome.details.get("measured")
+    measured = trial.outcome.details.measured
     return trial.outcome.violation if measured is None else budgets.measured_violation(measured)

@@ -25,6 +25,7 @@ from hqsearch.atomic import write_atomically
 from hqsearch.definition import validate
 from hqsearch.errors import RunFailed, UnknownName
 from hqsearch.evaluator import Evaluator
+from hqsearch.evaluator.tasks import DerivedCandidate, SupernetResult, SupernetTask
 from hqsearch.supernet.derive import Derived, derive
 from hqsearch.supernet.gumbel_softmax import Temperature, probabilities, sample, seeded
 from hqsearch.supernet.options import SupernetOptions
@@ -48,31 +49,28 @@ HISTORY = "history.json"
 
 def run_supernet(
     relaxation: Relaxation,
-    payload: Mapping[str, Any],
+    task: SupernetTask,
     seed: int,
     folder: Path,
     evaluator: Evaluator,
-) -> dict[str, Any]:
+) -> SupernetResult:
     """Train a supernet and derive candidates from it; what an evaluator's task returns.
 
     Args:
-        relaxation: of the evaluator, in the structural part that the payload names. Structural
+        relaxation: of the evaluator, in the structural part that the task names. Structural
             dimensions are among its dimensions, with one choice each.
-        payload: a :class:`SupernetOptions` as JSON values.
+        task: its options are those of a :class:`SupernetOptions`.
         seed: of sampling.
         folder: gets ``checkpoint.json`` with its tensors and ``progress.json`` after every epoch,
             and ``history.json`` at the end. A training that was cut off there goes on.
         evaluator: whose exact costs bound the candidates.
 
     Returns:
-        ``candidates`` (most probable first; ``key``, ``log_likelihood``, ``costs``),
-        ``probabilities`` (dimension → value → p), ``expected`` (metric → cost as a fraction of
-        fp32 under these probabilities), ``limits`` (metric → largest cost allowed),
-        ``multipliers``, ``epochs``, ``history`` (``file``, ``sha256``); after an attempt that was
-        cut off, ``earlier``: the ``seconds`` and ``cpu_seconds`` of the epochs that it saved.
+        The candidates and what they were derived from; after an attempt that was cut off,
+        ``earlier`` holds the ``seconds`` and ``cpu_seconds`` of the epochs that it saved.
 
     Raises:
-        DefinitionError: a payload that cannot be used.
+        DefinitionError: options that cannot be used.
         UnknownName: a target on what is no cost of the relaxation, or a structural part that the
             space does not have.
         ValueError: no candidate meets the target; nothing was trained.
@@ -80,7 +78,7 @@ def run_supernet(
         RunFailed: the checkpoint is damaged, or of another training.
         DiskFull: a checkpoint cannot be written.
     """
-    options = validate(SupernetOptions, dict(payload), "the supernet's payload")
+    options = validate(SupernetOptions, task.to_json(), "the supernet's payload")
     if options.structure not in evaluator.space.parts:
         raise UnknownName("structural part", options.structure, evaluator.space.parts)
     space, reference = evaluator.space.parts[options.structure], evaluator.reference()
@@ -113,23 +111,24 @@ def run_supernet(
         }
     )
     write_atomically(folder / HISTORY, history)
-    earlier = {"earlier": training.earlier} if training.earlier["seconds"] else {}
-    return {
-        **earlier,
-        "candidates": [
-            {"key": d.candidate.key, "log_likelihood": d.log_likelihood, "costs": d.costs}
+    return SupernetResult(
+        candidates=tuple(
+            DerivedCandidate(
+                key=d.candidate.key, log_likelihood=d.log_likelihood, costs=dict(d.costs)
+            )
             for d in derived(table, options.top)
-        ],
-        "probabilities": {
+        ),
+        probabilities={
             name: dict(zip(values, row, strict=True))
             for (name, values), row in zip(names, table, strict=True)
         },
-        "expected": training.expected(),
-        "limits": limits,
-        "multipliers": training.target.multipliers,
-        "epochs": options.epochs,
-        "history": {"file": HISTORY, "sha256": hashlib.sha256(history.encode()).hexdigest()},
-    }
+        expected=training.expected(),
+        limits=limits,
+        multipliers=dict(training.target.multipliers),
+        epochs=options.epochs,
+        history={"file": HISTORY, "sha256": hashlib.sha256(history.encode()).hexdigest()},
+        earlier=training.earlier if training.earlier["seconds"] else None,
+    )
 
 
 class SupernetTraining:

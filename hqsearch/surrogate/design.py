@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,8 @@ from hqsearch.schemes.choice import parse_choice
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+#: Dimension → value → number.
+ByValue = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,12 @@ class Scores:
     error: tuple[Floats, ...]
 
     @classmethod
-    def of(cls, details: Mapping[str, Any], space: Space) -> Scores:
-        """From the details of a ``scores`` task; a value that was not scored costs nothing.
-
-        ``details["scores"]`` and ``details["standard_errors"]`` map dimension → value → number.
-        """
+    def of(cls, scores: ByValue, standard_errors: ByValue, space: Space) -> Scores:
+        """From a scoring pass; a value that was not scored costs nothing."""
         increase, error = [], []
         for dimension in space.dimensions:
-            own = details["scores"].get(dimension.name, {})
-            errors = details.get("standard_errors", {}).get(dimension.name, {})
+            own = scores.get(dimension.name, {})
+            errors = standard_errors.get(dimension.name, {})
             increase.append(np.array([max(float(own.get(v, 0.0)), 0.0) for v in dimension.values]))
             error.append(np.array([float(errors.get(v, 0.0)) for v in dimension.values]))
         return cls(tuple(increase), tuple(error))

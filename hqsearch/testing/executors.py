@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
-from hqsearch.executors.task import Task, TaskOutcome
+from hqsearch.executors.task import Evaluate, Task, TaskOutcome
 
 
 class ExecutorContract:
@@ -22,7 +22,7 @@ class ExecutorContract:
         candidates = list(evaluator.space.baselines().values())
         with executor:
             for number, candidate in enumerate(candidates):
-                executor.submit(Task(number, "evaluate", {"key": candidate.key}, 1))
+                executor.submit(Task(number, Evaluate(candidate.key), 1))
             returned: dict[int, TaskOutcome] = {}
             while len(returned) < len(candidates):
                 finished = executor.next_finished(5.0)
@@ -39,8 +39,8 @@ class ExecutorContract:
         executor, evaluator = self.make(tmp_path)
         good = next(iter(evaluator.space.baselines().values()))
         with executor:
-            executor.submit(Task(0, "evaluate", {"key": "no-such-layer=4u"}, 1))
-            executor.submit(Task(1, "evaluate", {"key": good.key}, 1))
+            executor.submit(Task(0, Evaluate("no-such-layer=4u"), 1))
+            executor.submit(Task(1, Evaluate(good.key), 1))
             returned: dict[int, TaskOutcome] = {}
             while len(returned) < 2:
                 finished = executor.next_finished(5.0)
@@ -56,7 +56,7 @@ class ExecutorContract:
         candidate = next(iter(evaluator.space.baselines().values()))
         path = tmp_path / "results" / "0.json"
         with executor:
-            executor.submit(Task(0, "evaluate", {"key": candidate.key}, 1, result_file=path))
+            executor.submit(Task(0, Evaluate(candidate.key), 1, result_file=path))
             while executor.next_finished(5.0) is None:
                 pass
         assert path.is_file()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer, checked_answer
 from hqsearch.problem.budgets import Budget, Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY
@@ -49,7 +50,7 @@ class StrategyContract:
         weights = np.linspace(1.0, 2.0, len(codes))
         return float(1.0 - 0.05 * ((2 - codes) * weights).sum()), float(codes.sum() + len(codes))
 
-    def perform(self, problem: Problem, task: StrategyTask) -> dict[str, Any]:
+    def perform(self, problem: Problem, task: EvaluatorTask) -> TaskAnswer | Mapping[str, Any]:
         """What an evaluator would answer to a task of the strategy's own."""
         raise NotImplementedError(f"say what comes of a task {task.kind!r}")
 
@@ -78,8 +79,9 @@ class StrategyContract:
                 index = len(answered)
                 assert index < len(asked), "it waits for nothing"
                 answered.append(index)
-                details = self.perform(problem, asked[index])
-                strategy.observe_task(TaskResult(index, asked[index], details))
+                task = asked[index].task
+                answer = checked_answer(task.kind, self.perform(problem, task))
+                strategy.observe_task(TaskResult(index, asked[index], answer))
 
     def drive(
         self,

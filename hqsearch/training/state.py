@@ -141,7 +141,10 @@ def _replace(path: Path, write: Any) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        if isinstance(error, SafetensorError):
+            full = "No space left" in str(error)  # its text is all that it says
+        else:
+            full = error.errno == errno.ENOSPC
         if full:
             raise DiskFull(f"no space left for {path}; free some and resume.") from error
         raise

@@ -134,7 +134,7 @@ def test_a_trial_costs_what_was_recorded(once: Path) -> None:
         assert found.notes == ()
     baseline = next(row for row in rows if row.origin == "4u")
     estimate = assigned(report(once, uniform="4u"))
-    assert estimate.energy.total == baseline.details["energy_estimate"]
+    assert estimate.energy.total == baseline.details.energy_estimate
     assert estimate.rates == "measured on the fp32 parent"
 
 

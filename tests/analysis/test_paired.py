@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hqsearch.analysis.paired import Difference, accuracy_difference
+from hqsearch.evaluator import Details
 from hqsearch.evaluator.correct import pack_correct, unpack_correct
 
 
-def details(bits: list[int], **more: Any) -> dict[str, Any]:
+def details(bits: list[int]) -> Details:
     correct = np.array(bits, dtype=bool)
-    return {"correct": pack_correct(correct), "validation_samples": len(bits), **more}
+    return Details(correct=pack_correct(correct), validation_samples=len(bits))
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 100])
@@ -45,14 +46,14 @@ def test_one_sample_says_nothing() -> None:
     ("mine", "other"),
     [
         (details([1, 0]), details([1, 0, 0])),
-        (details([1, 0]), {"validation_samples": 2}),
-        ({"validation_samples": 2}, details([1, 0])),
-        ({}, {}),
+        (details([1, 0]), Details(validation_samples=2)),
+        (Details(validation_samples=2), details([1, 0])),
+        (Details(), Details()),
     ],
 )
-def test_unpaired_where_not_the_same_samples(mine: dict[str, Any], other: dict[str, Any]) -> None:
+def test_unpaired_where_not_the_same_samples(mine: Details, other: Details) -> None:
     gap = accuracy_difference(
-        0.75, {**mine, "accuracy_se": 0.03}, 0.5, {**other, "accuracy_se": 0.04}
+        0.75, replace(mine, accuracy_se=0.03), 0.5, replace(other, accuracy_se=0.04)
     )
     assert (gap.mean, gap.paired) == (0.25, False)
     assert gap.standard_error == pytest.approx(0.05)

@@ -9,6 +9,7 @@ import pytest
 
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.verdict import Verdict, verdict_text, verdicts
+from hqsearch.evaluator import Details
 from hqsearch.evaluator.correct import pack_correct
 from hqsearch.store.records import TrialRow
 
@@ -67,7 +68,7 @@ def test_the_standard_error_is_the_paired_one() -> None:
 
 
 def test_unpaired_without_the_samples() -> None:
-    difference = accuracy_difference(0.9, {"accuracy_se": 0.03}, 0.8, {"accuracy_se": 0.04})
+    difference = accuracy_difference(0.9, Details(accuracy_se=0.03), 0.8, Details(accuracy_se=0.04))
     assert not difference.paired
     assert difference.standard_error == pytest.approx(0.05)
 

@@ -20,6 +20,7 @@ from hqsearch.analysis.yardstick import (
     make_yardstick,
 )
 from hqsearch.errors import RunFailed
+from hqsearch.evaluator import Details
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
 from hqsearch.problem.pareto import hypervolume
 from hqsearch.store.records import Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
@@ -80,7 +81,7 @@ def test_a_task_that_was_cut_off_is_charged_for_what_it_had_saved() -> None:
 
 
 def test_what_was_looked_up_is_charged_for_what_it_had_taken() -> None:
-    looked = Outcome(0, 0.001, details={"training_seconds": 4.5, "cpu_seconds": 0.001})
+    looked = Outcome(0, 0.001, details=Details(training_seconds=4.5, cpu_seconds=0.001))
     trials = [replace(trial(0, 0, 0, "a=1"), outcome=looked)]
     tasks = [replace(task(0, 0, 0, 0, 0.001), details={"training_seconds": 30.0})]
     runs = [record(0, [])]
@@ -137,7 +138,7 @@ def test_the_clock_says_which_seconds_are_charged() -> None:
     """Processor time where it is recorded, for trainings and for a strategy's own tasks."""
     proposal = Proposal(0, 0, "nsga2", "search", "a=2u", 0, 0)
     trial = TrialRecord(
-        0, 1, "COMPLETE", proposal, (0.9, 1.0), Outcome(0, seconds=9.0, details={"cpu_seconds": 4})
+        0, 1, "COMPLETE", proposal, (0.9, 1.0), Outcome(0, 9.0, details=Details(cpu_seconds=4))
     )
     task = TaskRecord(
         0, 0, 0, 0, "supernet", {}, "", 0, "COMPLETE", 0, 20.0, details={"cpu_seconds": 8.5}

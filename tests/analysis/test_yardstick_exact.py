@@ -22,6 +22,7 @@ from hqsearch.analysis.yardstick import (
     spread,
 )
 from hqsearch.errors import RunFailed
+from hqsearch.evaluator import Details
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.store.records import Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
 
@@ -103,7 +104,11 @@ def trial(
     **details: Any,
 ) -> TrialRecord:
     proposal = Proposal(run, slot, "random", "search", key or f"a={number}", 0, 0, copy_of)
-    outcome = Outcome(slot, seconds, violation, details=details) if state != "RUNNING" else None
+    outcome = (
+        Outcome(slot, seconds, violation, details=Details.from_json(details))
+        if state != "RUNNING"
+        else None
+    )
     return TrialRecord(number, number, state, proposal, values, outcome)
 
 

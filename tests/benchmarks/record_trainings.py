@@ -42,6 +42,7 @@ import numpy as np
 from hqsearch.definition import load_study
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
 from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.evaluator.tasks import ScoresTask, checked_answer
 from hqsearch.problem.candidate import Candidate
 
 STUDY = Path(__file__).with_name("recorded_trainings.toml")
@@ -166,6 +167,7 @@ def about(evaluator: Evaluator, prepared: dict[str, str]) -> dict[str, Any]:
     """Where the rows come from."""
     definition = evaluator.setup.definition.model_dump(mode="json", exclude={"name", "folder"})
     return {
+        "recipe": evaluator.recipe,
         "study": definition,
         "space": {d.name: list(d.values) for d in evaluator.space.dimensions},
         "layers": [[layer.path, layer.weights] for layer in evaluator.layers()],
@@ -256,8 +258,8 @@ def scores(evaluator: Evaluator, folder: Path) -> dict[str, Any]:
     """The scoring pass over the parent, and how long it took."""
     folder.mkdir(exist_ok=True)
     began = time.perf_counter()
-    details = evaluator.strategy_task("scores", {}, SEEDS[0], folder)
-    return {**details, "training_seconds": round(time.perf_counter() - began, 2)}
+    answer = checked_answer("scores", evaluator.strategy_task(ScoresTask(), SEEDS[0], folder))
+    return {**answer.to_json(), "training_seconds": round(time.perf_counter() - began, 2)}
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from hqsearch.evaluators.toy import Toy
 from linear_relaxation import BITS, LAYERS, LinearProblem, LinearRelaxation
 
 from hqsearch.definition import embedded, load_study
-from hqsearch.evaluator import Setup
+from hqsearch.evaluator import Setup, SupernetResult, SupernetTask
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.problem.candidate import Candidate
 from hqsearch.supernet import train
@@ -140,25 +140,26 @@ def runs(case: Case, options: Options, seeds: int) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             found = run(case, {**options, **objective}, seed, Path(folder), absolute, fixed)
         seconds = time.perf_counter() - began
-        first = found["candidates"][0]
+        first = found.candidates[0]
         best = case.quality[case.costs <= target].max()
-        regret = (best - case.of(Candidate.from_key(first["key"]))) / span
+        regret = (best - case.of(Candidate.from_key(first.key))) / span
         reference = case.evaluator.reference()[case.metric]
-        derived = first["costs"][case.metric] / reference
-        expected = found["expected"][case.metric]
+        derived = first.costs[case.metric] / reference
+        expected = found.expected[case.metric]
         rows.append((100 * regret, derived / target, expected / target, seconds))
     return np.array(rows)
 
 
 def run(
     case: Case, payload: Options, seed: int, folder: Path, limits: dict[str, float], fixed: Any
-) -> dict[str, Any]:
+) -> SupernetResult:
     """A supernet; where β is fixed, the target binds the derivation alone."""
+    task = SupernetTask.from_json(payload)
     if fixed is not None:
         # As a budget it would get a multiplier, too.
         with mock.patch.object(train, "derive", _limited(limits)):
-            return train.run_supernet(case.relaxation(seed), payload, seed, folder, case.evaluator)
-    return train.run_supernet(case.relaxation(seed), payload, seed, folder, case.evaluator)
+            return train.run_supernet(case.relaxation(seed), task, seed, folder, case.evaluator)
+    return train.run_supernet(case.relaxation(seed), task, seed, folder, case.evaluator)
 
 
 def _limited(limits: dict[str, float]) -> Callable[..., Any]:

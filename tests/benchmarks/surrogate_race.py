@@ -33,12 +33,14 @@ from hqsearch.analysis.yardstick import make_yardstick
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.evaluator.tasks import ScoresResult, ScoresTask, checked_answer
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.pareto import hypervolume, non_dominated
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
 from hqsearch.strategies.nsga2.assistant import Assistant
-from hqsearch.surrogate import Design, Scores, fit
+from hqsearch.strategies.scoring import scores_of
+from hqsearch.surrogate import Design, fit
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -137,8 +139,9 @@ def run(
         if isinstance(proposed, Signal):
             break
         if isinstance(proposed, StrategyTask):
-            details = evaluator.strategy_task(proposed.kind, proposed.payload, seed, Path())
-            strategy.observe_task(TaskResult(0, proposed, details))
+            given = evaluator.strategy_task(proposed.task, seed, Path())
+            answer = checked_answer(proposed.task.kind, given)
+            strategy.observe_task(TaskResult(0, proposed, answer))
             continue
         result = measure(proposed, "search")
         began = time.perf_counter()
@@ -198,8 +201,10 @@ def models(folder: Path, args: argparse.Namespace) -> None:
     for noise in args.noise:
         evaluator = make(folder, noise)
         space = evaluator.space
-        details = evaluator.strategy_task("scores", {}, 0, Path())
-        scored = Scores.of(details, space)
+        given = evaluator.strategy_task(ScoresTask(), 0, Path())
+        answer = checked_answer("scores", given)
+        assert isinstance(answer, ScoresResult)
+        scored = scores_of(answer, space)
         contestants: dict[str, Contestant] = {
             "plain mean": constant,
             "additive": additive(Design(space)),

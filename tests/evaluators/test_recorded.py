@@ -20,7 +20,7 @@ from rich.console import Console
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError
-from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.evaluator import Evaluator, ScoresTask, Setup, SupernetTask
 from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.show.live import LiveProgress
@@ -169,13 +169,13 @@ def test_a_smaller_space_is_served(place: Path) -> None:
 
 def test_the_scoring_pass_is_the_recorded_one(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no result of a task 'scores'"):
-        make(place).strategy_task("scores", {}, 0, tmp_path)
+        make(place).strategy_task(ScoresTask(), 0, tmp_path)
     origin = json.loads((place / "small.json").read_text())
     recorded = {"scores": {"a": {"2u": 0.5}}, "training_seconds": 7.0}
     (place / "small.json").write_text(json.dumps({**origin, "scores": recorded}))
-    assert make(place).strategy_task("scores", {}, 0, tmp_path) == recorded
+    assert make(place).strategy_task(ScoresTask(), 0, tmp_path).to_json() == recorded
     with pytest.raises(ValueError, match="supernet"):
-        make(place).strategy_task("supernet", {}, 0, tmp_path)
+        make(place).strategy_task(SupernetTask(), 0, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["small.csv.gz", "small.json"])
@@ -319,3 +319,12 @@ def test_the_table_that_comes_along_is_whole(tmp_path: Path) -> None:
     row = next(iter(table.rows.values()))
     samples = table.origin["parent"]["validation_samples"]
     assert unpack_correct(row["correct"], samples).sum() == int(row["right"])
+
+
+def test_it_says_which_recipe_made_its_numbers(place: Path) -> None:
+    told = "Recorded: 18 trainings done from 2026-01-02 on by recipe {} of short-qat."
+    # A table from before recipes were counted is of the first one.
+    assert make(place).notes() == [told.format(1), "made up"]
+    origin = json.loads((place / "small.json").read_text())
+    (place / "small.json").write_text(json.dumps({**origin, "recipe": 3}))
+    assert make(place).notes()[0] == told.format(3)

@@ -10,7 +10,7 @@ import pytest
 from hqsearch.evaluators.synthetic import LAYERS, Synthetic, attainable, costs_of, volume
 
 from hqsearch.definition import embedded, load_study
-from hqsearch.evaluator import Evaluator, Setup
+from hqsearch.evaluator import Evaluator, ScoresResult, ScoresTask, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.testing import EvaluatorContract
 
@@ -63,8 +63,11 @@ def test_noise_belongs_to_candidate_and_seed(tmp_path: Path) -> None:
 
 
 def test_scores_rank_layers_but_not_exactly(tmp_path: Path) -> None:
-    details = make(tmp_path).strategy_task("scores", {}, 0, tmp_path)
-    exact = make(tmp_path, score_noise=0.0).strategy_task("scores", {}, 0, tmp_path)
-    assert exact["scores"]["head"]["fp32"] == 0.0
-    assert exact["scores"]["head"]["2u"] == pytest.approx(0.019)
-    assert details["scores"] != exact["scores"]
+    noisy = make(tmp_path).strategy_task(ScoresTask(), 0, tmp_path)
+    exact = make(tmp_path, score_noise=0.0).strategy_task(ScoresTask(), 0, tmp_path)
+    assert isinstance(noisy, ScoresResult)
+    assert isinstance(exact, ScoresResult)
+    assert exact.scores is not None
+    assert exact.scores["head"]["fp32"] == 0.0
+    assert exact.scores["head"]["2u"] == pytest.approx(0.019)
+    assert noisy.scores != exact.scores

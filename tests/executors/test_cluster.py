@@ -21,7 +21,7 @@ from ray.exceptions import NodeDiedError, ObjectLostError, RaySystemError, RayTa
 from hqsearch.cli import cli
 from hqsearch.definition import load_study
 from hqsearch.errors import DeviceError
-from hqsearch.evaluator import Evaluator, Resources, Setup
+from hqsearch.evaluator import Evaluator, OtherTask, Resources, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.cache_folder import CACHE_NAME
@@ -29,7 +29,7 @@ from hqsearch.executors.cluster import room
 from hqsearch.executors.ray import RayExecutor, _check_imports
 from hqsearch.executors.ray_worker import Reply, check_version
 from hqsearch.executors.shipping import CACHE_VARIABLE, SHIP_VARIABLE, Shipment
-from hqsearch.executors.task import Task, TaskOutcome
+from hqsearch.executors.task import Evaluate, Prepare, StrategyWork, Task, TaskOutcome
 from hqsearch.problem.candidate import Candidate
 from hqsearch.testing import ExecutorContract
 
@@ -49,7 +49,7 @@ class Remote(Toy):
         (folder / "parent.json").write_text("0.25")
         return {"node": os.environ["NODE"]}
 
-    def strategy_task(self, kind, payload, seed, folder):
+    def strategy_task(self, task, seed, folder):
         (folder / "weights").write_bytes(bytes(1000))
         return {"node": os.environ["NODE"]}
 
@@ -166,8 +166,8 @@ def test_nodes_that_share_nothing_get_everything_once(
     monkeypatch.setattr(RayExecutor, "_arrived", count)
     ray_executor = executor()
     assert ray_executor.capacity == 2
-    prepared = ray_executor.run(Task(-1, "prepare", {"parent": ""}))
-    assert prepared.details["node"] == "one"  # the driver's
+    prepared = ray_executor.run(Task(-1, Prepare({"parent": ""})))
+    assert prepared.answer["node"] == "one"  # the driver's
     assert (setup.folder / "parents" / "parent.json").read_text() == "0.25"
 
     candidates = some(setup, 200)
@@ -179,13 +179,13 @@ def test_nodes_that_share_nothing_get_everything_once(
     while min(seen["one"], seen["two"]) < 3 and time.monotonic() < deadline:
         while submitted - len(found) < 2:
             path, key = results / f"{submitted}.json", candidates[submitted].key
-            task = Task(submitted, "evaluate", {"key": key}, 1, result_file=path)
+            task = Task(submitted, Evaluate(key), 1, result_file=path)
             ray_executor.submit(task)
             submitted += 1
         finished = ray_executor.next_finished(1.0)
         if finished is not None:
             found[finished[0].number] = finished[1]
-            seen[finished[1].details["node"]] += 1
+            seen[finished[1].details.extra["node"]] += 1
     evaluator = make_evaluator(setup)
     monkeypatch.setenv("NODE", "driver")
     monkeypatch.setenv("LOG", str(cluster.root))
@@ -194,15 +194,15 @@ def test_nodes_that_share_nothing_get_everything_once(
         assert found[number].values == evaluator.evaluate(candidates[number], 1).values
         assert found[number].attempts == 1
         assert (results / f"{number}.json").is_file()  # written by the driver
-        there = Path(found[number].details["folder"])
-        assert there.is_relative_to(cluster.root / f"cache-{found[number].details['node']}")
+        there = Path(found[number].details.extra["folder"])
+        assert there.is_relative_to(cluster.root / f"cache-{found[number].details.extra['node']}")
     assert min(seen["one"], seen["two"]) >= 3
     # Two files, the plugin and the parent, on two nodes.
     assert list(kept.values()) == [1] * 4
 
-    trained = {"kind": "train", "payload": {}, "folder": "tasks/0-0"}
-    done = ray_executor.run(Task(-2, "strategy", trained))
-    assert done.details["node"] == "one"
+    trained = StrategyWork(OtherTask("train"), "tasks/0-0")
+    done = ray_executor.run(Task(-2, trained))
+    assert done.answer["node"] == "one"
     assert (setup.folder / "tasks" / "0-0" / "weights").stat().st_size == 1000
     # What finished while the strategy's task was waited for is not lost.
     assert set(collect(ray_executor, submitted - len(found))) == set(range(submitted)) - set(found)
@@ -218,7 +218,7 @@ def test_what_a_node_has_lost_is_sent_again(
     ray_executor = executor()
     for batch in (0, 2):
         for number, candidate in enumerate(some(setup, 2), batch):
-            ray_executor.submit(Task(number, "evaluate", {"key": candidate.key}, 1))
+            ray_executor.submit(Task(number, Evaluate(candidate.key), 1))
         assert [o.failure for o in collect(ray_executor, 2).values()] == ["", ""]
         for name in ("one", "two"):
             for content in (cluster.root / f"cache-{name}" / CACHE_NAME / "contents").glob("*"):
@@ -233,8 +233,8 @@ def test_a_rung_goes_on_where_its_checkpoint_is(
     candidates = some(setup, 5)
 
     def rung(number: int) -> None:
-        payload = {"key": candidates[number].key, "budget": 1, "checkpoint": f"rungs/{number}"}
-        ray_executor.submit(Task(number, "evaluate", payload, 1))
+        work = Evaluate(candidates[number].key, 1, f"rungs/{number}")
+        ray_executor.submit(Task(number, work, 1))
 
     for number in range(5):
         rung(number)
@@ -243,8 +243,9 @@ def test_a_rung_goes_on_where_its_checkpoint_is(
         time.sleep(0.5)  # Ray takes a moment to see that a node is free, else goes elsewhere
         rung(number)
         again = collect(ray_executor, 1)[number]
-        assert again.details["node"] == first[number].details["node"]
-        assert (first[number].details["resumed"], again.details["resumed"]) == (False, True)
+        assert again.details.extra["node"] == first[number].details.extra["node"]
+        resumed = [d.details.extra["resumed"] for d in (first[number], again)]
+        assert resumed == [False, True]
     assert not (setup.folder / "rungs").exists()
     del cluster
 
@@ -260,16 +261,18 @@ def test_a_share_of_a_gpu_goes_where_the_gpu_is_and_files_come_back(
     ray_executor = executor(needs=[share])
     assert ray_executor.capacity == 1
     # The driver's node has no GPU, so this runs elsewhere, and what it makes comes back.
-    done = ray_executor.run(Task(-1, "prepare", {"parent": ""}, resources=share))
-    assert done.details["node"] == "two"
+    done = ray_executor.run(Task(-1, Prepare({"parent": ""}), resources=share))
+    assert done.answer["node"] == "two"
     assert (setup.folder / "parents" / "parent.json").read_text() == "0.25"
     for number, candidate in enumerate(some(setup, 2)):
-        task = Task(number, "evaluate", {"key": candidate.key}, 1, resources=share)
+        task = Task(number, Evaluate(candidate.key), 1, resources=share)
         ray_executor.submit(task)
     for outcome in collect(ray_executor, 2).values():
-        assert (outcome.details["node"], outcome.details["gpus"]) == ("two", "0")
+        assert (outcome.details.extra["node"], outcome.details.extra["gpus"]) == ("two", "0")
     with pytest.raises(DeviceError, match="and no node has that"):
-        ray_executor.submit(Task(-2, "strategy", {}, resources=Resources(gpus=2.0)))
+        ray_executor.submit(
+            Task(-2, StrategyWork(OtherTask("train"), "t"), resources=Resources(gpus=2.0))
+        )
 
 
 class TestJoined(ExecutorContract):
@@ -401,8 +404,7 @@ def test_a_node_lost_while_it_is_sent_data_is_retried(
             arrived(reference)
 
     monkeypatch.setattr(ray_executor, "_arrived", arrive)
-    payload = {"key": some(setup, 1)[0].key}
-    ray_executor.submit(Task(0, "evaluate", payload, 1))
+    ray_executor.submit(Task(0, Evaluate(some(setup, 1)[0].key), 1))
     outcome = collect(ray_executor, 1)[0]
     assert (outcome.failure, outcome.attempts) == (failure, attempts)
     assert lost
@@ -428,8 +430,9 @@ def test_what_a_task_was_given_may_get_lost_as_well(
         return found
 
     monkeypatch.setattr(ray, "get", lose_the_first)
-    payload = {"key": some(setup, 1)[0].key, "parent": ""}
-    ray_executor.submit(Task(0, kind, payload, 1))
+    key = some(setup, 1)[0].key
+    work = Evaluate(key) if kind == "evaluate" else Prepare({"parent": ""})
+    ray_executor.submit(Task(0, work, 1))
     outcome = collect(ray_executor, 1)[0]
     assert (outcome.failure, outcome.attempts, len(lost)) == ("", 2, 1)
 

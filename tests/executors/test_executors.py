@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ from hqsearch.evaluator import Evaluator, Resources, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task, TaskOutcome, perform, read_result
+from hqsearch.executors.task import (
+    Confirm,
+    Evaluate,
+    Prepare,
+    Task,
+    TaskOutcome,
+    perform,
+    read_result,
+)
 from hqsearch.testing import ExecutorContract
 
 PLUGIN = """
@@ -98,7 +107,7 @@ def test_death_and_lateness_are_retried_then_failed_alone(
     executor, evaluator = misbehaving(time_limit=6.0)
     keys = [evaluator.space.baseline(c).key for c in ("2l", "4l", "4u")]
     for number, key in enumerate(keys):
-        executor.submit(Task(number, "evaluate", {"key": key}, 1))
+        executor.submit(Task(number, Evaluate(key), 1))
     found = _collect(executor, 3)
     assert {n: o.failure for n, o in found.items()} == {0: "died", 1: "time-limit", 2: ""}
     assert [found[n].attempts for n in range(3)] == [2, 2, 1]
@@ -111,7 +120,7 @@ def test_a_killed_worker_is_retried_with_the_same_seed(
 ) -> None:
     executor, evaluator = misbehaving(retries=3)
     key = evaluator.space.baseline("4l").key
-    executor.submit(Task(0, "evaluate", {"key": key}, 1))
+    executor.submit(Task(0, Evaluate(key), 1))
     killed: set[int] = set()
     deadline = time.monotonic() + 60
     while len(killed) < 2 and time.monotonic() < deadline:
@@ -138,12 +147,21 @@ def test_a_result_of_another_candidate_is_not_taken(tmp_path: Path) -> None:
     executor = InProcessExecutor(make_evaluator(_setup(tmp_path)))
     key = make_evaluator(_setup(tmp_path)).space.baseline("4u").key
     path = tmp_path / "0.json"
-    executor.submit(Task(0, "evaluate", {"key": key}, 1, result_file=path))
-    executor.next_finished(0.0)
-    assert read_result(path, {"key": key}) is not None
-    assert read_result(path, {"key": key.replace("4u", "2u")}) is None
+    task = Task(0, Evaluate(key), 1, result_file=path)
+    executor.submit(task)
+    finished = executor.next_finished(0.0)
+    assert finished is not None
+    assert read_result(path, task) == finished[1]
+    for other in (
+        replace(task, work=Evaluate(key.replace("4u", "2u"))),
+        replace(task, work=Evaluate(key, 3)),
+        replace(task, work=Confirm(key)),
+        replace(task, seed=2),
+        replace(task, study="another"),
+    ):
+        assert read_result(path, other) is None
     path.write_text(path.read_text()[:-9])
-    assert read_result(path, {"key": key}) is None
+    assert read_result(path, task) is None
 
 
 def test_a_time_limit_is_for_evaluations_not_for_preparations(tmp_path: Path) -> None:
@@ -155,8 +173,8 @@ def test_a_time_limit_is_for_evaluations_not_for_preparations(tmp_path: Path) ->
         "        return {'made': payload['what']}\n"
     )
     with _ray(_setup(tmp_path, "plugin.py:Slow"), time_limit=1.0) as executor:
-        done = executor.run(Task(-1, "prepare", {"what": "parent"}))
-    assert done.details["made"] == "parent"
+        done = executor.run(Task(-1, Prepare({"what": "parent"})))
+    assert done.answer["made"] == "parent"
 
 
 def test_values_of_numpy_are_taken_and_what_is_no_json_fails_alone(tmp_path: Path) -> None:
@@ -167,15 +185,28 @@ def test_values_of_numpy_are_taken_and_what_is_no_json_fails_alone(tmp_path: Pat
         "        done = super().evaluate(candidate, seed)\n"
         "        done.values = {k: np.float32(v) for k, v in done.values.items()}\n"
         "        if candidate['stem'] == '2l':\n"
-        "            done.details['array'] = np.ones(3)\n"
+        "            done.details |= {'array': np.ones(3), 'open': {'to': [1, {2}]}}\n"
+        "        if candidate['stem'] == '4l':\n"
+        "            done.details['accuracy_se'] = '0.1'\n"
+        "        if candidate['stem'] == '2u':\n"
+        "            done.details['layers'][1]['energy'] = np.float32('nan')\n"
+        "        done.details['loss'] = np.arange(3, dtype=np.float32)\n"
+        "        done.details['accuracy_se'] = done.details['accuracy_se'] or np.float64(0.5)\n"
         "        return done\n"
     )
     evaluator = make_evaluator(_setup(tmp_path, "plugin.py:Numpy"))
     outcomes = {}
-    for choice in ("4u", "2l"):
+    for choice in ("4u", "2l", "4l", "2u"):
         key = evaluator.space.baseline(choice).key
-        outcomes[choice] = perform(evaluator, Task(0, "evaluate", {"key": key}))
+        outcomes[choice] = perform(evaluator, Task(0, Evaluate(key)))
     assert outcomes["4u"].failure == ""
     assert all(type(v) is float for v in outcomes["4u"].values.values())
-    assert outcomes["2l"].failure == "exception"
-    assert "not JSON serializable" in outcomes["2l"].reason
+    assert outcomes["4u"].details.accuracy_se == 0.5
+    assert outcomes["4u"].details.extra["loss"] == [0.0, 1.0, 2.0]
+    reasons = {choice: o.reason for choice, o in outcomes.items() if o.failure == "exception"}
+    start = "WrongType: the evaluator's details: "
+    assert reasons == {
+        "2l": f"{start}open.to[1]: a set cannot be stored as JSON",
+        "4l": f"{start}accuracy_se: expected a number, not '0.1'",
+        "2u": f"{start}layers[1].energy: nan is not a finite number",
+    }

@@ -121,3 +121,9 @@ def test_settings_of_a_part_are_part_of_its_digest(make_study: MakeStudy, tmp_pa
     assert parent_digest(plain, "f") != parent_digest(one, "f")
     same = Part(make_study(tmp_path, {"model.timesteps": 1}))
     assert parent_digest(one, "f") == parent_digest(same, "f")
+
+
+def test_another_recipe_has_a_parent_of_its_own(make_study: MakeStudy, tmp_path: Path) -> None:
+    first = Part(make_study(tmp_path))
+    second = Part(replace(first.study, recipe=2))
+    assert parent_digest(first, "f") != parent_digest(second, "f")

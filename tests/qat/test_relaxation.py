@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hqsearch.data.encoding import get_encoding
 from hqsearch.definition import SpaceDefinition, embedded, load_study
-from hqsearch.evaluator import Setup
+from hqsearch.evaluator import OtherTask, Setup, SupernetTask
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import CostModel, LayerRate, load_profile
 from hqsearch.hardware.trace import trace_workload
@@ -346,7 +346,7 @@ def uninterrupted(
     evaluator: ShortQat, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("whole")
-    return folder, evaluator.strategy_task("supernet", PAYLOAD, 7, folder)
+    return folder, evaluator.strategy_task(SupernetTask.from_json(PAYLOAD), 7, folder)
 
 
 def test_the_task_derives_candidates_under_the_target(
@@ -355,11 +355,11 @@ def test_the_task_derives_candidates_under_the_target(
     folder, details = uninterrupted
     assert json.loads(json.dumps(details, allow_nan=False)) == details
     limit = 0.3 * evaluator.reference()["energy"]
-    keys = [found["key"] for found in details["candidates"]]
+    keys = [found.key for found in details.candidates]
     assert len(set(keys)) == 2
     energies = evaluator.cheap([Candidate.from_key(key) for key in keys])[:, 0]
     assert (energies <= limit).all()
-    assert set(details["probabilities"]) == set(evaluator.space.names)
+    assert set(details.probabilities) == set(evaluator.space.names)
     history = json.loads((folder / "history.json").read_text())
     rates = [epoch["rates"] for epoch in history["epochs"]]
     assert len(rates) == 3
@@ -382,11 +382,11 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     with monkeypatch.context() as patched:
         patched.setattr(QatRelaxation, "loss", dies_in_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
-            evaluator.strategy_task("supernet", PAYLOAD, 7, tmp_path)
+            evaluator.strategy_task(SupernetTask.from_json(PAYLOAD), 7, tmp_path)
     epochs = json.loads((tmp_path / "checkpoint.json").read_text())["epoch"]
     assert epochs == 1
     folder, details = uninterrupted
-    resumed = evaluator.strategy_task("supernet", PAYLOAD, 7, tmp_path)
+    resumed = evaluator.strategy_task(SupernetTask.from_json(PAYLOAD), 7, tmp_path)
     assert resumed.pop("earlier")["cpu_seconds"] > 0
     assert resumed == details
     assert (tmp_path / "history.json").read_text() == (folder / "history.json").read_text()
@@ -403,13 +403,13 @@ def test_a_users_own_network(tmp_path: Path) -> None:
     evaluator = make_evaluator(setup)
     evaluator.check()
     prepare_here(evaluator)
-    details = evaluator.strategy_task("supernet", PAYLOAD, 0, tmp_path / "task")
-    assert set(details["probabilities"]) == {"conv", "head"}
-    found = Candidate.from_key(details["candidates"][0]["key"])
+    details = evaluator.strategy_task(SupernetTask.from_json(PAYLOAD), 0, tmp_path / "task")
+    assert set(details.probabilities) == {"conv", "head"}
+    found = Candidate.from_key(details.candidates[0].key)
     assert evaluator.cheap([found])[0, 0] <= 0.3 * evaluator.reference()["energy"]
 
 
 def test_other_kinds_of_tasks_are_refused(evaluator: ShortQat, tmp_path: Path) -> None:
     assert "supernet" in evaluator.strategy_tasks
     with pytest.raises(ValueError, match="does no task 'dance'"):
-        evaluator.strategy_task("dance", {}, 0, tmp_path)
+        evaluator.strategy_task(OtherTask("dance"), 0, tmp_path)

@@ -42,12 +42,14 @@ def test_scores_are_paired_increases_and_leave_the_parent_alone() -> None:
     found = score_choices(model, space, training, seed=0)
     again = score_choices(model, space, training, seed=0)
     assert found == again
-    scores, errors = found["scores"], found["standard_errors"]
+    scores, errors = found.scores, found.standard_errors
+    assert scores is not None
+    assert errors is not None
     for name in ("body", "head"):
         assert abs(scores[name]["2u"]) > abs(scores[name]["4u"]) > 0
         assert errors[name]["2u"] > 0
     assert scores["idle"] == {"2u": 0.0, "4u": 0.0, "fp32": 0.0}
-    assert found["samples"] == 40
+    assert found.samples == 40
     after = model.state_dict()
     assert set(after) == set(before)
     assert all(torch.equal(after[k], v) for k, v in before.items())

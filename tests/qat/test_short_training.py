@@ -24,7 +24,6 @@ def test_the_fp32_candidate_without_training_is_the_parent(prepared: Part, space
     assert done.details["training_loss"] == []
     assert done.details["average_bits"] == 32.0
     assert done.values["energy"] == pytest.approx(done.details["energy_estimate"])
-    assert done.checkpoint is None
     assert [row["layer"] for row in done.details["layers"]] == [p.path for p in prepared.layers]
 
 
@@ -44,7 +43,7 @@ def test_seed_and_segment_are_those_asked_for(prepared: Part, space: Space, tmp_
     assert whole.details["training_loss"] != other.details["training_loss"]
     stop = ShortTraining(3, 2, segment=Segment(until_epoch=1, checkpoint=tmp_path))
     stopped = measure(prepared, space, candidate, stop)
-    assert stopped.checkpoint == tmp_path
+    assert any(tmp_path.iterdir())
     assert stopped.details["training_loss"] == whole.details["training_loss"][:1]
     resumed = ShortTraining(3, 2, segment=Segment(resume_from=tmp_path))
     assert measure(prepared, space, candidate, resumed).details == whole.details

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from hqsearch.evaluator import Resources
-from hqsearch.executors.task import Task, TaskOutcome, leave_result
+from hqsearch.evaluator import Details, OtherTask, Resources
+from hqsearch.executors.task import Evaluate, StrategyWork, Task, TaskOutcome, leave_result
 from hqsearch.problem.budgets import Budget, Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.events import Listener, SearchState
-from hqsearch.search.loop import Plan, Search
+from hqsearch.search.loop import Search
+from hqsearch.search.plan import SearchPlan
 from hqsearch.store.records import Decision, Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
 from hqsearch.strategies import Result, Signal, StrategyTask, TaskResult
 
@@ -25,7 +26,8 @@ SPACE = Space(tuple(Dimension(n, "weights", ("2u", "4u", "fp32"), (n,)) for n in
 BASELINES = {"2u": SPACE.decode([0, 0, 0])[0], "fp32": SPACE.decode([2, 2, 2])[0]}
 METRICS = ("energy", "average_bits")
 OBJECTIVES = (ACCURACY, ENERGY)
-SCORES = StrategyTask("scores", {"depth": 2}, "one pass")
+DETAILS = {"average_bits": 4, "accuracy_se": 0.25, "cpu_seconds": 0.5, "layers": [{"layer": "a"}]}
+SCORES = StrategyTask(OtherTask("scoring", {"depth": 2}), "one pass")
 
 
 def at(*code: int) -> Candidate:
@@ -122,22 +124,24 @@ class Workers:
         return task, outcome
 
     def perform(self, task: Task) -> TaskOutcome:
-        if task.kind == "strategy":
-            return TaskOutcome(details={"scores": 1}, seconds=9.00049)
-        broken = self.broken.get(task.payload["key"])
+        work = task.work
+        if isinstance(work, StrategyWork):
+            return TaskOutcome(answer={"scores": 1}, seconds=9.00049)
+        assert isinstance(work, Evaluate)
+        broken = self.broken.get(work.key)
         if isinstance(broken, Exception):
             raise broken
         if broken is not None:
             return broken
-        candidate = Candidate.from_key(task.payload["key"])
+        candidate = Candidate.from_key(work.key)
         code = SPACE.encode([candidate])[0]
-        trained = (task.payload.get("budget") or 8) / 8
+        trained = (work.budget or 8) / 8
         return TaskOutcome(
             {
                 "accuracy": round(float(code @ [0.2, 0.1, 0.05]) * trained, 6),
                 "energy": float(code.sum()) + 2.0,
             },
-            {"average_bits": 4, "accuracy_se": 0.25, "layers": [1, 2], "cpu_seconds": 0.5},
+            Details.from_json(DETAILS),
             seconds=1.00049,
             attempts=2,
         )
@@ -153,7 +157,7 @@ class Evaluator:
         return Resources(2.0)
 
     def task_resources(self, kind: str) -> Resources:
-        return {"scores": Resources(3.0)}[kind]
+        return {"scoring": Resources(3.0)}[kind]
 
 
 class Scripted:
@@ -231,26 +235,26 @@ class Study:
         if rungs:
             decisions = [d for d in self.log.decisions if d.run == run]
             cohorts = Cohorts(run, rungs, 0.5, size, OBJECTIVES, decisions)
-        plan = Plan(
+        plan = SearchPlan(
             record,
             evaluations,
             self.baselines,
             OBJECTIVES,
+            Budgets(budgets, SPACE, METRICS, cheap),
             seed=5,
             results_folder=self.folder / "results",
             token="0123456789abcdef",
-            facts={"versions": "1"},
+            trials=list(self.log.records),
+            tasks=list(self.log.tasks.values()),
+            facts={"versions": {"numpy": "1"}},
             cohorts=cohorts,
             alike=alike,
         )
         return Search(
             plan,
             self.log,  # type: ignore[arg-type]
-            list(self.log.records),
-            list(self.log.tasks.values()),
             Evaluator(),  # type: ignore[arg-type]
             strategy,  # type: ignore[arg-type]
-            Budgets(budgets, SPACE, METRICS, cheap),
             self.workers,  # type: ignore[arg-type]
             self.display,
         )

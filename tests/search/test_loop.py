@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from hqsearch.errors import DiskFull
-from hqsearch.evaluator import Resources
-from hqsearch.executors.task import Task, TaskOutcome
+from hqsearch.evaluator import Details, OtherTask, Resources, TaskAnswer
+from hqsearch.executors.task import Evaluate, StrategyWork, Task, TaskOutcome
 from hqsearch.search.events import SearchState
 from hqsearch.store.records import Outcome, Proposal, TaskRecord
 from hqsearch.strategies import Result, Signal, StrategyTask, TaskResult
@@ -62,14 +62,13 @@ def test_a_trial_from_proposal_to_result(study: Study) -> None:
         1.0,
         0.5,  # on the measured energy, 3 of 2; the estimate is 2
         attempts=2,
-        details={
-            "average_bits": 4.0,
-            "accuracy_se": 0.25,
-            "layers": [1, 2],
-            "cpu_seconds": 0.5,
-            "versions": "1",
-            "measured": {"energy": 3.0, "average_bits": 4.0, "accuracy": 0.2},
-        },
+        details=Details.from_json(
+            {
+                **parts.DETAILS,
+                "versions": {"numpy": "1"},
+                "measured": {"energy": 3.0, "average_bits": 4.0, "accuracy": 0.2},
+            }
+        ),
     )
     told = strategy.told[2]
     assert told == Result(2, at(1, 0, 0), "search", (0.2, 3.0), 0.5, "scripted", None, (), 0.25)
@@ -77,8 +76,9 @@ def test_a_trial_from_proposal_to_result(study: Study) -> None:
     assert search.exhausted
     assert [r.number for r in search.trials] == sorted(search.records) == [0, 1, 2]
     task = study.workers.submitted[2]
-    assert (task.number, task.kind, task.seed, task.resources) == (2, "evaluate", 5, Resources(2.0))
-    assert task.payload == {"key": "a=4u;b=2u;c=2u", "seed": 5, "study": "0123456789abcdef"}
+    assert (task.number, task.work) == (2, Evaluate("a=4u;b=2u;c=2u"))
+    assert (task.seed, task.resources) == (5, Resources(2.0))
+    assert task.identity() == {"key": "a=4u;b=2u;c=2u", "seed": 5, "study": "0123456789abcdef"}
     assert task.result_file == study.folder / "results" / "2.json"
     assert not task.result_file.exists()
     assert study.display.finished == 3
@@ -129,13 +129,21 @@ def test_a_copy_is_judged_by_the_budgets_of_its_own_run(study: Study) -> None:
 
 def test_a_failure_fails_its_trial_alone_and_is_tried_again_by_the_next_run(study: Study) -> None:
     key = at(1, 0, 0).key
-    study.workers.broken[key] = TaskOutcome({}, {"cpu_seconds": 1.0}, "nan", "accuracy=nan", 2.0, 3)
+    study.workers.broken[key] = TaskOutcome(
+        {}, Details(cpu_seconds=1.0), {}, "nan", "accuracy=nan", 2.0, 3
+    )
     strategy = Scripted(at(1, 0, 0), at(0, 1, 0))
     search = study.run(strategy)
     failed = study.log.records[2]
     assert (failed.state, failed.values) == ("FAIL", None)
     assert failed.outcome == Outcome(
-        2, 2.0, 0.0, "nan", "accuracy=nan", 3, {"cpu_seconds": 1.0, "versions": "1"}
+        2,
+        2.0,
+        0.0,
+        "nan",
+        "accuracy=nan",
+        3,
+        Details(cpu_seconds=1.0, versions={"numpy": "1"}),
     )
     assert strategy.told[2].values is None  # type: ignore[union-attr]
     assert (study.log.records[3].state, search.finished) == ("COMPLETE", 4)
@@ -151,16 +159,19 @@ def test_a_task_of_the_strategy_s_own(study: Study) -> None:
     first, second = study.log.tasks.values()
     assert first.seed != second.seed
     assert first == TaskRecord(
-        0, 0, 0, 0, "scores", {"depth": 2}, "one pass", first.seed, "COMPLETE", 0, 9.0,
+        0, 0, 0, 0, "scoring", {"depth": 2}, "one pass", first.seed, "COMPLETE", 0, 9.0,
         details={"scores": 1}, study="01234567",
     )  # fmt: skip
     assert (second.index, second.seen, second.order) == (1, 1, 1)
-    assert strategy.told[:2] == [TaskResult(i, SCORES, {"scores": 1}) for i in (0, 1)]
+    assert strategy.told[:2] == [
+        TaskResult(i, SCORES, TaskAnswer(extra={"scores": 1})) for i in (0, 1)
+    ]
     submitted = study.workers.submitted[0]
-    assert (submitted.kind, submitted.number, submitted.seed) == ("strategy", -2, first.seed)
+    assert submitted.work == StrategyWork(SCORES.task, "tasks/01234567-0-0")
+    assert (submitted.number, submitted.seed) == (-2, first.seed)
     assert submitted.resources == Resources(3.0)
-    assert submitted.payload == {
-        "kind": "scores", "payload": {"depth": 2}, "folder": "tasks/01234567-0-0",
+    assert submitted.identity() == {
+        "kind": "scoring", "payload": {"depth": 2}, "folder": "tasks/01234567-0-0",
         "seed": first.seed, "study": "0123456789abcdef",
     }  # fmt: skip
     assert submitted.result_file == study.folder / "results" / "task-0-0.json"
@@ -172,7 +183,9 @@ def test_a_task_of_the_strategy_s_own(study: Study) -> None:
 
 
 def test_a_task_that_fails_is_told(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = TaskOutcome({}, {"cpu_seconds": 1.0}, "died", "out of memory", attempts=3)
+    broken = TaskOutcome(
+        answer={"cpu_seconds": 1.0}, failure="died", reason="out of memory", attempts=3
+    )
     monkeypatch.setattr(study.workers, "perform", lambda task: broken)
     study.baselines = {}
     strategy = Scripted(SCORES)
@@ -231,10 +244,10 @@ def test_a_cohort_goes_through_its_rungs(study: Study) -> None:
     for number in range(7):
         (kept / f"01234567-{number}").mkdir(parents=True)
     search = study.run(strategy, rungs=(2, 4), limit=4.0)
-    budgets = [(t.number, t.payload.get("budget", "none")) for t in study.workers.submitted]
+    budgets = [(t.number, t.work.to_json().get("budget", "none")) for t in study.workers.submitted]
     assert sorted(budgets[:6]) == [(0, "none"), (1, "none"), *((n, 2) for n in (2, 3, 4, 5))]
-    assert study.workers.submitted[-1].payload["checkpoint"] == "rungs/01234567-6"
-    assert "checkpoint" not in study.workers.submitted[0].payload
+    assert study.workers.submitted[-1].checkpoint == "rungs/01234567-6"
+    assert study.workers.submitted[0].checkpoint is None
     first, second = (d for d in study.log.decisions if d.cohort == 0)
     # Energies are 3, 3, 4 and 5: the last one is beyond the budget.
     assert (first.promoted, first.ranked[-1], set(first.ranked)) == (2, 5, {2, 3, 4, 5})
@@ -256,12 +269,12 @@ def test_what_a_rung_and_a_stop_leave_in_the_log(study: Study) -> None:
     stopped = study.log.records[3]
     (rung,) = stopped.rungs
     measured = {"energy": 5.0, "average_bits": 4.0, "accuracy": 0.125}
-    details = {"average_bits": 4, "accuracy_se": 0.25, "cpu_seconds": 0.5, "measured": measured}
+    details = Details(average_bits=4, accuracy_se=0.25, cpu_seconds=0.5, measured=measured)
     assert (rung.epoch, rung.values, rung.violation) == (2, (0.125, 5.0), 0.25)
     assert (rung.seconds, rung.attempts, rung.details) == (1.0, 2, details)
     assert (stopped.state, stopped.values) == ("PRUNED", None)
     assert stopped.outcome == Outcome(
-        3, 1.0, 0.25, attempts=2, details={**details, "versions": "1"}, stopped_at=2
+        3, 1.0, 0.25, attempts=2, details=replace(details, versions={"numpy": "1"}), stopped_at=2
     )
     assert strategy.told[3].stopped_at == 2  # type: ignore[union-attr]
     whole = study.log.records[2]
@@ -381,7 +394,7 @@ def test_a_task_that_a_strategy_asks_for_no_more_stays_in_the_log(study: Study) 
 
 
 def replace_payload(task: StrategyTask) -> StrategyTask:
-    return replace(task, payload={"depth": 3})
+    return replace(task, task=OtherTask("scoring", {"depth": 3}))
 
 
 def test_a_baseline_that_the_study_has_no_more_stays_in_the_log(study: Study) -> None:

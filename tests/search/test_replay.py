@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from hqsearch.evaluator import Details
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.search.early_stopping.cohorts import Cohorts
-from hqsearch.search.replay import in_order, is_same, result_of, seen, told
+from hqsearch.search.replay import in_order, result_of, seen, told
 from hqsearch.store.records import Decision, Outcome, Proposal, Rung, TaskRecord, TrialRecord
-from hqsearch.strategies import Result, Signal, StrategyTask
+from hqsearch.strategies import Result
 
 
 def trial(
@@ -72,23 +73,10 @@ def test_what_was_seen() -> None:
     assert (seen(trial(3)), seen(task(2, 0))) == (13, 22)
 
 
-def test_whether_a_proposal_is_the_recorded_one() -> None:
-    record = trial(1)
-    same = Candidate.from_key("a=v1")
-    assert is_same((same, "baseline", "elsewhere"), record)
-    assert not is_same((Candidate.from_key("a=v2"), "search", ""), record)
-    assert not is_same(Signal.DONE, record)
-    assert not is_same(StrategyTask("scores", {"depth": 1}, "label"), record)
-    asked = task(1, 0)
-    assert is_same(StrategyTask("scores", {"depth": 1}, "label"), asked)
-    assert not is_same(StrategyTask("scores", {"depth": 2}, "label"), asked)
-    assert not is_same((same, "search", ""), asked)
-
-
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_a_trial_as_a_strategy_is_told_of_it(state: str) -> None:
     proposal = Proposal(0, 4, "random", "search", "a=v4", 0, 0)
-    outcome = Outcome(4, violation=0.5, details={"accuracy_se": 0.1}, stopped_at=2)
+    outcome = Outcome(4, violation=0.5, details=Details(accuracy_se=0.1), stopped_at=2)
     record = TrialRecord(9, 9, state, proposal, (0.5, 1.0), outcome, (Rung(2, (0.4, 1.0)),))
     assert result_of(record) == Result(
         4,

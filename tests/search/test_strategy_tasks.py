@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hqsearch.errors import InputError
+from hqsearch.evaluator import OtherTask
 from hqsearch.problem.candidate import Candidate
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TaskRecord
@@ -24,12 +25,12 @@ from hqsearch.evaluators.toy import Toy
 class Answering(Toy):
     strategy_tasks = frozenset({"draw"})
 
-    def strategy_task(self, kind, payload, seed, folder):
+    def strategy_task(self, task, seed, folder):
         with (folder / "starts").open("a") as file:
             file.write("x")
-        if payload["number"] == 1:
+        if task.payload["number"] == 1:
             raise ValueError("the second one fails")
-        return {"seed": seed, "kind": kind, "folder": folder.name}
+        return {"seed": seed, "kind": task.kind, "folder": folder.name}
 """
 
 
@@ -48,16 +49,18 @@ class Asking(Strategy):
     def next(self) -> Candidate | StrategyTask | Signal:
         if self._asked < 3:
             self._asked += 1
-            return StrategyTask("draw", {"number": self._asked - 1}, f"task {self._asked}")
+            return StrategyTask(
+                OtherTask("draw", {"number": self._asked - 1}), f"task {self._asked}"
+            )
         if self._queue:
             return self._queue.popleft()
         return Signal.WAIT if self._answered < 3 else Signal.DONE
 
     def observe_task(self, result: TaskResult) -> None:
         self._answered += 1
-        if result.details is None:
+        if result.answer is None:
             return
-        generator = np.random.default_rng(result.details["seed"])
+        generator = np.random.default_rng(result.answer.extra["seed"])
         for _ in range(2):
             candidate = self.problem.space.random(generator)
             self._origins[candidate] = result.task.label

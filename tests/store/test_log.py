@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from hqsearch.errors import StorageError
+from hqsearch.evaluator import Details, LayerRow
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.store.lock import DriverLock
@@ -52,7 +53,7 @@ def test_a_trial_goes_through_the_log(tmp_path: Path) -> None:
     created = log.create(proposal(0))
     assert (created.number, created.state) == (0, "RUNNING")
     assert log.trials()[0].outcome is None
-    outcome = Outcome(0, 1.5, details={"average_bits": 3.0})
+    outcome = Outcome(0, 1.5, details=Details(average_bits=3.0))
     log.finish(created, "COMPLETE", (0.9, 2.0), outcome)
     (read,) = LogReader(log.url, "s").trials()
     assert read.values == (0.9, 2.0)
@@ -110,7 +111,7 @@ def test_results_follow_the_log_and_can_be_rebuilt(tmp_path: Path) -> None:
         second,
         "COMPLETE",
         (0.8, 3.0),
-        Outcome(0, details={"layers": [{"layer": "a", "choice": "4u", "energy": 1.0}]}),
+        Outcome(0, details=Details(layers=(LayerRow(layer="a", choice="4u", energy=1.0),))),
     )
     results = Results(tmp_path, log)
     assert [t.state for t in results.trials()] == ["RUNNING", "COMPLETE"]
@@ -185,7 +186,12 @@ def test_layers_with_new_columns_are_taken_in(tmp_path: Path) -> None:
         ({"layer": "a", "energy": 1.0}, {"layer": "a", "energy": 2.0, "rate": 0.5, "shape": [2, 3]})
     ):
         created = log.create(proposal(slot))
-        log.finish(created, "COMPLETE", (0.5, 1.0), Outcome(slot, details={"layers": [row]}))
+        log.finish(
+            created,
+            "COMPLETE",
+            (0.5, 1.0),
+            Outcome(slot, details=Details.from_json({"layers": [row]})),
+        )
         results = Results(tmp_path, log)
         results.close()
     results = Results(tmp_path, log)

@@ -17,7 +17,7 @@ READER = """
 import sys
 from pathlib import Path
 import optuna
-from hqsearch.errors import StorageError
+from hqsearch.errors import StudyMissing
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.results import Results
 
@@ -27,9 +27,7 @@ loads = seen = 0
 while not stop.exists():
     try:
         reader = LogReader(url, "toy")
-    except StorageError as error:
-        if "there is no study" not in str(error):
-            raise
+    except StudyMissing:
         continue  # the driver has not made it yet
     results = Results(folder, reader)
     for row in results.trials():

@@ -10,6 +10,8 @@ import pytest
 
 from hqsearch.definition import validate
 from hqsearch.errors import DefinitionError, InputError, UnknownName
+from hqsearch.evaluator import EvaluatorTask, SupernetResult, SupernetTask, TaskAnswer
+from hqsearch.evaluator.tasks import DerivedCandidate
 from hqsearch.problem.budgets import Budget, Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.store.log import LogReader, storage_url
@@ -45,16 +47,17 @@ class TestGumbel(StrategyContract):
     def make(self, problem: Problem, seed: int) -> Strategy:
         return KIND(problem, KIND.Options(), seed)
 
-    def perform(self, problem: Problem, task: StrategyTask) -> dict[str, Any]:
+    def perform(self, problem: Problem, task: EvaluatorTask) -> TaskAnswer:
         """Random candidates within the target, the same ones for one task."""
-        limit = task.payload["target"]["energy"] * problem.reference["energy"]
+        assert isinstance(task, SupernetTask)
+        limit = task.target["energy"] * problem.reference["energy"]
         generator = np.random.default_rng(int(1000 * limit))
         found: list[Candidate] = []
-        while len(found) < task.payload["top"]:
+        while len(found) < task.training["top"]:
             drawn = problem.space.random(generator)
             if problem.cheap([drawn])[0, 0] <= limit:
                 found.append(drawn)
-        return {"candidates": [{"key": c.key} for c in found]}
+        return SupernetResult(candidates=tuple(DerivedCandidate(key=c.key) for c in found))
 
     def test_other_seed_other_proposals(self) -> None:
         """The seeds are those of the tasks, which the engine derives from the run's."""
@@ -81,7 +84,7 @@ def with_budgets(problem: Problem, **limits: float) -> Problem:
 
 def test_default_targets_spread_over_what_codes_attain(problem: Problem) -> None:
     """From a third of fp32 (2u everywhere costs 1 of 3), left out, to two thirds (4u)."""
-    targets = [t.payload["target"]["energy"] for t in asked(make(problem))]
+    targets = [t.task.to_json()["target"]["energy"] for t in asked(make(problem))]
     assert len(targets) == 5
     np.testing.assert_allclose(targets, 2.0 ** (np.arange(1, 6) / 5) / 3.0, rtol=0.01)
     assert len(labels(problem, count=8)) == 8
@@ -90,11 +93,11 @@ def test_default_targets_spread_over_what_codes_attain(problem: Problem) -> None
 def test_a_budget_is_a_target_and_none_goes_beyond_it(problem: Problem) -> None:
     tight = with_budgets(problem, energy=9.0)
     tasks = asked(make(tight))
-    targets = [t.payload["target"]["energy"] for t in tasks]
+    targets = [t.task.to_json()["target"]["energy"] for t in tasks]
     assert len(targets) == 5
     assert targets[-1] == 0.5
     assert targets == sorted(targets)
-    assert all(t.payload["budgets"] == {"energy": 9.0} for t in tasks)
+    assert all(t.task.to_json()["budgets"] == {"energy": 9.0} for t in tasks)
     assert labels(tight, targets=[0.4, 0.8]) == ["energy <= 0.4 fp32", "energy <= 0.5 fp32"]
 
 
@@ -106,14 +109,14 @@ def test_one_target_as_asked(problem: Problem) -> None:
     tasks = asked(make(problem, target={"energy": 0.45}, hard=True, top=4))
     assert len(tasks) == 1
     assert tasks[0].label == "energy <= 0.45 fp32"
-    assert tasks[0].payload["target"] == {"energy": 0.45}
-    assert tasks[0].payload["hard"] is True
-    assert tasks[0].payload["top"] == 4
+    assert tasks[0].task.to_json()["target"] == {"energy": 0.45}
+    assert tasks[0].task.to_json()["hard"] is True
+    assert tasks[0].task.to_json()["top"] == 4
 
 
 def test_betas(problem: Problem) -> None:
     tasks = asked(make(problem, betas=[0.1, 1]))
-    assert [t.payload["beta"] for t in tasks] == [{"energy": 0.1}, {"energy": 1.0}]
+    assert [t.task.to_json()["beta"] for t in tasks] == [{"energy": 0.1}, {"energy": 1.0}]
     assert [t.label for t in tasks] == ["energy beta 0.1", "energy beta 1"]
 
 
@@ -151,8 +154,8 @@ def proposals(problem: Problem, order: Sequence[int], fail: int = -1) -> list[tu
     found = []
     for index in order:
         keys = [{"key": c.key} for c in derived[index]]
-        details = None if index == fail else {"candidates": keys}
-        strategy.observe_task(TaskResult(index, tasks[index], details))
+        answer = None if index == fail else SupernetResult.from_json({"candidates": keys})
+        strategy.observe_task(TaskResult(index, tasks[index], answer))
         while isinstance(proposed := strategy.next(), Candidate):
             found.append((proposed.key, strategy.origin(proposed)))
     assert proposed is Signal.DONE

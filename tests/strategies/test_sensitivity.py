@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from hqsearch.errors import DefinitionError
+from hqsearch.evaluator import ScoresResult, ScoresTask
 from hqsearch.problem.budgets import Budget, Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
+from hqsearch.strategies.scoring import scores_of
 from hqsearch.strategies.sensitivity import AdditiveProgram, Sensitivity
-from hqsearch.surrogate import Scores
 
 VALUES = ("2u", "4u", "fp32")
 COST = np.array([[1.0, 2.0, 9.0], [2.0, 4.5, 18.0], [0.5, 1.0, 4.0], [3.0, 6.0, 25.0]])
@@ -43,17 +44,18 @@ def problem(budget: float | None = None, square: bool = False) -> Problem:
     )
 
 
-def details() -> dict[str, Any]:
-    return {"scores": {f"l{i}": dict(zip(VALUES, own, strict=True)) for i, own in enumerate(LOSS)}}
+def answer() -> ScoresResult:
+    scores = {f"l{i}": dict(zip(VALUES, own, strict=True)) for i, own in enumerate(LOSS)}
+    return ScoresResult(scores=scores)
 
 
 def proposals(given: Problem) -> tuple[list[Candidate], Sensitivity]:
     strategy = strategy_class("sensitivity")(given, strategy_class("sensitivity").Options(), 0)
     assert isinstance(strategy, Sensitivity)
     asked = strategy.next()
-    assert asked == StrategyTask("scores", {}, "one pass over the parent")
+    assert asked == StrategyTask(ScoresTask(), "one pass over the parent")
     assert strategy.next() is Signal.WAIT
-    strategy.observe_task(TaskResult(0, asked, details()))
+    strategy.observe_task(TaskResult(0, asked, answer()))
     found: list[Candidate] = []
     while not isinstance(candidate := strategy.next(), Signal):
         strategy.observe(Result(len(found), candidate, "search", (0.5, 1.0)))
@@ -64,7 +66,7 @@ def proposals(given: Problem) -> tuple[list[Candidate], Sensitivity]:
 
 def test_every_solution_is_the_best_under_its_limit() -> None:
     given = problem()
-    program = AdditiveProgram(given, Scores.of(details(), given.space))
+    program = AdditiveProgram(given, scores_of(answer(), given.space))
     every = np.array(list(itertools.product(range(3), repeat=4)))
     costs = COST[np.arange(4), every].sum(axis=1)
     losses = LOSS[np.arange(4), every].sum(axis=1)
@@ -106,7 +108,7 @@ def test_a_failed_scoring_pass_ends_it() -> None:
 def test_costs_that_are_no_sums_are_refused() -> None:
     given = problem(square=True)
     with pytest.raises(DefinitionError, match="sums over the space's dimensions"):
-        AdditiveProgram(given, Scores.of(details(), given.space))
+        AdditiveProgram(given, scores_of(answer(), given.space))
 
 
 def test_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

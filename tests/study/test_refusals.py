@@ -36,7 +36,7 @@ FAILING = """
 from hqsearch.evaluators.toy import Toy
 
 class Failing(Toy):
-    def strategy_task(self, kind, payload, seed, folder):
+    def strategy_task(self, task, seed, folder):
         raise ValueError("no such luck")
 """
 

@@ -275,7 +275,8 @@ def test_a_budget_on_what_is_no_objective_holds_on_the_front(
     assert fp32.outcome is not None
     assert fp32.outcome.violation > 0
     energies = [
-        t.details["measured"]["energy"] for t in Results(tmp_path / "s" / "mine", reader).front()
+        (t.details.measured or {})["energy"]
+        for t in Results(tmp_path / "s" / "mine", reader).front()
     ]
     assert energies
     assert max(energies) <= reader.runs()[0].budgets[0].limit

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from hqsearch.evaluators._toy_relaxation import ToyRelaxation
 from torch import Tensor
 
 from hqsearch.errors import RunFailed, UnknownName
+from hqsearch.evaluator.tasks import SupernetResult, SupernetTask
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.relaxation import Relaxation
 from hqsearch.supernet.train import SupernetTraining, run_supernet
 
+asked = SupernetTask.from_json
 SHORT = {"epochs": 5, "warmup": 1, "learning_rate": 0.01}
 
 
@@ -60,9 +63,9 @@ class OneLayerEvaluator:
         return {"storage": 32.0}
 
 
-def one_layer(folder: Path, losses: list[float], **payload: Any) -> dict[str, Any]:
+def one_layer(folder: Path, losses: list[float], **payload: Any) -> SupernetResult:
     evaluator: Any = OneLayerEvaluator()
-    return run_supernet(OneLayer(losses), {"epochs": 8, **payload}, 0, folder, evaluator)
+    return run_supernet(OneLayer(losses), asked({"epochs": 8, **payload}), 0, folder, evaluator)
 
 
 @pytest.mark.parametrize(
@@ -79,18 +82,18 @@ def test_one_layer_takes_the_best_value_under_its_target(
     tmp_path: Path, losses: list[float], target: float, expected: str, hard: bool
 ) -> None:
     found = one_layer(tmp_path, losses, target={"storage": target}, hard=hard, top=1)
-    assert found["candidates"][0]["key"] == f"layer={expected}"
-    row = found["probabilities"]["layer"]
+    assert found.candidates[0].key == f"layer={expected}"
+    row = found.probabilities["layer"]
     assert max(row, key=lambda value: row[value]) == expected or target < 1.0
     assert sum(row.values()) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_beta_decides_between_loss_and_cost(tmp_path: Path) -> None:
     keys = [
-        one_layer(tmp_path / str(b), [0.9, 0.5, 0.3, 0.1], beta={"storage": b})["candidates"][0]
+        one_layer(tmp_path / str(b), [0.9, 0.5, 0.3, 0.1], beta={"storage": b}).candidates[0]
         for b in (0.0, 0.6, 10.0)
     ]
-    assert [k["key"] for k in keys] == ["layer=fp32", "layer=8u", "layer=2u"]
+    assert [k.key for k in keys] == ["layer=fp32", "layer=8u", "layer=2u"]
 
 
 def test_a_target_that_nobody_meets_is_found_before_training(tmp_path: Path) -> None:
@@ -113,14 +116,14 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
 def test_targets_of_the_toy_are_kept(tmp_path: Path, toy: Any, target: float) -> None:
     """Expected cost within 5 %, derived cost never above, regret at most 2 % of the range."""
     payload = {"target": {"energy": target}}
-    found = run_supernet(ToyRelaxation(toy), payload, 0, tmp_path, toy)
-    assert found["expected"]["energy"] == pytest.approx(target, rel=0.05)
+    found = run_supernet(ToyRelaxation(toy), asked(payload), 0, tmp_path, toy)
+    assert found.expected["energy"] == pytest.approx(target, rel=0.05)
     limit = target * toy.reference()["energy"]
-    assert all(c["costs"]["energy"] <= limit for c in found["candidates"])
+    assert all(c.costs["energy"] <= limit for c in found.candidates)
     space = toy.space
     codes = np.indices(tuple(space.cardinalities)).reshape(len(space.dimensions), -1).T
     accuracy, energy = toy.accuracy_codes(codes), toy.cheap_codes(codes)[:, 0]
-    derived = Candidate.from_key(found["candidates"][0]["key"])
+    derived = Candidate.from_key(found.candidates[0].key)
     own = toy.accuracy_codes(space.encode([derived]))[0]
     regret = accuracy[energy <= limit].max() - own
     assert 0 <= regret <= 0.02 * (accuracy.max() - accuracy.min())
@@ -128,9 +131,9 @@ def test_targets_of_the_toy_are_kept(tmp_path: Path, toy: Any, target: float) ->
 
 def test_history_tells_every_epoch(tmp_path: Path, toy: Any) -> None:
     payload = {"target": {"energy": 0.1}, **SHORT}
-    found = run_supernet(ToyRelaxation(toy), payload, 0, tmp_path, toy)
-    content = (tmp_path / found["history"]["file"]).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == found["history"]["sha256"]
+    found = run_supernet(ToyRelaxation(toy), asked(payload), 0, tmp_path, toy)
+    content = (tmp_path / found.history["file"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == found.history["sha256"]
     told = json.loads(content)
     assert list(told["dimensions"]) == list(toy.space.names)
     assert [e["epoch"] for e in told["epochs"]] == [1, 2, 3, 4, 5]
@@ -141,7 +144,7 @@ def test_history_tells_every_epoch(tmp_path: Path, toy: Any) -> None:
     temperatures = [e["temperature"] for e in told["epochs"]]
     assert temperatures == sorted(temperatures, reverse=True)
     assert temperatures[0] == 5.0
-    assert list(found["probabilities"]["stem"].values()) == told["epochs"][-1]["probabilities"][0]
+    assert list(found.probabilities["stem"].values()) == told["epochs"][-1]["probabilities"][0]
     progress = json.loads((tmp_path / "progress.json").read_text())
     assert progress == {"done": 5, "total": 5}
 
@@ -203,7 +206,9 @@ class Cut(BaseException):
 def supernet(linear: Any, folder: Path, relaxation: Any = None) -> dict[str, Any]:
     problem = linear.LinearProblem()
     payload = {"target": {"storage": 0.3}, **SHORT}
-    return run_supernet(relaxation or linear.LinearRelaxation(problem), payload, 3, folder, problem)
+    return run_supernet(
+        relaxation or linear.LinearRelaxation(problem), asked(payload), 3, folder, problem
+    )
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3, 4])
@@ -227,11 +232,11 @@ def test_cut_in_any_epoch_it_ends_bit_for_bit_the_same(
     with pytest.raises(Cut):
         supernet(linear, tmp_path / "cut", relaxation)
     resumed = supernet(linear, tmp_path / "cut")
-    earlier = resumed.pop("earlier", None)
+    earlier = resumed.earlier
     # Every epoch that was saved is accounted for, and nothing where none was.
     assert (earlier is not None) == (epoch > 0)
     assert earlier is None or (earlier["seconds"] > 0 and earlier["cpu_seconds"] > 0)
-    assert resumed == whole
+    assert replace(resumed, earlier=None) == whole
     histories = [(tmp_path / f / "history.json").read_bytes() for f in ("whole", "cut")]
     assert histories[0] == histories[1]
 
@@ -241,6 +246,7 @@ import importlib.util, sys, time
 from pathlib import Path
 import torch
 from hqsearch.supernet.train import run_supernet
+from hqsearch.evaluator import SupernetTask
 torch.set_num_threads(1)
 spec = importlib.util.spec_from_file_location("linear_relaxation", sys.argv[1])
 linear = importlib.util.module_from_spec(spec)
@@ -252,7 +258,7 @@ class Slow(linear.LinearRelaxation):
             yield batch
 payload = {"target": {"storage": 0.3}, "epochs": 5, "warmup": 1, "learning_rate": 0.01}
 problem = linear.LinearProblem()
-run_supernet(Slow(problem), payload, 3, Path(sys.argv[2]), problem)
+run_supernet(Slow(problem), SupernetTask.from_json(payload), 3, Path(sys.argv[2]), problem)
 """
 
 
@@ -272,8 +278,8 @@ def test_killed_in_the_middle_it_ends_bit_for_bit_the_same(tmp_path: Path, linea
     assert not (folder / "history.json").exists()
     resumed = supernet(linear, folder)
     # Two epochs at least, slowed down by a hundredth of a second per step but the first.
-    assert resumed.pop("earlier")["seconds"] > 0.1
-    assert resumed == whole
+    assert (resumed.earlier or {})["seconds"] > 0.1
+    assert replace(resumed, earlier=None) == whole
     assert (folder / "history.json").read_bytes() == (
         tmp_path / "whole" / "history.json"
     ).read_bytes()
@@ -284,8 +290,8 @@ def test_a_finished_training_is_not_trained_again(tmp_path: Path, linear: Any) -
     relaxation = linear.LinearRelaxation(linear.LinearProblem())
     relaxation.loss = None
     again = supernet(linear, tmp_path, relaxation)
-    assert again.pop("earlier")["seconds"] > 0
-    assert again == whole
+    assert (again.earlier or {})["seconds"] > 0
+    assert replace(again, earlier=None) == whole
 
 
 def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path, linear: Any) -> None:
@@ -293,6 +299,9 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path: Path, linear: A
     problem = linear.LinearProblem()
     with pytest.raises(RunFailed, match="another supernet"):
         run_supernet(
-            linear.LinearRelaxation(problem), {**SHORT, "beta": {"storage": 1.0}}, 3, tmp_path,
+            linear.LinearRelaxation(problem),
+            asked({**SHORT, "beta": {"storage": 1.0}}),
+            3,
+            tmp_path,
             problem,
-        )  # fmt: skip
+        )

@@ -91,12 +91,8 @@ def test_scores_help_when_there_is_little_data() -> None:
         codes = np.repeat(full, 5, axis=0)
         codes[:, layer] = np.arange(5)
         increase.append((accuracy(full) - accuracy(codes)) * 20)
-    details = {
-        "scores": {
-            f"l{i}": dict(zip(VALUES, own.tolist(), strict=True)) for i, own in enumerate(increase)
-        }
-    }
-    scores = Scores.of(details, space())
+    scored = {f"l{i}": dict(zip(VALUES, o.tolist(), strict=True)) for i, o in enumerate(increase)}
+    scores = Scores.of(scored, {}, space())
     informed = fit(Design(space(), {"": scores}), train, accuracy(train))
     blind = fit(Design(space()), train, accuracy(train))
     truth = accuracy(test)

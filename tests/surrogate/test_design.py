@@ -49,13 +49,13 @@ def test_features_by_hand() -> None:
 
 def test_groups_without_and_with_scores() -> None:
     assert Design(SPACE).groups == ("choice", "sensitivity", "scheme", "layer", "structure")
-    zero = {"timesteps=4": Scores.of({"scores": {}}, SPACE)}
+    zero = {"timesteps=4": Scores.of({}, {}, SPACE)}
     assert Design(SPACE, zero).groups == Design(SPACE).groups
     assert len(Design(SPACE, zero).features(CODES)) == 5
 
 
 def test_scores_are_relative_to_the_largest() -> None:
-    scores = Scores.of({"scores": {"a": {"2u": 4.0, "4l": 1.0}, "c": {"2u": 2.0}}}, SPACE)
+    scores = Scores.of({"a": {"2u": 4.0, "4l": 1.0}, "c": {"2u": 2.0}}, {}, SPACE)
     design = Design(SPACE, dict.fromkeys(SPACE.parts, scores))
     assert design.groups[4:] == ("score", "score-layer", "structure")
     *_, total, share, _ = design.features(CODES)
@@ -68,7 +68,7 @@ def test_scores_from_the_details_of_a_task() -> None:
         "scores": {"a": {"2u": 3.0, "4l": -1.0}, "b": {"4l": 4.0}},
         "standard_errors": {"b": {"4l": 3.0}, "c": {"2u": 0.5}},
     }
-    scores = Scores.of(details, SPACE)
+    scores = Scores.of(details["scores"], details["standard_errors"], SPACE)
     assert [s.tolist() for s in scores.increase] == [[3, 0, 0], [4, 0], [0, 0], [0, 0]]
     assert [s.tolist() for s in scores.error] == [[0, 0, 0], [3, 0], [0, 0], [0.5, 0]]
     # 4 times its reliability, 16 of 25.
@@ -77,7 +77,7 @@ def test_scores_from_the_details_of_a_task() -> None:
 
 def test_small_scores_are_scores_too() -> None:
     details = {"scores": {"b": {"4l": 0.04}}, "standard_errors": {"b": {"4l": 0.03}}}
-    scores = Scores.of(details, SPACE)
+    scores = Scores.of(details["scores"], details["standard_errors"], SPACE)
     assert scores.shrunk[1].tolist() == pytest.approx([0.0256, 0.0])
     *_, share, _ = Design(SPACE, dict.fromkeys(SPACE.parts, scores)).features(CODES)
     np.testing.assert_allclose(ROOT * share, [[0, 1, 0], [0, 0, 0], [0, 1, 0]])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.pareto import non_dominated
-from hqsearch.search.early_stopping.halving import decide
+from hqsearch.search.early_stopping.halving import AtRung, decide
 from hqsearch.store.records import Decision, TrialRecord
 
 
@@ -122,20 +122,18 @@ class Cohorts:
         """The decision that is due. The first one also says that the cohort is closed."""
         rung = self._next_rung
         here = self.alive
-        costs = self._costs(here, rung)
-        violations = np.array([t.rungs[rung].violation for t in here])
         joined = len(self.members) if rung == 0 else self._decisions[self.index, rung - 1].promoted
-        return decide(
-            self.run,
-            self.index,
-            rung,
-            [t.number for t in here],
-            costs,
-            violations,
-            self.keep,
-            joined,
-            self._best[rung],
+        at = AtRung(
+            run=self.run,
+            cohort=self.index,
+            rung=rung,
+            numbers=[t.number for t in here],
+            costs=self._costs(here, rung),
+            violations=np.array([t.rungs[rung].violation for t in here]),
+            joined=joined,
+            best=self._best[rung],
         )
+        return decide(at, self.keep)
 
     def put_decision(self, decision: Decision) -> None:
         """Take note of a decision; it is in the log already."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -57,34 +58,38 @@ def rungs_of(options: SearchOptions, full: int, evaluator: str) -> tuple[int, ..
     return tuple(sorted(series - {full})) or (1,)
 
 
-def decide(
-    run: int,
-    cohort: int,
-    rung: int,
-    numbers: Sequence[int],
-    costs: Floats,
-    violations: Floats,
-    keep: float,
-    joined: int,
-    best: Floats,
-) -> Decision:
-    """Rank a cohort at a rung and say how many go on.
+@dataclass(frozen=True)
+class AtRung:
+    """A cohort that has come to a rung.
 
-    Args:
+    Attributes:
         run: its ordinal.
         cohort: its index.
         rung: index of the rung.
         numbers: trials that reached the rung, in the order of their proposal.
         costs: theirs there, ``[n, m]``, every column minimized.
         violations: theirs of the budgets, ``[n]``; any ranks below none.
-        keep: part that goes on.
         joined: how many set out for this rung, those that failed on the way included.
         best: non-dominated costs ``[k, m]`` of earlier cohorts at this rung.
     """
-    order = promotion_order(costs, violations, best)
+
+    run: int
+    cohort: int
+    rung: int
+    numbers: Sequence[int]
+    costs: Floats
+    violations: Floats
+    joined: int
+    best: Floats
+
+
+def decide(at: AtRung, keep: float) -> Decision:
+    """Rank a cohort at a rung and say how many go on: a part ``keep``, and at least one."""
+    order = promotion_order(at.costs, at.violations, at.best)
     # 1e-9: a third of twelve is four, whatever floating point says.
-    promoted = min(len(numbers), max(1, math.ceil(keep * joined - 1e-9)))
-    return Decision(run, cohort, rung, tuple(int(numbers[i]) for i in order), promoted)
+    promoted = min(len(at.numbers), max(1, math.ceil(keep * at.joined - 1e-9)))
+    ranked = tuple(int(at.numbers[i]) for i in order)
+    return Decision(at.run, at.cohort, at.rung, ranked, promoted)
 
 
 def promotion_order(costs: Floats, violations: Floats, best: Floats) -> list[int]:

@@ -35,6 +35,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from hqsearch.errors import InputError
+from hqsearch.evaluator.tasks import SCORES
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.pareto import non_dominated
 from hqsearch.strategies.base import (
@@ -49,7 +50,7 @@ from hqsearch.strategies.base import (
 from hqsearch.strategies.notes import many_objectives
 from hqsearch.strategies.nsga2.assistant import Assistant
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
-from hqsearch.strategies.scoring import KIND, scores_of, scoring_tasks
+from hqsearch.strategies.scoring import scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
 
 #: Strategies whose front an evolution starts from.
@@ -136,7 +137,7 @@ class Nsga2(Strategy):
         self._origins: dict[Candidate, str] = {}
         self._recorded: tuple[Candidate, str] | None = None
         self._deferred: _Deferred | None = None
-        scored = options.assist and options.prior and KIND in problem.tasks
+        scored = options.assist and options.prior and SCORES in problem.tasks
         self._scoring = deque(scoring_tasks(problem.space) if scored else [])
         self._scores: dict[str, Scores] = {}
         self._baselines_awaited = len(problem.baselines)
@@ -158,7 +159,7 @@ class Nsga2(Strategy):
 
     @classmethod
     def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
-        if options.prior and KIND not in tasks:
+        if options.prior and SCORES not in tasks:
             raise InputError(
                 "strategy.nsga2.prior needs an evaluator that scores layers, and this one does not"
             )

@@ -19,9 +19,9 @@ import pytest
 
 from hqsearch.analysis.overview import status_of
 from hqsearch.errors import RunFailed
-from hqsearch.evaluator import Evaluator
+from hqsearch.evaluator import Evaluator, OtherTask
 from hqsearch.executors.in_process import InProcessExecutor
-from hqsearch.executors.task import Task, TaskOutcome, perform
+from hqsearch.executors.task import Evaluate, Task, TaskOutcome, perform
 from hqsearch.problem.candidate import Candidate
 from hqsearch.show.overview import status_text
 from hqsearch.show.tables import trials_lines
@@ -104,7 +104,7 @@ def test_who_looks_worse_is_stopped_at_a_rung(tmp_path: Path, launched: Any) -> 
         else:
             assert trial.values is None
             assert trial.outcome.stopped_at == epochs[-1]
-            assert trial.outcome.details["measured"]["accuracy"] == trial.rungs[-1].values[0]
+            assert (trial.outcome.details.measured or {})["accuracy"] == trial.rungs[-1].values[0]
     # A generation of six: three go on, then two, then one.
     second = [t for t in trials if t.proposal.cohort == 1]
     assert Counter(len(t.rungs) for t in second) == {1: 3, 2: 1, 3: 2}
@@ -182,13 +182,13 @@ class Asking(Strategy):
             return self._queue.pop(0)
         if self._asked < 3 and self._asked == self._answered:
             self._asked += 1
-            return StrategyTask("draw", {}, f"task {self._asked}")
+            return StrategyTask(OtherTask("draw"), f"task {self._asked}")
         return Signal.WAIT if self._asked > self._answered else Signal.DONE
 
     def observe_task(self, result: TaskResult) -> None:
-        assert result.details is not None
+        assert result.answer is not None
         self._answered += 1
-        generator = np.random.default_rng(result.details["seed"])
+        generator = np.random.default_rng(result.answer.extra["seed"])
         self._queue += [self.problem.space.random(generator) for _ in range(4)]
 
     def observe(self, result: Result) -> None:
@@ -206,7 +206,7 @@ def test_tasks_of_a_strategy_and_cohorts_are_replayed_together(
         "from hqsearch.evaluators.toy import Toy\n"
         "class Asked(Toy):\n"
         "    strategy_tasks = frozenset({'draw'})\n"
-        "    def strategy_task(self, kind, payload, seed, folder):\n"
+        "    def strategy_task(self, task, seed, folder):\n"
         "        return {'seed': seed}\n"
     )
     path = str(study_file("asked", evaluator="asked.py:Asked"))
@@ -318,8 +318,7 @@ def test_a_damaged_checkpoint_is_thrown_away(toy: Evaluator, tmp_path: Path) -> 
     folder.mkdir(parents=True)
     (folder / "damaged").touch()
     candidate = toy.space.baseline("4u")
-    payload = {"key": candidate.key, "budget": None, "checkpoint": "rungs/0"}
-    outcome = perform(evaluator, Task(0, "evaluate", payload))
+    outcome = perform(evaluator, Task(0, Evaluate(candidate.key, None, "rungs/0")))
     assert outcome.values == toy.evaluate(candidate, 0).values
     assert not (folder / "damaged").exists()
 

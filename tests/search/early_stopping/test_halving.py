@@ -11,6 +11,7 @@ from hqsearch.errors import DefinitionError
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.early_stopping.halving import (
+    AtRung,
     decide,
     dominance_ranks,
     promotion_order,
@@ -107,7 +108,7 @@ def test_a_part_goes_on_and_at_least_one(
 ) -> None:
     costs = np.random.default_rng(1).random((reached, 2))
     numbers = list(range(10, 10 + reached))
-    decision = decide(0, 3, 1, numbers, costs, np.zeros(reached), keep, joined, NONE)
+    decision = decide(AtRung(0, 3, 1, numbers, costs, np.zeros(reached), joined, NONE), keep)
     assert (decision.cohort, decision.rung, decision.promoted) == (3, 1, promoted)
     assert sorted(decision.ranked) == numbers
 
@@ -233,9 +234,9 @@ def test_violators_come_last_by_their_violation() -> None:
 
 def test_a_decision_names_the_trials_best_first() -> None:
     costs = np.array([[2.0, 2.0], [0.0, 0.0], [1.0, 1.0]])
-    decision = decide(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 0.4, 3, NONE)
+    decision = decide(AtRung(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 3, NONE), 0.4)
     assert (decision.run, decision.ranked, decision.promoted) == (4, (80, 90, 70), 2)
-    again = decide(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 0.1, 3, NONE)
+    again = decide(AtRung(4, 3, 1, [70, 80, 90], costs, np.zeros(3), 3, NONE), 0.1)
     assert again.promoted == 1
 
 

@@ -12,6 +12,7 @@ from hqsearch.evaluators.synthetic import Synthetic, attainable, costs_of, volum
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.evaluator.tasks import ScoresTask, checked_answer
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies import (
@@ -90,8 +91,9 @@ def drive(
             else:
                 proposed = strategy.next()
             if isinstance(proposed, StrategyTask):
-                details = evaluator.strategy_task(proposed.kind, proposed.payload, 0, Path())
-                strategy.observe_task(TaskResult(0, proposed, details))
+                given = evaluator.strategy_task(proposed.task, 0, Path())
+                answer = checked_answer(proposed.task.kind, given)
+                strategy.observe_task(TaskResult(0, proposed, answer))
                 continue
             if isinstance(proposed, Signal):
                 assert waiting, proposed
@@ -230,7 +232,7 @@ def test_asks_for_scores_first_if_told_to(synthetic: Synthetic) -> None:
     strategy = nsga2(problem_of(synthetic), 0, prior=True)
     asked = strategy.next()
     assert isinstance(asked, StrategyTask)
-    assert asked.kind == "scores"
+    assert asked.task == ScoresTask()
     results = drive(synthetic, nsga2(problem_of(synthetic), 0, prior=True), 30)
     assert share(synthetic, results) > 0.85
 

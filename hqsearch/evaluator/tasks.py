@@ -1,0 +1,234 @@
+"""What strategies ask of evaluators besides evaluations, and the answers.
+
+A task is logged as its ``kind`` and a JSON payload before it starts; its answer is logged as one
+flat object. Kinds that the product does not have are a user's own: :class:`OtherTask`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from hqsearch.evaluator.flat import (
+    FlatRecord,
+    Reader,
+    WrongType,
+    integer,
+    number,
+    numbers,
+    plain,
+    rows_of,
+    tables_of_numbers,
+    text,
+    texts,
+)
+
+SCORES = "scores"
+SUPERNET = "supernet"
+
+
+class EvaluatorTask(ABC):
+    """A task that a strategy asks an evaluator to do."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """One of the evaluator's ``strategy_tasks``."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The payload, as it is logged."""
+
+
+@dataclass(frozen=True)
+class ScoresTask(EvaluatorTask):
+    """By how much every choice of every dimension alone raises the loss, without training.
+
+    Attributes:
+        structure: key of the structural part whose parent is scored; the only one by default.
+    """
+
+    structure: str = ""
+
+    @property
+    def kind(self) -> str:
+        return SCORES
+
+    def to_json(self) -> dict[str, Any]:
+        return {"structure": self.structure} if self.structure else {}
+
+    @classmethod
+    def from_json(cls, payload: Mapping[str, Any]) -> ScoresTask:
+        return cls(payload.get("structure", ""))
+
+
+@dataclass(frozen=True)
+class SupernetTask(EvaluatorTask):
+    """One training of a supernet, and the candidates that are derived from it.
+
+    Attributes:
+        target: metric → fraction of fp32 that the cost stays under; or
+        beta: metric → fixed weight of its cost.
+        budgets: metric → the study's own limit, in the metric's unit.
+        structure: key of the structural part that is searched; the only one by default.
+        training: how it is trained: the fields of
+            :class:`hqsearch.supernet.options.TrainingOptions`, which checks them.
+    """
+
+    target: Mapping[str, float] = field(default_factory=dict)
+    beta: Mapping[str, float] = field(default_factory=dict)
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    structure: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return SUPERNET
+
+    def to_json(self) -> dict[str, Any]:
+        named = {
+            "budgets": dict(self.budgets),
+            "target": dict(self.target),
+            "beta": dict(self.beta),
+            "structure": self.structure,
+        }
+        given = {k: v for k, v in named.items() if v or k == "budgets"}
+        return {**self.training, **given}
+
+    @classmethod
+    def from_json(cls, payload: Mapping[str, Any]) -> SupernetTask:
+        named = {k: payload[k] for k in ("target", "beta", "budgets", "structure") if k in payload}
+        return cls(**named, training={k: v for k, v in payload.items() if k not in named})
+
+
+@dataclass(frozen=True)
+class OtherTask(EvaluatorTask):
+    """A task of a user's own strategy for a user's own evaluator; ``payload`` is JSON-able."""
+
+    name: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.name
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.payload)
+
+
+def task_from_json(kind: str, payload: Mapping[str, Any]) -> EvaluatorTask:
+    """A task as it was logged."""
+    if kind == SCORES:
+        return ScoresTask.from_json(payload)
+    if kind == SUPERNET:
+        return SupernetTask.from_json(payload)
+    return OtherTask(kind, dict(payload))
+
+
+# Answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskAnswer(FlatRecord):
+    """What came of a task; those of a user's own kinds are in ``extra``.
+
+    Attributes:
+        training_seconds: of a pass that was looked up and not done.
+        cpu_seconds: of the worker, in the attempt that ended.
+        earlier: ``seconds`` and ``cpu_seconds`` that attempts before had saved.
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        "training_seconds": number, "cpu_seconds": number, "earlier": numbers,
+    }  # fmt: skip
+
+    training_seconds: float | None = None
+    cpu_seconds: float | None = None
+    earlier: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresResult(TaskAnswer):
+    """The answer to a :class:`ScoresTask`.
+
+    Attributes:
+        scores: dimension → value → loss that it alone adds, in any unit.
+        standard_errors: likewise.
+        samples: that were looked at; 0 where none are needed.
+        loss: of the parent.
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        "scores": tables_of_numbers, "standard_errors": tables_of_numbers, "samples": integer,
+        "loss": number, **TaskAnswer.readers,
+    }  # fmt: skip
+
+    scores: dict[str, dict[str, float]] | None = None
+    standard_errors: dict[str, dict[str, float]] | None = None
+    samples: int | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedCandidate(FlatRecord):
+    """A candidate that a supernet holds for likely: its text key, and what it costs by metric."""
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        "key": text, "log_likelihood": number, "costs": numbers,
+    }  # fmt: skip
+
+    key: str = ""
+    log_likelihood: float | None = None
+    costs: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetResult(TaskAnswer):
+    """The answer to a :class:`SupernetTask`.
+
+    Attributes:
+        candidates: most probable first.
+        probabilities: dimension → value → p.
+        expected: metric → cost as a fraction of fp32 under these probabilities.
+        limits: metric → largest cost allowed.
+        multipliers: metric → what the controller ended at.
+        epochs: that were trained.
+        history: ``file`` in the task's folder with the probabilities by epoch, and its ``sha256``.
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **TaskAnswer.readers, "candidates": rows_of(DerivedCandidate),
+        "probabilities": tables_of_numbers, "expected": numbers, "limits": numbers,
+        "multipliers": numbers, "epochs": integer, "history": texts,
+    }  # fmt: skip
+
+    candidates: tuple[DerivedCandidate, ...] = ()
+    probabilities: dict[str, dict[str, float]] | None = None
+    expected: dict[str, float] | None = None
+    limits: dict[str, float] | None = None
+    multipliers: dict[str, float] | None = None
+    epochs: int | None = None
+    history: dict[str, str] | None = None
+
+
+_ANSWERS: Mapping[str, type[TaskAnswer]] = {SCORES: ScoresResult, SUPERNET: SupernetResult}
+
+
+def answer_from_json(kind: str, data: Mapping[str, Any], strict: bool = False) -> TaskAnswer:
+    """An answer to a task of some kind, as it was logged."""
+    return _ANSWERS.get(kind, TaskAnswer).from_json(data, strict)
+
+
+def checked_answer(kind: str, answer: TaskAnswer | Mapping[str, Any]) -> TaskAnswer:
+    """What an evaluator answered, as it may be stored.
+
+    Raises:
+        WrongType: naming the key.
+    """
+    given = answer.to_json() if isinstance(answer, TaskAnswer) else answer
+    try:
+        return answer_from_json(kind, plain(given), strict=True)
+    except WrongType as error:
+        raise WrongType(f"the evaluator's answer to {kind!r}: {error}") from None
