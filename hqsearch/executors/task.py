@@ -179,7 +179,10 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         if isinstance(work, Prepare) or full:
             raise
-        done = TaskOutcome(failure="exception", reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, FloatingPointError):
+            done = TaskOutcome(failure="nan", reason=str(error))
+        else:
+            done = TaskOutcome(failure="exception", reason=f"{type(error).__name__}: {error}")
     spent = round(time.process_time() - cpu, 3)
     if isinstance(work, Evaluate | Confirm):
         if done.details.cpu_seconds is None:

@@ -134,10 +134,17 @@ class LIF(SpikingNeuron):
 
 
 def _spikes_only(x: Tensor, tau: float, threshold: float) -> Tensor:
-    """The forward pass where no gradient is wanted: keeps one timestep's potential."""
+    """The forward pass where no gradient is wanted: keeps one timestep's potential.
+
+    Step by step the operations of :class:`_MultiStepLIF`, so that the same spikes come of the
+    same current, an infinite one included.
+    """
     x = x.detach()
-    spikes, v, h = torch.empty_like(x), torch.zeros_like(x[0]), torch.empty_like(x[0])
-    for x_t, s_t in zip(x, spikes, strict=True):
-        charge(v, x_t, tau, out=h)
+    spikes, v, h = torch.empty_like(x), torch.empty_like(x[0]), torch.empty_like(x[0])
+    for t, (x_t, s_t) in enumerate(zip(x, spikes, strict=True)):
+        if t:
+            charge(v, x_t, tau, out=h)
+        else:
+            torch.mul(x_t, 1.0 / tau, out=h)
         reset(h, fire(h, threshold, out=s_t), out=v)
     return spikes

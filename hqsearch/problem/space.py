@@ -291,6 +291,25 @@ def derive_space(definition: SpaceDefinition, layers: Sequence[LayerSize]) -> Sp
     return Space(tuple(dimensions), tuple(pinned))
 
 
+def refuse_needless(space: Space) -> None:
+    """Refuse choices that no new study has a use for (:meth:`hqsearch.schemes.Scheme.needless`).
+
+    A study that holds such a choice already keeps it, so its log opens and goes on.
+
+    Raises:
+        DefinitionError: the first such choice, where it stands, and why.
+    """
+    offered = [(d.name, v) for d in space.dimensions if d.kind == "weights" for v in d.values]
+    for place, text in (*offered, *space.pinned):
+        choice = parse_choice(text)
+        reason = choice.scheme.needless(choice.bits)
+        if reason:
+            raise DefinitionError(
+                f"{place!r}: a new study does not offer {text}: {reason}. "
+                f"Leave {text} out of the space."
+            )
+
+
 def _check_rule(rule: LayerRule, paths: Sequence[str]) -> None:
     for choice in (*(rule.choices or ()), *([rule.pin] if rule.pin else [])):
         parse_choice(choice)

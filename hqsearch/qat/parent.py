@@ -17,7 +17,7 @@ import torch
 
 from hqsearch.atomic import write_atomically
 from hqsearch.data import prepare_data
-from hqsearch.errors import DefinitionError
+from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.evaluator.correct import pack_correct
 from hqsearch.hardware import Workload
@@ -93,8 +93,8 @@ def train_parent(part: Part) -> None:
     """Train the parent, measure it on validation, and trace what it does; on a worker.
 
     Raises:
-        FloatingPointError: the loss is NaN or infinite.
-        RunFailed: its checkpoint is damaged.
+        RunFailed: it diverged, with the name of the first tensor that is NaN or infinite; or its
+            checkpoint is damaged.
         DiskFull: no space left.
     """
     options, folder = part.study.options, part.parent_folder
@@ -108,9 +108,12 @@ def train_parent(part: Part) -> None:
     )
     model, checkpoint = part.build(), folder / "checkpoint"
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
-    train(model, part.samples("train"), schedule, resumed, device=part.study.device)
     validation = part.samples("validation")
-    result = evaluate(model, validation, device=part.study.device)
+    try:
+        train(model, part.samples("train"), schedule, resumed, device=part.study.device)
+        result = evaluate(model, validation, device=part.study.device)
+    except FloatingPointError as error:
+        raise RunFailed(f"the parent did not train: {error}") from error
     model.cpu().eval()
     workload = trace_workload(model, next(rate_batches(validation)), part.frames.encoding.bits)
     workload = workload.with_rates(measure_rates(model, workload, validation))

@@ -20,12 +20,13 @@ from typing import Any, Literal
 from torch import nn
 
 from hqsearch.data import DataSpec, FrameData, data_classes, open_frames, usual_place
-from hqsearch.errors import DataError
+from hqsearch.errors import DataError, RunFailed
 from hqsearch.hardware import CostModel, Workload
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.problem.space import Space
 from hqsearch.qat.study import QatStudy
 from hqsearch.training import Samples, load_state
+from hqsearch.training.finite import require_finite
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -148,9 +149,17 @@ class Part:
         return self.study.folder / self._required.parents[self.key]
 
     def parent(self) -> nn.Module:
-        """The trained parent in fp32, on the CPU; a new one every time."""
-        model = self.build()
-        load_state(model, self.parent_folder / "parent.safetensors")
+        """The trained parent in fp32, on the CPU; a new one every time.
+
+        Raises:
+            RunFailed: it is missing, damaged, of another network, or holds what is no number.
+        """
+        model, weights = self.build(), self.parent_folder / "parent.safetensors"
+        load_state(model, weights)
+        try:
+            require_finite(model, f"in {weights}")
+        except FloatingPointError as error:
+            raise RunFailed(f"the parent cannot be used: {error}") from error
         return model
 
     @property

@@ -30,6 +30,7 @@ from hqsearch.quant.mixture import mix_model
 from hqsearch.schemes.choice import parse_choice
 from hqsearch.supernet.relaxation import Learn, Relaxation
 from hqsearch.training.batches import Samples, plain_batches, training_batches
+from hqsearch.training.finite import require_finite
 from hqsearch.training.memory import keep_freed_memory
 
 #: Held-out samples that firing rates are measured on after every epoch, and how many at a time.
@@ -219,6 +220,10 @@ class QatRelaxation(Relaxation):
         )
 
     # State
+
+    def require_finite(self, when: str) -> None:
+        """Weights, scales and running statistics of the mixed network."""
+        require_finite(self._model, when)
 
     def state(self) -> dict[str, Tensor]:
         tensors = {f"model/{name}": t for name, t in self._model.state_dict().items()}

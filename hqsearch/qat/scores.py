@@ -22,6 +22,7 @@ from hqsearch.qat.part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import FP32
 from hqsearch.training.batches import Samples, plain_batches
+from hqsearch.training.finite import NeuronWatch
 
 #: Training samples that are scored on, and how many run at a time.
 SAMPLES = 128
@@ -48,6 +49,9 @@ def score_choices(
 
     Returns:
         In nats of mean cross-entropy.
+
+    Raises:
+        FloatingPointError: a frame, the input of a neuron or a logit is NaN or infinite.
     """
     count = min(SAMPLES, len(training))
     chosen = np.sort(np.random.default_rng(seed).choice(len(training), count, replace=False))
@@ -81,7 +85,17 @@ def score_choices(
 def _losses(
     model: nn.Module, batches: list[Tensor], target: Tensor, device: str
 ) -> NDArray[np.float64]:
-    """Cross-entropy of every sample ``[n]``."""
-    with torch.no_grad():
-        logits = torch.cat([model(batch.to(device)).cpu() for batch in batches]).double()
+    """Cross-entropy of every sample ``[n]``.
+
+    Raises:
+        FloatingPointError: a frame, the input of a neuron or a logit is NaN or infinite.
+    """
+    parts: list[Tensor] = []
+    with torch.no_grad(), NeuronWatch(model) as watch:
+        for batch in batches:
+            parts.append(model(batch.to(device)).cpu())
+            watch.end_batch("scoring")
+    logits = torch.cat(parts).double()
+    if not bool(torch.isfinite(logits).all()):
+        raise FloatingPointError("the network's output is not finite in scoring.")
     return np.asarray(F.cross_entropy(logits, target, reduction="none").numpy())

@@ -46,7 +46,8 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
     Deterministic for its arguments on one machine with one thread count.
 
     Raises:
-        FloatingPointError: a loss or an output is NaN or infinite.
+        FloatingPointError: a weight, scale, statistic, neuron's input, loss or output is NaN or
+            infinite; named.
         RunFailed: the parent or the checkpoint is missing, damaged, or of another network.
     """
     options, device = part.study.options, part.study.device

@@ -17,11 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from hqsearch.quant import codebooks
+from hqsearch.schemes.base import LARGEST_WEIGHT, SMALLEST_SCALE
 from hqsearch.schemes.choice import Choice
 
 #: Weight of the summed error when a scale is chosen; measured on a trained Spikformer, where it
 #: brings the loss of a 2u network before training from 0.32 to 0.25 (fp32: 0.13).
 _COMMON_MODE = 0.3
+#: A channel whose weights are below this, also relative to the layer's, counts as zero.
+_VANISHING = 2.0**-24
 
 
 class _Quantize(torch.autograd.Function):
@@ -77,11 +80,17 @@ class FakeQuantizer(nn.Module):
         scheme = self.choice.scheme
         return scheme.scale(self.get_parameter(scheme.parameter))
 
+    def in_range(self) -> bool:
+        """Whether every scale still follows its learned parameter."""
+        low, high = self.choice.scheme.parameter_range
+        learned = self.get_parameter(self.choice.scheme.parameter).detach()
+        return bool(((learned >= low) & (learned <= high)).all())
+
     def initialize(self, weight: Tensor) -> None:
         """Set the scales from a trained ``weight`` ``[C, ...]``."""
         scheme = self.choice.scheme
         with torch.no_grad():
-            learned = scheme.parameter_of(best_scale(weight, self.choice))
+            learned = scheme.parameter_of(starting_scale(weight, self.choice))
             self.get_parameter(scheme.parameter).copy_(learned)
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -98,16 +107,59 @@ class FakeQuantizer(nn.Module):
         return f"{self.choice}, channels={self.channels}"
 
 
-def make_quantizer(choice: str | Choice, weight: Tensor) -> FakeQuantizer:
+def make_quantizer(choice: str | Choice, weight: Tensor, layer: str = "the layer") -> FakeQuantizer:
     """The quantizer of ``choice`` with scales initialised from ``weight`` ``[C, ...]``.
 
+    Args:
+        choice: a quantized choice.
+        weight: trained.
+        layer: its path, for messages.
+
     Raises:
-        ValueError: ``fp32``.
+        FloatingPointError: a weight that is NaN or infinite.
+        ValueError: ``fp32``, or a weight beyond ±2^48.
         DefinitionError: no such choice.
     """
     quantizer = FakeQuantizer(choice, weight.shape[0]).to(weight.device, weight.dtype)
+    largest = float(weight.detach().abs().max()) if weight.numel() else 0.0
+    if not math.isfinite(largest):
+        raise FloatingPointError(f"the weight of {layer} is not finite.")
+    if largest > LARGEST_WEIGHT:
+        raise ValueError(
+            f"weights of {layer} reach {largest:.3g}, beyond what is quantized (2^48); "
+            "leave it in fp32."
+        )
     quantizer.initialize(weight.detach())
     return quantizer
+
+
+def starting_scale(weight: Tensor, choice: Choice) -> Tensor:
+    """:func:`best_scale`; where a channel vanishes, a scale that it can learn with, ``[C]``.
+
+    The best scale of a channel of zeros is the smallest there is, which no gradient reaches and
+    which clips whatever the weights become. Where the codebook has a zero, such a channel starts
+    at the median scale of the others instead, and a layer of zeros at that of weights which are
+    drawn as torch draws them, evenly within ±1 / sqrt(n). A channel vanishes if its largest
+    weight is below 2^-24 and below 2^-24 of the layer's largest: float32's rounding of 1.
+    """
+    best = best_scale(weight, choice)
+    scheme, bits = choice.scheme, choice.bits
+    zero = weight.new_zeros(1)
+    if not weight.numel() or bool(scheme.code_to_level(scheme.ratio_to_code(zero, bits), bits)):
+        return best
+    largest = weight.abs().flatten(1).amax(1)
+    vanishing = largest <= _VANISHING * largest.max().clamp_max(1.0)
+    vanishing |= best <= 2.0 * SMALLEST_SCALE
+    if not bool(vanishing.any()):
+        return best
+    if not bool(vanishing.all()):
+        usual = best[~vanishing].median()
+    else:
+        n = weight[0].numel()
+        drawn = (torch.arange(n, device=weight.device, dtype=weight.dtype) + 0.5) / n
+        drawn[1::2].neg_()
+        usual = best_scale(drawn.unsqueeze(0) / math.sqrt(n), choice)[0]
+    return torch.where(vanishing, usual, best)
 
 
 def best_scale(weight: Tensor, choice: Choice) -> Tensor:

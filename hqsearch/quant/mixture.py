@@ -30,16 +30,19 @@ class MixedQuantizer(nn.Module):
     Args:
         choices: the values of a dimension, in its order; fp32 may be one of them.
         weight: the trained weight ``[C, ...]`` that the scales start from.
+        layer: its path, for messages.
 
     Attributes:
         quantizers: a fake quantizer by choice; fp32 has none.
     """
 
-    def __init__(self, choices: Sequence[str | Choice], weight: Tensor) -> None:
+    def __init__(
+        self, choices: Sequence[str | Choice], weight: Tensor, layer: str = "the layer"
+    ) -> None:
         super().__init__()
         self.choices = tuple(parse_choice(str(choice)) for choice in choices)
         self.quantizers = nn.ModuleDict(
-            {str(c): make_quantizer(c, weight) for c in self.choices if c.scheme.has_codes}
+            {str(c): make_quantizer(c, weight, layer) for c in self.choices if c.scheme.has_codes}
         )
         even = torch.full((len(self.choices),), 1.0 / len(self.choices), device=weight.device)
         self.mix(even)
@@ -100,7 +103,8 @@ def mix_model(model: nn.Module, choices: Mapping[str, Sequence[str]]) -> dict[st
     Raises:
         UnknownName: a path that is no weight layer of ``model``.
         DefinitionError: an unknown choice.
-        ValueError: a layer that is quantized already.
+        FloatingPointError: a weight that is NaN or infinite, with its layer.
+        ValueError: a layer that is quantized already, or whose weights are beyond ±2^48.
     """
     layers = {path: m for path, m in model.named_modules() if isinstance(m, WEIGHT_LAYERS)}
     found = {}
@@ -109,7 +113,7 @@ def mix_model(model: nn.Module, choices: Mapping[str, Sequence[str]]) -> dict[st
             raise UnknownName("layer", path, layers, type(model).__name__)
         if parametrize.is_parametrized(layers[path], "weight"):
             raise ValueError(f"layer {path!r} is quantized already; start from the fp32 parent.")
-        found[path] = MixedQuantizer(names, layers[path].weight.detach())
+        found[path] = MixedQuantizer(names, layers[path].weight.detach(), path)
         parametrize.register_parametrization(layers[path], "weight", found[path])
     return found
 

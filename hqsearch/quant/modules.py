@@ -51,7 +51,8 @@ def quantize_model(model: nn.Module, choices: Mapping[str, str]) -> None:
     Raises:
         UnknownName: a path that is no weight layer of ``model``.
         DefinitionError: an unknown choice.
-        ValueError: a layer that is quantized already.
+        FloatingPointError: a weight that is NaN or infinite, with its layer.
+        ValueError: a layer that is quantized already, or whose weights are beyond ±2^48.
     """
     layers = _layers(model)
     for path, choice in choices.items():
@@ -61,7 +62,7 @@ def quantize_model(model: nn.Module, choices: Mapping[str, str]) -> None:
             continue
         if quantizer_of(layers[path]) is not None:
             raise ValueError(f"layer {path!r} is quantized already; start from the fp32 parent.")
-        quantizer = make_quantizer(choice, layers[path].weight)
+        quantizer = make_quantizer(choice, layers[path].weight, path or "the layer")
         parametrize.register_parametrization(layers[path], "weight", quantizer)
 
 

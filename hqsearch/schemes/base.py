@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Scales below are kept from reaching zero, which no weight could be divided by.
 SMALLEST_SCALE = 2.0**-60
+#: Weights above are refused: the squared error of a layer of them may not fit a float32.
+LARGEST_WEIGHT = 2.0**48
 #: How many times a nominal quantization error halves per bit.
 HALVINGS_PER_BIT = 1.2
 #: Stored widths of a scale: a 32-bit float, or the exponent of a power of two.
@@ -83,6 +85,8 @@ class Scheme(ABC):
     #: Name of the learned parameter ``[C]`` behind the scales, and its value before any weight.
     parameter: ClassVar[str] = "step"
     unset: ClassVar[float] = 1.0
+    #: Beyond, the scale no longer follows the learned parameter.
+    parameter_range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -121,6 +125,10 @@ class Scheme(ABC):
         if first == last:
             return f"{self.text(first)} ({self.name})"
         return f"<bits>{self.letter} ({self.name}, {first} to {last} bits)"
+
+    def needless(self, bits: int) -> str:
+        """Why a new study has no use for this width, as a sentence; empty where it has."""
+        return ""
 
     # Codebook.
 

@@ -3,6 +3,8 @@
 Codes -(2^(b-1)-1) … 2^(b-1)-1, weight = sign · 2^(|code| - 2^(b-1) + 1) · scale and 0 for code
 0, so 4 bits are {0, ±2^0 … ±2^-6} and 2 bits are ternary. The scale is a power of two as well,
 so that a layer needs no multiplier; its logarithm is learned and rounded, straight through.
+That rounding lets a scale move only after its logarithm has travelled half a unit, which a short
+training (0.001 a step) never does: there, scales stay as they were chosen, once, by least error.
 SpikeHQ (arXiv 2412.05505) does not publish its equations; this codebook is a reconstruction.
 """
 
@@ -23,7 +25,16 @@ class PowerOfTwo(Scheme):
     name, letter, widths = "power-of-two", "l", range(2, 6)
     scale_bits, exponent_scale = EXPONENT_SCALE_BITS, True
     feature = -1.0
-    parameter, unset = "log2_scale", 0.0
+    parameter, unset, parameter_range = "log2_scale", 0.0, (-60.0, 60.0)
+
+    def needless(self, bits: int) -> str:
+        """5 bits: no coarse level gets finer, and next to zero there is nothing to gain."""
+        if bits < 5:
+            return ""
+        return (
+            "5l errs as much as 4l and costs a bit more: all its further levels lie between 0 and "
+            "1/64 of the largest weight"
+        )
 
     def code_range(self, bits: int) -> tuple[int, int]:
         high = 2 ** (bits - 1) - 1
@@ -62,7 +73,7 @@ class PowerOfTwo(Scheme):
 
     def scale(self, parameter: Tensor) -> Tensor:
         rounded = parameter + (parameter.round() - parameter).detach()
-        return rounded.clamp(-60.0, 60.0).exp2()
+        return rounded.clamp(*self.parameter_range).exp2()
 
     def parameter_of(self, scale: Tensor) -> Tensor:
         return scale.log2()

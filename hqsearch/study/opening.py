@@ -34,6 +34,7 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Prepare, Task
 from hqsearch.problem.objective import Objective
+from hqsearch.problem.space import refuse_needless
 from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
@@ -116,11 +117,14 @@ def open_study(
     executor_kind = _executor_kind(request, evaluator, workers)
     folder = evaluator.setup.folder
     url = storage_url(request.storage, folder)
+    if not request.fresh:
+        check_database(url)
+    if request.fresh or not recorded_study(url, definition.name, folder):
+        refuse_needless(evaluator.space)
     if request.fresh:
         aside = _move_aside(folder, request)
         if aside is not None:
             listener.note(f"note: the old study is kept as {aside}")
-    check_database(url)
     for note in evaluator.notes():
         listener.note(note)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from hqsearch.training.finite import require_finite_tensors
+
 #: What a step teaches: the network's weights, or the logits of the choices.
 Learn = Literal["weights", "logits"]
 
@@ -83,6 +85,14 @@ class Relaxation(ABC):
         ``mixture`` holds the selection probabilities after the epoch.
         """
         return {}
+
+    def require_finite(self, when: str) -> None:
+        """Refuse to go on with what is no number; ``when`` ends the sentence.
+
+        Raises:
+            FloatingPointError: names the first tensor that is NaN or infinite.
+        """
+        require_finite_tensors(self.named_parameters(), when)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that training changes besides optimizers and logits."""

@@ -31,6 +31,7 @@ from hqsearch.supernet.gumbel_softmax import Temperature, probabilities, sample,
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.relaxation import Relaxation
 from hqsearch.supernet.targets import Gains, Target
+from hqsearch.training.finite import require_finite_tensors
 from hqsearch.training.loop import Schedule, learning_rate
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.state import (
@@ -74,7 +75,8 @@ def run_supernet(
         UnknownName: a target on what is no cost of the relaxation, or a structural part that the
             space does not have.
         ValueError: no candidate meets the target; nothing was trained.
-        FloatingPointError: a loss is NaN or infinite.
+        FloatingPointError: a loss is NaN or infinite, or after an epoch (before its checkpoint)
+            a weight, scale, running statistic or logit; named.
         RunFailed: the checkpoint is damaged, or of another training.
         DiskFull: a checkpoint cannot be written.
     """
@@ -175,6 +177,9 @@ class SupernetTraining:
                 state = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
                 torch.manual_seed(int(state[0]))
                 self.history.append(self._epoch(epoch))
+            when = f"after epoch {epoch + 1} of the supernet"
+            self.relaxation.require_finite(when)
+            require_finite_tensors({"logits": self.logits}, when)
             self._save(folder)
             progress = {"done": epoch + 1, "total": self.options.epochs}
             write_atomically(folder / "progress.json", json.dumps(progress))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.training.batches import Samples, plain_batches, training_batches
+from hqsearch.training.finite import NeuronWatch, is_finite, require_finite
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.state import (
     load_checkpoint,
@@ -161,7 +162,8 @@ def train(
         on_epoch: called after each epoch, its checkpoint already written.
 
     Raises:
-        FloatingPointError: the loss is NaN or infinite.
+        FloatingPointError: frames, the loss, or after an epoch (before its checkpoint) a weight,
+            scale or running statistic is NaN or infinite; named.
         RunFailed: the checkpoint is damaged, or of another network or schedule.
         DiskFull: a checkpoint cannot be written.
     """
@@ -173,6 +175,7 @@ def train(
     if segment.resume_from is not None:
         history = _resume(model, optimizer, names, schedule, segment.resume_from)
     done = len(history)
+    require_finite(model, f"after epoch {done}" if done else "before training")
     until = segment.until_epoch
     last = schedule.epochs if until is None else min(until, schedule.epochs)
     for epoch in range(done, last):
@@ -181,6 +184,7 @@ def train(
             state = np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)
             torch.manual_seed(int(state[0]))
             record = _train_epoch(model, optimizer, samples, schedule, epoch, device)
+        require_finite(model, f"after epoch {epoch + 1}")
         history.append(record)
         if segment.checkpoint is not None:
             tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
@@ -207,20 +211,22 @@ def evaluate(
     """Accuracy of ``model`` in evaluation mode; its mode is put back afterwards.
 
     Raises:
-        FloatingPointError: a logit is NaN or infinite.
+        FloatingPointError: a weight, scale or running statistic, a frame, the input of a neuron
+            or a logit is NaN or infinite; named.
         ValueError: no samples.
     """
     if not len(samples):
         raise ValueError("there are no samples to evaluate on.")
     keep_freed_memory()
+    require_finite(model, "when it is evaluated")
     training = model.training
     model.to(device).eval()
+    parts: list[Tensor] = []
     try:
-        with torch.no_grad():
-            parts = [
-                model(samples.to_float(batch.to(device))).cpu()
-                for batch in plain_batches(samples.frames, batch_size)
-            ]
+        with torch.no_grad(), NeuronWatch(model) as watch:
+            for index, batch in enumerate(plain_batches(samples.frames, batch_size)):
+                parts.append(model(samples.to_float(batch.to(device))).cpu())
+                watch.end_batch(f"batch {index + 1} of the evaluation")
     finally:
         model.train(training)
     logits = torch.cat(parts).double()
@@ -267,8 +273,12 @@ def _train_epoch(
         step = epoch * per_epoch + index
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, schedule.epochs * per_epoch, schedule)
-        wanted = target.to(device)
-        logits = model(samples.to_float(stored.to(device)))
+        wanted, inputs = target.to(device), samples.to_float(stored.to(device))
+        if not is_finite(inputs):
+            raise FloatingPointError(
+                f"the frames of epoch {epoch + 1}, step {index + 1} are not finite."
+            )
+        logits = model(inputs)
         loss = F.cross_entropy(logits, wanted, label_smoothing=schedule.label_smoothing)
         value = loss.item()
         if not math.isfinite(value):

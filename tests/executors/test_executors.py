@@ -177,6 +177,20 @@ def test_a_time_limit_is_for_evaluations_not_for_preparations(tmp_path: Path) ->
     assert done.answer["made"] == "parent"
 
 
+@pytest.mark.parametrize("what", ["the loss is nan", "tokenizer.norm1.weight is not finite"])
+def test_what_is_no_number_fails_its_trial_as_nan(tmp_path: Path, what: str) -> None:
+    (tmp_path / "plugin.py").write_text(
+        "from hqsearch.evaluators.toy import Toy\n"
+        "class Diverging(Toy):\n"
+        "    def evaluate(self, candidate, seed, *rest, **more):\n"
+        f"        raise FloatingPointError({what!r})\n"
+    )
+    evaluator = make_evaluator(_setup(tmp_path, "plugin.py:Diverging"))
+    key = evaluator.space.baseline("4u").key
+    outcome = perform(evaluator, Task(0, "evaluate", {"key": key}))
+    assert (outcome.failure, outcome.reason, outcome.values) == ("nan", what, {})
+
+
 def test_values_of_numpy_are_taken_and_what_is_no_json_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text(
         "import numpy as np\nfrom hqsearch.evaluators.toy import Toy\n"

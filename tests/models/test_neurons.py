@@ -86,6 +86,30 @@ def test_without_gradient_the_spikes_are_the_same():
     assert 0.05 < learned.mean() < 0.5
 
 
+@pytest.mark.parametrize("tau", [1.0, 1.5, 2.0, 3.0, 5.0])
+def test_training_and_evaluation_fire_alike(tau):
+    x = torch.randn(9, 4000, generator=torch.Generator().manual_seed(5)) * 3
+    learned = LIF(tau)(x.clone().requires_grad_())
+    assert torch.equal(LIF(tau)(x), learned)
+
+
+@pytest.mark.parametrize("tau", [1.0, 1.5, 2.0, 5.0])
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan"), 3e38, -3e38])
+def test_training_and_evaluation_agree_on_extreme_current(tau, value):
+    """At every timestep, at several, and mixed with the other sign."""
+    x = torch.randn(6, 64, generator=torch.Generator().manual_seed(4)) * 2
+    for column in range(64):
+        for t in range(6):
+            if column >> t & 1:
+                x[t, column] = value if column % 5 else -value
+    spikes = LIF(tau)(x)
+    assert torch.equal(LIF(tau)(x.clone().requires_grad_()), spikes)
+    assert set(spikes.unique().tolist()) <= {0.0, 1.0}
+    # Infinite current at once fires, against it never.
+    first = LIF(tau)(torch.tensor([[float("inf"), -float("inf")]]))
+    assert first.tolist() == [[1.0, 0.0]]
+
+
 def test_the_gradient_does_not_change_the_incoming_one_and_refuses_a_second_pass():
     x = torch.randn(4, 10).requires_grad_()
     grad = torch.ones(4, 10)

@@ -8,7 +8,7 @@ import pytest
 from hqsearch.definition import SpaceDefinition
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.space import Dimension, Space, derive_space
+from hqsearch.problem.space import Dimension, Space, derive_space, refuse_needless
 
 
 @dataclass(frozen=True)
@@ -279,3 +279,28 @@ def test_choices_pins_and_repeated_values() -> None:
     derived = derive_space(definition, [Layer(p, 1) for p in "abcd"])
     assert [d.values for d in derived.dimensions] == [("2u", "4u"), ("8u", "2u"), ("2u", "3u")]
     assert derived.pinned == (("c", "4u"),)
+
+
+@pytest.mark.parametrize(
+    ("tables", "place"),
+    [
+        ({"choices": ["4u", "5l"]}, "stem"),
+        ({"layers": [{"match": "blocks.1.*.k", "choices": ["2l", "5l"]}]}, "blocks.1.attention.k"),
+        ({"layers": [{"match": "head", "pin": "5l"}]}, "head"),
+        (
+            {"layers": [{"match": "*.[qk]", "choices": ["5l", "4l"], "tie": True}]},
+            r"blocks.0.attention.q\+k",
+        ),
+    ],
+)
+def test_what_no_new_study_needs_is_refused_where_it_stands(
+    tables: dict[str, object], place: str
+) -> None:
+    """Derived all the same: a study that holds it already goes on."""
+    derived = space(**tables)
+    with pytest.raises(DefinitionError, match=f"'{place}': .* not offer 5l: 5l errs as much as 4l"):
+        refuse_needless(derived)
+
+
+def test_what_earns_its_bits_is_not_refused() -> None:
+    refuse_needless(space(choices=["1b", "2u", "3u", "5u", "6u", "8u", "2l", "3l", "4l", "fp32"]))

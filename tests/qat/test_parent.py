@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from hqsearch.errors import RunFailed
 from hqsearch.qat.parent import epochs_done, is_whole, parent_digest
 from hqsearch.qat.part import Part
 from hqsearch.qat.study import QatStudy
+from hqsearch.training import load_tensors, save_tensors
 
 MakeStudy = Callable[..., QatStudy]
 Prepare = Callable[[Part], dict[str, Any]]
@@ -78,6 +80,31 @@ def test_a_workload_of_earlier_counting_is_made_anew(copy: Part, prepare: Prepar
     assert prepare(copy)["trained"] == [""]  # from a checkpoint of all its epochs
     assert (folder / "workload.json").read_text() == before
     assert weights.read_bytes() == trained
+
+
+def test_a_parent_that_diverges_ends_the_run_with_the_tensor(
+    make_study: MakeStudy, prepare: Prepare, tmp_path: Path
+) -> None:
+    part = Part(make_study(tmp_path, {"evaluation.parent_learning_rate": 1e38}))
+    with pytest.raises(RunFailed, match=r"the parent did not train: .*(not finite|loss is)"):
+        prepare(part)
+    assert not (part.parent_folder / "parent.safetensors").exists()
+    with pytest.raises(RunFailed, match="the parent did not train"):
+        prepare(part)  # a resumed one is no other
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "name", ["tokenizer.norm1.running_var", "blocks.0.mlp.fc1.bias", "head.weight"]
+)
+def test_a_parent_that_holds_no_number_is_refused(copy: Part, name: str, value: float) -> None:
+    """Made by an older version, or by hand."""
+    weights = copy.parent_folder / "parent.safetensors"
+    tensors = load_tensors(weights)
+    tensors[name][(0,) * tensors[name].ndim] = value
+    save_tensors(tensors, weights)
+    with pytest.raises(RunFailed, match=f"the parent cannot be used: {name} is not finite in"):
+        copy.parent()
 
 
 def test_no_epoch_is_done_before_the_first(tmp_path: Path) -> None:

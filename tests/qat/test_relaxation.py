@@ -281,6 +281,28 @@ def test_state_brings_back_everything(build: Any) -> None:
     assert torch.equal(second.loss(even(second), batch, "logits"), expected)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tokenizer.norm2.running_mean", "tokenizer.norm2.running_mean"),
+        ("tokenizer.norm3.bias", "tokenizer.norm3.bias"),
+        ("tokenizer.conv2.parametrizations.weight.original", "tokenizer.conv2.weight"),
+        ("tokenizer.conv2.parametrizations.weight.0.quantizers.4u.step", r"conv2\..*\.4u\.step"),
+    ],
+)
+def test_a_supernet_that_holds_no_number_is_not_gone_on_with(
+    name: str, told: str, value: float
+) -> None:
+    relaxation = relax(spikformer())
+    relaxation.require_finite("after epoch 1")
+    state = relaxation.state()
+    tensor = state[f"model/{name}"]
+    tensor[(0,) * tensor.ndim] = value
+    with pytest.raises(FloatingPointError, match=f"{told} is not finite after epoch 1"):
+        relaxation.require_finite("after epoch 1")
+
+
 def test_norms_biases_and_scales_do_not_decay() -> None:
     relaxation = relax()
     parameters, spared = relaxation.named_parameters(), relaxation.no_decay()

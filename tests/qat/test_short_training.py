@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from hqsearch.definition import SpaceDefinition
 from hqsearch.problem.space import Space, derive_space
 from hqsearch.qat.part import Part
 from hqsearch.qat.short_training import ShortTraining, measure
+from hqsearch.qat.study import QatStudy
 from hqsearch.training import Segment
+
+MakeStudy = Callable[..., QatStudy]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,16 @@ def test_the_split_names_what_was_measured(prepared: Part, space: Space) -> None
     assert on_test["rate_samples"] == 22  # rates are those of the validation split
     assert "validation_samples" not in on_test
     assert "validation_loss" not in on_test
+
+
+@pytest.mark.parametrize("choice", ["2u", "4u", "fp32"])
+def test_a_training_that_diverges_has_no_values(
+    prepared: Part, make_study: MakeStudy, space: Space, choice: str
+) -> None:
+    changes = {"evaluation.learning_rate": 1e30, "evaluation.batch_size": 4}
+    part = Part(make_study(prepared.study.folder, changes))
+    with pytest.raises(FloatingPointError, match=r"not finite|loss is|left the range"):
+        measure(part, space, space.baseline(choice), ShortTraining(0, 3))
 
 
 def test_seed_and_segment_are_those_asked_for(prepared: Part, space: Space, tmp_path: Path) -> None:

@@ -129,6 +129,102 @@ def test_a_channel_of_zeros_stays_zero():
         assert torch.isfinite(quantizer(weight)).all()
 
 
+SHAPES = {
+    "conv": (6, 5, 3, 3),
+    "depthwise": (8, 1, 3, 3),
+    "pointwise": (6, 16, 1, 1),
+    "linear": (6, 32),
+    "one weight a channel": (6, 1),
+}
+WITH_ZERO = ["2u", "3u", "4u", "8u", "2l", "3l", "4l", "5l"]
+
+
+def pruned(shape, channels, size=0.0):
+    weight = weight_of(1, shape)
+    weight[list(channels)] *= size / 0.1
+    return weight
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("choice", WITH_ZERO)
+@pytest.mark.parametrize("size", [0.0, 1e-40, 1e-30, 1e-19, 1e-12, 1e-9])
+def test_a_vanishing_channel_starts_at_the_usual_scale_of_its_layer(choice, size, shape):
+    weight, dead = pruned(shape, (1, 4), size), torch.tensor([1, 4])
+    scale = make_quantizer(choice, weight).scale().detach()
+    alone = best_scale(weight, parse_choice(choice))
+    alive = torch.tensor([c for c in range(len(weight)) if c not in (1, 4)])
+    assert torch.equal(scale[alive], alone[alive])
+    assert torch.equal(scale[dead], alone[alive].median().expand(2))
+    assert bool((make_quantizer(choice, weight)(weight)[dead] == 0).all())
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("choice", WITH_ZERO)
+@pytest.mark.parametrize("size", [0.0, 1e-40, 1e-25])
+def test_a_layer_of_zeros_starts_as_a_new_one_would(choice, size, shape):
+    weight = pruned(shape, range(shape[0]), size)
+    scale = make_quantizer(choice, weight).scale().detach()
+    fan_in = weight[0].numel()
+    low, high = parse_choice(choice).scheme.level_range(parse_choice(choice).bits)
+    assert bool((scale * max(-low, high) >= 0.2 / math.sqrt(fan_in)).all())
+    assert bool((scale * high <= 2.1 / math.sqrt(fan_in)).all())
+
+
+@pytest.mark.parametrize("choice", ["2u", "4u", "8u", "2l", "4l"])
+@pytest.mark.parametrize("channels", [(2,), range(6)], ids=["a channel", "the layer"])
+def test_pruned_weights_train_again(choice, channels):
+    weight = pruned((6, 12), channels).requires_grad_()
+    target = weight_of(8, (6, 12))
+    quantizer = make_quantizer(choice, weight)
+    optimizer = torch.optim.Adam([weight, *quantizer.parameters()], lr=0.01)
+
+    def error():
+        return (quantizer(weight) - target)[list(channels)].square().mean()
+
+    before = error().item()
+    for _ in range(150):
+        optimizer.zero_grad()
+        error().backward()
+        optimizer.step()
+    assert error().item() < 0.5 * before
+
+
+def test_other_networks_start_as_ever():
+    """Channels that are small, or a layer that is, have their own best scales to the bit."""
+    spread = weight_of(5, (12, 40)) * torch.logspace(-6, 6, 12).unsqueeze(1)
+    for weight in (weight_of(1), spread, weight_of(2) * 1e-9, weight_of(3) * 1e12):
+        for choice in QUANTIZED:
+            scale = make_quantizer(choice, weight).scale().detach()
+            assert torch.equal(scale, best_scale(weight, parse_choice(choice))), choice
+
+
+def test_binary_weights_without_a_zero_stay_small_where_they_vanish():
+    out = make_quantizer("1b", pruned((6, 12), (3,)))(pruned((6, 12), (3,)))
+    assert bool((out[3].abs() <= 2.0**-60).all())
+
+
+@pytest.mark.parametrize("choice", QUANTIZED)
+def test_large_weights_are_exact_or_refused(choice):
+    small, weight = weight_of(1), weight_of(1) * 2.0**48
+    exact = make_quantizer(choice, small)(small) * 2.0**48
+    assert torch.equal(make_quantizer(choice, weight)(weight), exact)
+    for value in (2.0**49, 1e30, 3e38, -1e30):
+        weight = weight_of(1)
+        weight[3, 1, 0, 0] = value
+        with pytest.raises(ValueError, match="beyond what is quantized"):
+            make_quantizer(choice, weight)
+    for value in (math.nan, math.inf, -math.inf):
+        weight[3, 1, 0, 0] = value
+        with pytest.raises(FloatingPointError, match="not finite"):
+            make_quantizer(choice, weight)
+
+
+def test_five_power_of_two_bits_err_as_four_do():
+    """So a new study does not offer them; see PowerOfTwo.needless."""
+    assert relative_error("5l") > 0.98 * relative_error("4l")
+    assert relative_error("4l") < 0.8 * relative_error("3l")
+
+
 def test_scales_learn():
     weight = weight_of(2)
     for choice in ("4u", "4l"):

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from hqsearch.analysis.overview import status_of
 from hqsearch.errors import BudgetError, DefinitionError, InputError, RunFailed, UnknownName
+from hqsearch.schemes.power_of_two import PowerOfTwo
 from hqsearch.show.live import LiveProgress
 from hqsearch.show.overview import status_text
-from hqsearch.store.log import LogReader, storage_url
+from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.results import Results
 from hqsearch.study.running import Request, resume
 
@@ -111,8 +112,6 @@ def test_tasks_that_all_failed_are_a_failed_run(
 def test_gumbel_with_targets_is_resumed(
     tmp_path: Path, launched: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hqsearch.store.log import StudyLog
-
     asked = {
         "strategy": "gumbel",
         "overrides": {"strategy.gumbel.targets": [0.06, 0.1], "strategy.gumbel.epochs": 4},
@@ -202,3 +201,50 @@ def test_bad_search_settings_create_nothing(
 def test_a_misspelt_search_setting_is_refused(tmp_path: Path, launched: Any) -> None:
     with pytest.raises(UnknownName, match="did you mean 'rungs'"):
         launched.run(tmp_path / "s", overrides={**HALVING, "search.rugns": [1]})
+
+
+def five(folder: Path, study_file: Callable[..., Path]) -> str:
+    (folder / "five.toml").write_text('choices = ["4u", "4l", "5l"]\n')
+    return str(study_file("mine", space="five.toml"))
+
+
+def test_a_new_study_with_five_power_of_two_bits_is_refused(
+    tmp_path: Path, launched: Any, study_file: Callable[..., Path]
+) -> None:
+    study = five(tmp_path, study_file)
+    for fresh in (False, True):
+        with pytest.raises(DefinitionError, match="5l errs as much as 4l"):
+            launched.run(tmp_path / "studies", study, fresh=fresh)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_an_old_study_with_five_power_of_two_bits_goes_on(
+    tmp_path: Path,
+    launched: Any,
+    study_file: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both ways: by its recorded definition, and by the file again. ``--fresh`` makes it new."""
+    study = five(tmp_path, study_file)
+    with monkeypatch.context() as before:
+        before.setattr(PowerOfTwo, "needless", lambda self, bits: "")
+        launched.run(tmp_path / "whole", study, evaluations=16)
+        original = StudyLog.finish
+
+        def cut(self: StudyLog, trial: Any, *args: Any) -> Any:
+            if trial.number == 9:
+                raise KeyboardInterrupt
+            return original(self, trial, *args)
+
+        before.setattr(StudyLog, "finish", cut)
+        with pytest.raises(KeyboardInterrupt):
+            launched.run(tmp_path / "old", study, evaluations=14)
+    launched.run(tmp_path / "old", "mine", action=resume)
+    launched.run(tmp_path / "old", study, evaluations=16)
+    table = launched.table(tmp_path / "old", "mine")
+    assert table == launched.table(tmp_path / "whole", "mine")
+    assert any("5l" in row[2] for row in table)
+    files = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    with pytest.raises(DefinitionError, match="5l errs as much as 4l"):
+        launched.run(tmp_path / "old", study, fresh=True)
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == files

@@ -112,6 +112,30 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
         one_layer(tmp_path, [float("nan")] * 4, target={"storage": 0.5})
 
 
+def test_weights_that_are_no_number_end_the_training_with_their_name(tmp_path: Path) -> None:
+    """The loss is finite all the while; no checkpoint is left of that epoch."""
+    weight = torch.ones(3, requires_grad=True)
+
+    class Silent(OneLayer):
+        def named_parameters(self) -> dict[str, Tensor]:
+            return {"layer.weight": weight}
+
+        def end_epoch(self, epoch: int, mixture: Any) -> dict[str, Any]:
+            if epoch == 1:
+                weight.data[2] = float("nan")
+            return {}
+
+        def weight_batches(self, epoch: int) -> Iterator[Any]:
+            return iter(())
+
+    evaluator: Any = OneLayerEvaluator()
+    payload = {"epochs": 4, "warmup": 0, "target": {"storage": 0.5}}
+    told = r"layer\.weight is not finite after epoch 2 of the supernet"
+    with pytest.raises(FloatingPointError, match=told):
+        run_supernet(Silent([0.9, 0.5, 0.2, 0.1]), payload, 0, tmp_path, evaluator)
+    assert json.loads((tmp_path / "checkpoint.json").read_text())["epoch"] == 1
+
+
 @pytest.mark.parametrize("target", [0.06, 0.1, 0.2])
 def test_targets_of_the_toy_are_kept(tmp_path: Path, toy: Any, target: float) -> None:
     """Expected cost within 5 %, derived cost never above, regret at most 2 % of the range."""
