@@ -187,7 +187,7 @@ def test_what_is_no_number_fails_its_trial_as_nan(tmp_path: Path, what: str) -> 
     )
     evaluator = make_evaluator(_setup(tmp_path, "plugin.py:Diverging"))
     key = evaluator.space.baseline("4u").key
-    outcome = perform(evaluator, Task(0, "evaluate", {"key": key}))
+    outcome = perform(evaluator, Task(0, Evaluate(key)))
     assert (outcome.failure, outcome.reason, outcome.values) == ("nan", what, {})
 
 

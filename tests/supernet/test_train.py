@@ -132,7 +132,7 @@ def test_weights_that_are_no_number_end_the_training_with_their_name(tmp_path: P
     payload = {"epochs": 4, "warmup": 0, "target": {"storage": 0.5}}
     told = r"layer\.weight is not finite after epoch 2 of the supernet"
     with pytest.raises(FloatingPointError, match=told):
-        run_supernet(Silent([0.9, 0.5, 0.2, 0.1]), payload, 0, tmp_path, evaluator)
+        run_supernet(Silent([0.9, 0.5, 0.2, 0.1]), asked(payload), 0, tmp_path, evaluator)
     assert json.loads((tmp_path / "checkpoint.json").read_text())["epoch"] == 1
 
 
