@@ -1,9 +1,10 @@
 """Fake quantizers: a weight in, the value it would have after encoding and decoding out.
 
-Every scheme learns its per-channel scale with the gradient of LSQ (Esser et al., ICLR 2020): for
+Every scheme has a per-channel scale with the gradient of LSQ (Esser et al., ICLR 2020): for
 ``Q(w) = s * q(w / s)`` it is ``dQ/ds = q(r) - r`` inside the range of the codebook and the
 outermost level outside, scaled by 1 / sqrt(n * Qp); the weight's gradient is passed straight
-through inside the range. What is learned (a step, or its logarithm) is said by the scheme.
+through inside the range. What is learned (a step, or its logarithm) is said by the scheme; the
+exponents of power-of-two scales practically do not move in a short training.
 
 A quantizer knows nothing of layers: a supernet may call several of them on one weight.
 """

@@ -5,6 +5,7 @@ Codes -(2^(b-1)-1) … 2^(b-1)-1, weight = sign · 2^(|code| - 2^(b-1) + 1) · s
 so that a layer needs no multiplier; its logarithm is learned and rounded, straight through.
 That rounding lets a scale move only after its logarithm has travelled half a unit, which a short
 training (0.001 a step) never does: there, scales stay as they were chosen, once, by least error.
+Choosing them again while weights move is no better (tests/benchmarks/power_of_two_scales.py).
 SpikeHQ (arXiv 2412.05505) does not publish its equations; this codebook is a reconstruction.
 """
 
