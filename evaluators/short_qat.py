@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hqsearch.data import SIMULATED_NOTE, check_data
+from hqsearch.data import SIMULATED_NOTE
 from hqsearch.definition import EvaluationOptions, validate
 from hqsearch.definition.data import SIMULATED
 from hqsearch.evaluator import (
@@ -65,7 +65,12 @@ class ShortQat(Evaluator):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self._study = QatStudy(
-            setup.definition, setup.folder, setup.device, self.options, self.recipe
+            setup.definition,
+            setup.folder,
+            setup.device,
+            self.options,
+            self.recipe,
+            setup.objects,
         )
         #: The network as ``[model]`` says it, which the space is derived from.
         self._defined = Part(self._study)
@@ -90,7 +95,7 @@ class ShortQat(Evaluator):
         return self._defined.layers
 
     def check(self) -> None:
-        check_data(self._defined.data, self.setup.folder / "data")
+        self._defined.check_data()
         _ = self._study.profile
         self.trace()  # a network that does not run is found before anything is trained
 

@@ -10,6 +10,7 @@
         ├── DefinitionError      a TOML file, or a value in it, that cannot be used
         ├── DataError            event data that is missing, empty, truncated or foreign
         ├── BudgetError          a budget that no candidate can meet
+        ├── LimitsNotMet         limits that no member of a front meets
         ├── StudyMismatch        a study whose fingerprint differs from the one asked for
         ├── StorageError         a log that is not one, or that someone else is writing
         │   └── StudyMissing     a study that is not there (yet)
@@ -56,6 +57,10 @@ class DataError(InputError):
 
 class BudgetError(InputError):
     """A budget that no candidate can meet."""
+
+
+class LimitsNotMet(InputError):
+    """No member of a front meets the limits; the message tells the nearest one."""
 
 
 class StudyMismatch(InputError):

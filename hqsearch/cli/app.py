@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import click
 
 from hqsearch import __version__
+from hqsearch.cli.check import check
+from hqsearch.cli.choose import choose
 from hqsearch.cli.compare import compare
 from hqsearch.cli.confirm import confirm
 from hqsearch.cli.cost import cost
@@ -24,7 +26,20 @@ from hqsearch.cli.studies import studies
 from hqsearch.cli.trials import trials
 from hqsearch.errors import HqsearchError, UnknownName
 
-COMMANDS = (run, resume, confirm, compare, studies, status, front, trials, show, cost)
+COMMANDS = (
+    check,
+    run,
+    resume,
+    confirm,
+    compare,
+    studies,
+    status,
+    front,
+    choose,
+    trials,
+    show,
+    cost,
+)
 
 
 class Commands(click.Group):
@@ -39,7 +54,8 @@ class Commands(click.Group):
 def main() -> NoReturn:
     """Entry point of the ``hqsearch`` command."""
     try:
-        cli(standalone_mode=False)
+        # The code that a command exits with, where it says one.
+        code = cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         err.print("interrupted; everything finished is saved: the same command, or resume, goes on")
         sys.exit(130)
@@ -58,7 +74,7 @@ def main() -> NoReturn:
         place = f"{error.filename}: " if error.filename else ""
         err.print(f"error: {place}{error.strerror or error}", style="red", markup=False)
         sys.exit(1)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

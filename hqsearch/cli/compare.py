@@ -32,8 +32,11 @@ from hqsearch.cli.output import emit_json, err, out, print_text, tell_file
     help="Seconds that runs are charged; cpu where a machine is shared with others.",
 )
 def compare(
+    study: str,
+    studies_dir: Path,
+    storage: str | None,
+    data: Path | None,
     strategies: str,
-    seeds: int,
     settings: tuple[str, ...],
     as_json: bool,
     output: Path | None,
@@ -42,27 +45,30 @@ def compare(
     **asked: Any,
 ) -> None:
     """Strategies against each other and against uniform quantization, over several seeds."""
-    from hqsearch.analysis.comparison import comparison_json, write_comparison
+    from hqsearch.api import Study
     from hqsearch.show import comparison as shown
     from hqsearch.show.formats import check_plot
     from hqsearch.show.live import LiveProgress
-    from hqsearch.study.comparing import compare as compare_strategies
-    from hqsearch.study.opening import Request, study_folder
 
     check_plot(plot)
-    request = Request(strategy="", overrides=options.overrides_of(settings), **asked)
+    named = Study(
+        study,
+        studies_dir=studies_dir,
+        storage=storage,
+        recordings=data,
+        settings=options.overrides_of(settings),
+    )
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     with LiveProgress(err) as progress:
-        comparison = compare_strategies(request, names, seeds, progress, clock)
-    folder = study_folder(comparison.study, request.studies_dir) / "comparisons"
-    saved = shown.save_comparison(comparison, folder)
+        compared = named.compare(names, clock=clock, listener=progress, **asked)
+    saved = shown.save_comparison(compared.summary, named.folder / "comparisons")
     if output is not None:
-        write_comparison(comparison, output)
+        compared.save(output)
     if plot is not None:
-        shown.plot_comparison(comparison, plot)
+        compared.plot(plot)
     tell_file("saved", saved, ", and the figure beside it")
     if as_json:
-        emit_json(comparison_json(comparison))
+        emit_json(compared.as_json())
         return
-    out.print(shown.comparison_table(comparison))
-    print_text(shown.comparison_text(comparison))
+    out.print(shown.comparison_table(compared.summary))
+    print_text(shown.comparison_text(compared.summary))

@@ -23,13 +23,10 @@ def front(
     plot: Path | None,
 ) -> None:
     """The candidates worth having, and the verdict against uniform quantization."""
-    from hqsearch.analysis.overview import opened_results
+    from hqsearch.api import Study
 
-    with opened_results(study, studies_dir, storage) as results:
-        if plot is not None:
-            from hqsearch.show.front_plot import plot_front
-
-            title = str(results.study.get("title") or results.study["name"])
-            plot_front(results.front(), results.trials(), title, plot)
-            tell_file("drawn", plot)
-        print_front(results, as_json, as_csv)
+    members = Study(study, studies_dir=studies_dir, storage=storage).front()
+    if plot is not None:
+        members.plot(plot)
+        tell_file("drawn", plot)
+    print_front(members, as_json, as_csv)

@@ -36,7 +36,7 @@ def overrides_of(settings: tuple[str, ...]) -> dict[str, Any]:
     return dict(parse_override(text) for text in settings)
 
 
-study = _together(
+study_and_folder = _together(
     click.option("--study", required=True, metavar="NAME|FILE", help="Name or TOML file."),
     click.option(
         "--studies-dir",
@@ -45,6 +45,9 @@ study = _together(
         show_default=True,
         help="Where studies keep their state.",
     ),
+)
+study = _together(
+    study_and_folder,
     click.option("--storage", metavar="URL", help="Log on a server instead of study.db."),
 )
 work = _together(

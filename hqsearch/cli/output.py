@@ -11,10 +11,11 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from hqsearch.store.results import Results
+    from hqsearch.api import Front
 
-out = Console()
-err = Console(stderr=True)
+# What is in [brackets], and between colons, is text.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 
 def emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
@@ -22,7 +23,7 @@ def emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
     if as_json:
         emit_json(data)
     else:
-        out.print(table(), highlight=False)
+        out.print(table(), markup=False, highlight=False)
 
 
 def emit_json(data: Any) -> None:
@@ -35,46 +36,36 @@ def emit_json(data: Any) -> None:
 
 
 def print_text(text: str) -> None:
-    """Lines for a person, broken by the terminal alone."""
-    out.print(text, highlight=False, soft_wrap=True)
+    """Lines for a person, broken by the terminal alone; what is in [brackets] is text."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_lines(text: str) -> None:
+    """Lines for a person, broken at words to the terminal's width."""
+    out.print(text, markup=False, highlight=False)
 
 
 def tell_file(what: str, path: Path, more: str = "") -> None:
     err.print(f"{what}: {path}{more}", markup=False, highlight=False)
 
 
-def print_front(results: Results, as_json: bool, as_csv: bool = False) -> None:
+def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
     """The front of a study and the verdict on it, as ``front`` and ``run`` end with it."""
-    from hqsearch.analysis.confirmation import confirmation_of
-    from hqsearch.analysis.confirmed_verdict import study_verdict
     from hqsearch.show.confirmation import front_marks
     from hqsearch.show.tables import LONG_FRONT, front_table, trials_lines
     from hqsearch.show.tables import as_csv as csv_text
 
-    trials, front = results.trials(), results.front()
     if as_csv:
-        click.echo(csv_text(front, results.objectives), nl=False)
+        click.echo(csv_text(front.rows, front.objectives), nl=False)
         return
-    confirmation = confirmation_of(front, trials, results.objectives)
     if as_json:
-        rows = [trial.as_json() for trial in front]
-        if confirmation is not None:
-            members = {m.key: m.as_json() for m in confirmation.members}
-            rows = [
-                {**row, "confirmed": members.get(trial.key)}
-                for row, trial in zip(rows, front, strict=True)
-            ]
-        emit_json(rows)
+        emit_json(front.as_json())
         return
-    for note in results.study.get("notes", []):
+    for note in front.notes:
         print_text(note)
-    searched = sum(trial.kind != "replicate" for trial in trials)
-    title = f"Front of {results.study['name']}: {len(front)} of {searched} trials"
-    if results.budgets:
-        title += ", under " + ", ".join(f"{b.metric} {b.text}" for b in results.budgets)
-    marks = front_marks(confirmation)
+    marks = front_marks(front.confirmation)
     if len(front) > LONG_FRONT and not marks:
-        click.echo(f"{title}\n{trials_lines(front, results.objectives)}")
+        click.echo(f"{front.heading()}\n{trials_lines(front.rows, front.objectives)}")
     else:
-        out.print(front_table(front, results.objectives, title, marks))
-    print_text(study_verdict(front, trials, results.objectives))
+        out.print(front_table(front.rows, front.objectives, front.heading(), marks))
+    print_text(front.verdict)

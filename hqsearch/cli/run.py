@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,8 @@ from hqsearch.cli import options
 from hqsearch.cli.output import err, print_front
 
 if TYPE_CHECKING:
+    from hqsearch.api import Run
     from hqsearch.search.events import Listener
-    from hqsearch.study.running import Finished, Request
 
 
 @click.command()
@@ -25,29 +26,39 @@ if TYPE_CHECKING:
 @options.setting
 @click.option("--fresh", is_flag=True, help="Move the study's old state aside first.")
 @options.json_front
-def run(settings: tuple[str, ...], as_json: bool, **asked: Any) -> None:
-    """Search; or continue the run with this strategy, options and seed."""
-    from hqsearch.study.running import Request, start
-
-    search(start, Request(overrides=options.overrides_of(settings), **asked), as_json)
-
-
-def search(
-    action: Callable[[Request, Listener], Finished], request: Request, as_json: bool
+def run(
+    study: str,
+    studies_dir: Path,
+    storage: str | None,
+    data: Path | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+    **asked: Any,
 ) -> None:
-    """Start or resume a run, follow it, and print the front that it came to."""
-    from hqsearch.analysis.overview import opened_results
+    """Search; or continue the run with this strategy, options and seed."""
+    from hqsearch.api import Study
+
+    named = Study(
+        study,
+        studies_dir=studies_dir,
+        storage=storage,
+        recordings=data,
+        settings=options.overrides_of(settings),
+    )
+    follow(lambda listener: named.run(listener=listener, **asked), as_json)
+
+
+def follow(search: Callable[[Listener], Run], as_json: bool) -> None:
+    """Do a search, show how far it is, and print the front that it came to."""
     from hqsearch.show.live import LiveProgress
 
     with LiveProgress(err) as progress:
-        finished = action(request, progress)
-    if finished.mismatches:
+        done = search(progress)
+    if done.mismatches:
         err.print(
-            f"note: {finished.mismatches} recorded proposals differ from what these versions of "
+            f"note: {done.mismatches} recorded proposals differ from what these versions of "
             "hqsearch and its libraries would propose; the recorded ones were kept"
         )
-    if finished.exhausted:
+    if done.exhausted:
         err.print("note: the strategy has nothing left to propose; the run ends early")
-    with opened_results(request.study, request.studies_dir, request.storage) as results:
-        results.budgets = finished.run.budgets
-        print_front(results, as_json)
+    print_front(done.front, as_json)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hqsearch.cli import options
-from hqsearch.cli.output import emit, emit_json, out, tell_file
+from hqsearch.cli.output import emit, emit_json, out, print_lines, tell_file
 from hqsearch.errors import InputError
 
 
@@ -44,21 +44,17 @@ def show(
 def _show_trial(
     study: str, studies_dir: Path, storage: str | None, number: int, as_json: bool
 ) -> None:
-    from hqsearch.analysis.overview import opened_results
+    from hqsearch.api import Study
     from hqsearch.show.overview import trial_text
     from hqsearch.show.tables import layers_table
 
-    with opened_results(study, studies_dir, storage) as results:
-        trial = next((t for t in results.trials() if t.number == number), None)
-        if trial is None:
-            raise InputError(f"study {study!r} has no trial {number}")
-        layers = results.layers(number)
-        if as_json:
-            emit_json({**trial.as_json(), "layers": layers})
-            return
-        out.print(trial_text(trial, results.objectives), highlight=False)
-        if layers:
-            out.print(layers_table(layers, f"Trial {number}, layer by layer"))
+    trial = Study(study, studies_dir=studies_dir, storage=storage).trial(number)
+    if as_json:
+        emit_json({**trial.as_json(), "layers": trial.layers})
+        return
+    print_lines(trial_text(trial.row, trial.objectives))
+    if trial.layers:
+        out.print(layers_table(trial.layers, f"Trial {number}, layer by layer"))
 
 
 def _show_learned(

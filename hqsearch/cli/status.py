@@ -15,9 +15,8 @@ from hqsearch.cli.output import emit
 @options.json_only
 def status(study: str, studies_dir: Path, storage: str | None, as_json: bool) -> None:
     """Progress, failures, time left."""
-    from hqsearch.analysis.overview import opened_results, status_of
+    from hqsearch.api import Study
     from hqsearch.show.overview import status_text
 
-    with opened_results(study, studies_dir, storage) as results:
-        facts = status_of(results)
-        emit(facts, as_json, lambda: status_text(facts))
+    facts = Study(study, studies_dir=studies_dir, storage=storage).status().as_json()
+    emit(facts, as_json, lambda: status_text(facts))

@@ -15,15 +15,14 @@ from hqsearch.cli.output import emit_json
 @options.json_or_csv
 def trials(study: str, studies_dir: Path, storage: str | None, as_json: bool, as_csv: bool) -> None:
     """Every evaluation."""
-    from hqsearch.analysis.overview import opened_results
+    from hqsearch.api import Study
     from hqsearch.show.tables import as_csv as csv_text
     from hqsearch.show.tables import trials_lines
 
-    with opened_results(study, studies_dir, storage) as results:
-        rows = results.trials()
-        if as_csv:
-            click.echo(csv_text(rows, results.objectives), nl=False)
-        elif as_json:
-            emit_json([row.as_json() for row in rows])
-        else:
-            click.echo(trials_lines(rows, results.objectives))
+    every = Study(study, studies_dir=studies_dir, storage=storage).trials()
+    if as_csv:
+        click.echo(csv_text(every.rows, every.objectives), nl=False)
+    elif as_json:
+        emit_json(every.as_json())
+    else:
+        click.echo(trials_lines(every.rows, every.objectives))

@@ -11,6 +11,7 @@
 
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import FrameData, Split, open_frames
+from hqsearch.data.given import FolderFrames, Frames
 from hqsearch.data.prepare import (
     check_data,
     data_classes,
@@ -31,7 +32,9 @@ __all__ = [
     "DataSpec",
     "DataSummary",
     "Encoding",
+    "FolderFrames",
     "FrameData",
+    "Frames",
     "RecordingSummary",
     "Split",
     "check_data",

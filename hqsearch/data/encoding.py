@@ -8,12 +8,12 @@ because the first layer's energy depends on it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hqsearch.definition.data import ENCODINGS
+from hqsearch.definition.data import ENCODINGS, LINEAR
 from hqsearch.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -30,18 +30,31 @@ class Encoding:
     Attributes:
         name: ``log2``: floor(log2(1 + count)), at most 15. ``count``: the count, at most 255.
             ``log1p``: 0.5 * ln(1 + count), the count clipped at 255; real-valued.
+            ``linear``: 8-bit codes times ``step``, of real-valued frames that were given.
         bits: Width of the integer input; None where the input is real-valued.
+        step: Of ``linear``: the value of code 1.
+        signed: Of ``linear``: codes are -128 to 127, kept as two's complement; else 0 to 255.
     """
 
     name: str
     bits: int | None
+    step: float = 1.0
+    signed: bool = False
 
-    def store(self, counts: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """The bytes kept for event ``counts`` of any shape.
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest code."""
+        return (-128, 127) if self.signed else (0, 255)
+
+    def store(self, counts: NDArray[Any]) -> NDArray[np.uint8]:
+        """The bytes kept for event ``counts`` of any shape; of ``linear``, for real values.
 
         >>> get_encoding("log2").store(np.array([0, 1, 2, 3, 7, 900])).tolist()
         [0, 1, 1, 2, 3, 9]
         """
+        if self.name == LINEAR:
+            codes = np.clip(np.rint(counts / self.step), *self.limits)
+            return codes.astype(np.int16).astype(np.uint8)
         if self.name == "log2":
             counts = np.searchsorted(_LOG2_LEVELS, counts, side="right")
         stored: NDArray[np.uint8] = np.minimum(counts, 255).astype(np.uint8)
@@ -49,16 +62,22 @@ class Encoding:
 
     def to_float(self, frames: torch.Tensor) -> torch.Tensor:
         """What the network sees: uint8 ``frames`` of any shape as float32 of that shape."""
+        if self.name == LINEAR:
+            import torch
+
+            return (frames.view(torch.int8) if self.signed else frames).float() * self.step
         values = frames.float()
         return 0.5 * values.log1p() if self.name == "log1p" else values
 
 
-def get_encoding(name: str) -> Encoding:
-    """The encoding called ``name``.
+def get_encoding(name: str, step: float = 1.0, signed: bool = False) -> Encoding:
+    """The encoding called ``name``; ``step`` and ``signed`` are those of ``linear``.
 
     Raises:
         UnknownName: There is none.
     """
+    if name == LINEAR:
+        return Encoding(name, None, step, signed)
     if name not in ENCODINGS:
         raise UnknownName("encoding", name, ENCODINGS)
     return Encoding(name, ENCODINGS[name])

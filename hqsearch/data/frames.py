@@ -1,13 +1,14 @@
 """Frames as a study uses them: three splits of memory-mapped uint8, with their origin.
 
-A frame folder holds ``<split>-frames.npy`` (uint8 ``[n, T, 2, size, size]``, channel 0 OFF and
-1 ON events), ``<split>-labels.npy`` (int64 ``[n]``) and ``frames.json``; it is written once and
-then only read, by any number of processes.
+A frame folder holds ``<split>-frames.npy`` (uint8 ``[n, T, C, size, size]``; of events, C is 2,
+channel 0 OFF and 1 ON), ``<split>-labels.npy`` (int64 ``[n]``) and ``frames.json``; it is
+written once and then only read, by any number of processes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from hqsearch.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 DESCRIPTION = "frames.json"
+#: Below this many validation samples the standard error of an accuracy is told.
+ENOUGH_VALIDATION = 1000
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Split:
     """One split.
 
     Attributes:
-        frames: uint8 ``[n, T, 2, size, size]``, memory-mapped read-only.
+        frames: uint8 ``[n, T, C, size, size]``, memory-mapped read-only. Of frames that were
+            given without a test split, that one has n = 0.
         labels: int64 ``[n]``.
     """
 
@@ -73,7 +77,12 @@ def open_frames(folder: Path) -> FrameData:
         told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         splits = {}
         for name in SPLITS:
-            frames = np.load(folder / f"{name}-frames.npy", mmap_mode="r", allow_pickle=False)
+            # What is empty cannot be mapped.
+            frames = np.load(
+                folder / f"{name}-frames.npy",
+                mmap_mode="r" if name not in told.get("empty", ()) else None,
+                allow_pickle=False,
+            )
             labels = np.load(folder / f"{name}-labels.npy", allow_pickle=False)
             if frames.dtype != np.uint8 or frames.ndim != 5 or len(frames) != len(labels):
                 raise ValueError(f"{name}: {frames.dtype} {frames.shape}, {len(labels)} labels")
@@ -83,7 +92,9 @@ def open_frames(folder: Path) -> FrameData:
             validation=splits["validation"],
             test=splits["test"],
             classes=tuple(told["classes"]),
-            encoding=get_encoding(told["encoding"]),
+            encoding=get_encoding(
+                told["encoding"], told.get("step", 1.0), told.get("signed", False)
+            ),
             fingerprint=told["fingerprint"],
             simulated=told["simulated"],
             warnings=tuple(told["warnings"]),
@@ -96,3 +107,15 @@ def open_frames(folder: Path) -> FrameData:
         raise DataError(
             f"the frames in {folder} are damaged ({error}). Delete that folder; it is made again."
         ) from error
+
+
+def small_validation(n: int) -> list[str]:
+    """A warning where ``n`` validation samples are few."""
+    if n >= ENOUGH_VALIDATION:
+        return []
+    error = 100 * math.sqrt(0.9 * 0.1 / n)
+    return [
+        f"only {n} validation samples: an accuracy of 90 % has a standard error of "
+        f"{error:.1f} points, so small differences between candidates cannot be seen "
+        f"({ENOUGH_VALIDATION} samples or more are advised)."
+    ]

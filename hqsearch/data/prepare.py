@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,23 +24,28 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from hqsearch.data.encoding import Encoding, get_encoding
-from hqsearch.data.frames import DESCRIPTION, SPLITS, FrameData, open_frames
+from hqsearch.data.frames import (
+    DESCRIPTION,
+    SPLITS,
+    FrameData,
+    open_frames,
+    small_validation,
+)
 from hqsearch.data.framing import frame_events
+from hqsearch.data.given import Frames, given_folder
 from hqsearch.data.recordings import check_recordings, is_absent, recorded_samples
 from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
 from hqsearch.data.simulated import simulated_samples
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.summary import DataSummary, cores, summarise
-from hqsearch.definition.data import SIMULATED
+from hqsearch.definition.data import FRAMES, SIMULATED
 from hqsearch.errors import DataError, DiskFull
 
 #: Raised when the bytes that a given source and setting are turned into change.
 FORMAT_VERSION = 1
-#: Below this many validation samples the standard error of an accuracy is told.
-ENOUGH_VALIDATION = 1000
 
 
-def check_data(spec: DataSpec, cache: Path | None = None) -> None:
+def check_data(spec: DataSpec, cache: Path | None = None, given: Frames | None = None) -> None:
     """Look at every source file's name, size and header, before anything is created.
 
     Args:
@@ -54,6 +58,9 @@ def check_data(spec: DataSpec, cache: Path | None = None) -> None:
             there are fewer samples than the splits need.
     """
     if spec.dataset == SIMULATED:
+        return
+    if spec.dataset == FRAMES:
+        given_folder(spec, cache or Path(), given)
         return
     problems = check_recordings(spec)
     if cache is not None and not is_absent(spec):
@@ -73,29 +80,48 @@ def summarise_data(spec: DataSpec, workers: int | None = None) -> DataSummary:
 
 
 def prepare_data(
-    spec: DataSpec, cache: Path, progress: Progress | None = None, workers: int | None = None
+    spec: DataSpec,
+    cache: Path,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    given: Frames | None = None,
 ) -> FrameData:
     """Frame the data of ``spec`` under ``cache``, or open what an earlier call made.
 
-    The frames do not depend on ``workers`` (threads; None: as many as there are cores). Safe to
-    call from several processes: one works, the others wait.
+    Frames that were ``given`` as Python objects are written there. The frames do not depend on
+    ``workers`` (threads; None: as many as there are cores). Safe to call from several
+    processes: one works, the others wait.
 
     Raises:
         DataError: Missing or unusable recordings; all files are named.
         DiskFull: No space under ``cache``; nothing half-made is left behind.
     """
-    listed = _samples(spec)
-    folder = _folder(spec, listed, cache)
-    if (folder / DESCRIPTION).is_file():
-        return open_frames(folder)
-    summary = None
-    if not listed.simulated:
-        summary = _survey(spec, listed, workers or cores(), progress=progress)
+    if spec.dataset == FRAMES:
+        folder = given_folder(spec, cache, given)
+        if (folder / DESCRIPTION).is_file():
+            return open_frames(folder)
+
+        def write() -> None:
+            assert given is not None
+            given.write(folder)
+
+    else:
+        listed = _samples(spec)
+        folder = _folder(spec, listed, cache)
+        if (folder / DESCRIPTION).is_file():
+            return open_frames(folder)
+        summary = None
+        if not listed.simulated:
+            summary = _survey(spec, listed, workers or cores(), progress=progress)
+
+        def write() -> None:
+            _write(spec, listed, summary, folder, progress, workers or cores())
+
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{folder.name}.lock"):
             if not (folder / DESCRIPTION).is_file():
-                _write(spec, listed, summary, folder, progress, workers or cores())
+                write()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
@@ -114,12 +140,17 @@ def load_data(spec: DataSpec, cache: Path) -> FrameData:
     return open_frames(_folder(spec, _samples(spec), cache))
 
 
-def data_classes(spec: DataSpec) -> tuple[str, ...]:
-    """Class names of ``spec``, without reading any events.
+def data_classes(
+    spec: DataSpec, cache: Path | None = None, given: Frames | None = None
+) -> tuple[str, ...]:
+    """Class names of ``spec``, without reading any events; see :func:`prepare_data`.
 
     Raises:
         DataError: The recordings are missing or not enough.
     """
+    if spec.dataset == FRAMES:
+        folder = given_folder(spec, cache or Path(), given)
+        return given.stored.classes if given is not None else open_frames(folder).classes
     return _samples(spec).classes
 
 
@@ -206,7 +237,7 @@ def _write(
             "warnings": [
                 *listed.warnings,
                 *(summary.notes if summary else ()),
-                *_size_warning(listed),
+                *small_validation(len(listed.splits["validation"])),
             ],
             "summary": str(summary) if summary else "",
         }
@@ -258,15 +289,3 @@ def _in_order(
     finally:
         for future in waiting:
             future.cancel()
-
-
-def _size_warning(listed: SampleList) -> list[str]:
-    n = len(listed.splits["validation"])
-    if n >= ENOUGH_VALIDATION:
-        return []
-    error = 100 * math.sqrt(0.9 * 0.1 / n)
-    return [
-        f"only {n} validation samples: an accuracy of 90 % has a standard error of "
-        f"{error:.1f} points, so small differences between candidates cannot be seen "
-        f"({ENOUGH_VALIDATION} samples or more are advised)."
-    ]

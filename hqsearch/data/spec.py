@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from hqsearch.definition.data import DATASETS, SIMULATED, DataDefinition
+from hqsearch.definition.data import DATASETS, FRAMES, SIMULATED, DataDefinition
 from hqsearch.errors import DefinitionError, UnknownName
 
 _MOST_TIMESTEPS = 1024
@@ -39,13 +39,13 @@ class DataSpec(DataDefinition):
 
     @model_validator(mode="after")
     def _complete(self) -> DataSpec:
-        if self.dataset not in DATASETS:
+        if self.dataset not in (*DATASETS, FRAMES):
             raise UnknownName("data set", self.dataset, DATASETS, "[data] dataset")
         if not 1 <= self.timesteps <= _MOST_TIMESTEPS:
             raise DefinitionError(
                 f"timesteps must be 1 to {_MOST_TIMESTEPS}; {self.timesteps} was given."
             )
-        if self.dataset != SIMULATED and self.path is None:
+        if self.dataset not in (SIMULATED, FRAMES) and self.path is None:
             raise DefinitionError(
                 f"[data] {self.dataset} needs a folder of recordings: give it with --data DIR "
                 f"(or path in [data])."
@@ -55,4 +55,4 @@ class DataSpec(DataDefinition):
 
 def usual_place(dataset: str) -> Path | None:
     """Where a named recorded set is looked for unless ``--data`` says otherwise: ``./data``."""
-    return Path("data").resolve() if dataset not in (SIMULATED, "folder") else None
+    return Path("data").resolve() if dataset not in (SIMULATED, FRAMES, "folder") else None

@@ -2,12 +2,14 @@
 
 from hqsearch.definition.data import DataDefinition
 from hqsearch.definition.files import (
+    changed_study,
     embedded,
     find_definition,
     load_space,
     load_study,
     parse_override,
     read_toml,
+    study_of_tables,
 )
 from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import LayerRule, SpaceDefinition, StructureRule
@@ -32,11 +34,13 @@ __all__ = [
     "Strict",
     "StructureRule",
     "StudyDefinition",
+    "changed_study",
     "embedded",
     "find_definition",
     "load_space",
     "load_study",
     "parse_override",
     "read_toml",
+    "study_of_tables",
     "validate",
 ]

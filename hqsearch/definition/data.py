@@ -14,10 +14,14 @@ from hqsearch.definition.tables import Strict
 from hqsearch.errors import DefinitionError, UnknownName
 
 SIMULATED = "simulated-gestures"
-#: Every data set there is. The first needs no files.
+#: Frames that were given as Python objects and lie in the study's folder, named by content.
+FRAMES = "frames"
+#: Every data set that a definition may name. The first needs no files.
 DATASETS = (SIMULATED, "dvs-gesture", "cifar10-dvs", "n-caltech101", "nmnist", "folder")
 #: Name -> width in bits of an integer encoding, None for a real-valued one.
 ENCODINGS: dict[str, int | None] = {"log2": 4, "count": 8, "log1p": None}
+#: Encoding of real-valued frames that were given: 8-bit codes times a step.
+LINEAR = "linear"
 
 #: Nano-, micro-, milliseconds and seconds.
 TIME_UNITS = ("ns", "us", "ms", "s")
@@ -62,13 +66,18 @@ class DataDefinition(Strict):
     """Of the split, and of the simulation."""
     download: bool = False
     """Let tonic download a recorded set that is absent."""
-    # Left out where it is not given, so that fingerprints of earlier studies stay as they are.
+    # Left out where they say nothing, so that fingerprints of earlier studies stay as they are.
     time_unit: Annotated[str | None, Field(exclude_if=lambda unit: unit is None)] = None
     """One of :data:`TIME_UNITS`: of the times in ``.npy`` and ``.npz`` files; None: recognised."""
+    contents: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """SHA-256 of frames that were given as Python objects; of no other data set."""
+    channels: Annotated[int, Field(ge=1, le=1024, exclude_if=lambda value: value == 2)] = 2
+    """Channels of frames that were given; events have two, OFF and ON."""
 
     @model_validator(mode="after")
     def _possible(self) -> DataDefinition:
-        if self.encoding not in ENCODINGS:
+        linear = self.dataset == FRAMES and self.encoding == LINEAR
+        if self.encoding not in ENCODINGS and not linear:
             raise UnknownName("encoding", self.encoding, ENCODINGS, "[data] encoding")
         if self.time_unit is not None and self.time_unit not in TIME_UNITS:
             raise UnknownName("unit", self.time_unit, TIME_UNITS, "[data] time_unit")
@@ -88,6 +97,13 @@ class DataDefinition(Strict):
         return self
 
     def _check_combination(self) -> None:
+        if (self.dataset == FRAMES) != (self.contents is not None):
+            raise DefinitionError(
+                "[data] dataset = 'frames' and contents are set by hqsearch.Study(…, data="
+                "hqsearch.Frames(…)) alone; a definition file names a data set or a folder."
+            )
+        if self.dataset != FRAMES and self.channels != 2:
+            raise DefinitionError("[data] channels does not apply to events, which have two.")
         if self.dataset == SIMULATED:
             for key in ("path", "sensor", "time_unit"):
                 if getattr(self, key) is not None:

@@ -50,22 +50,62 @@ def find_definition(study: str, studies_dir: Path) -> Path:
 
 def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyDefinition:
     """Read a study's definition and apply ``overrides`` (``key.path`` → value)."""
-    tables = read_toml(path)
+    return study_of_tables(read_toml(path), path.stem, path.parent, overrides, str(path))
+
+
+def study_of_tables(
+    tables: dict[str, Any],
+    name: str,
+    folder: Path,
+    overrides: Mapping[str, Any] | None = None,
+    where: str = "",
+) -> StudyDefinition:
+    """A study from the tables of its TOML, which ``overrides`` (``key.path`` → value) change.
+
+    Args:
+        tables: as a TOML file has them.
+        name: of the study.
+        folder: where relative paths in it start.
+        overrides: of single keys.
+        where: what errors name; the study by default.
+
+    Raises:
+        UnknownName: a key that does not exist.
+        DefinitionError: a value that cannot be.
+    """
+    where = where or f"study {name!r}"
     for key, value in (overrides or {}).items():
         _set(tables, key, value)
     for reserved in sorted(NO_KEYS):
         if reserved in tables:
             known = [k for k in StudyDefinition.model_fields if k not in NO_KEYS]
-            raise UnknownName("key", reserved, known, str(path))
-    where = f"{path} with {', '.join(overrides)} given" if overrides else str(path)
-    return validate(StudyDefinition, {**tables, "name": path.stem, "folder": path.parent}, where)
+            raise UnknownName("key", reserved, known, where)
+    place = f"{where} with {', '.join(overrides)} given" if overrides else where
+    return validate(StudyDefinition, {**tables, "name": name, "folder": folder}, place)
 
 
-def load_space(reference: str, study: StudyDefinition) -> SpaceDefinition:
-    """The space that a study names: an embedded one, or a TOML file.
+def changed_study(study: StudyDefinition, overrides: Mapping[str, Any]) -> StudyDefinition:
+    """A study with single keys changed (``key.path`` → value); see :func:`study_of_tables`."""
+    if not overrides:
+        return study
+    scheme_files = {"scheme_files": study.scheme_files}
+    tables = study.model_dump(exclude=set(NO_KEYS))
+    changed = study_of_tables(tables, study.name, study.folder, overrides)
+    return changed.model_copy(update=scheme_files)
+
+
+def load_space(reference: str | SpaceDefinition, study: StudyDefinition) -> SpaceDefinition:
+    """The space of a study: an embedded one, a TOML file, or the one that it holds.
 
     Schemes that the space brings along are known to this process from then on.
     """
+    space = reference if isinstance(reference, SpaceDefinition) else _read_space(reference, study)
+    for scheme in study.scheme_files or space.schemes:
+        load_scheme(scheme, study.folder)
+    return space
+
+
+def _read_space(reference: str, study: StudyDefinition) -> SpaceDefinition:
     known = embedded("spaces")
     if reference.endswith(".toml"):
         path = study.located(reference)
@@ -73,10 +113,7 @@ def load_space(reference: str, study: StudyDefinition) -> SpaceDefinition:
         path = known[reference]
     else:
         raise UnknownName("space", reference, known, f"study {study.name!r}")
-    space = validate(SpaceDefinition, read_toml(path), str(path))
-    for scheme in study.scheme_files or space.schemes:
-        load_scheme(scheme, study.folder)
-    return space
+    return validate(SpaceDefinition, read_toml(path), str(path))
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -6,31 +6,36 @@ them, through :func:`hqsearch.definition.tables.validate`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from hqsearch.definition.data import DataDefinition
 from hqsearch.definition.search import SearchOptions
-from hqsearch.definition.tables import Strict
+from hqsearch.definition.space import SpaceDefinition
+from hqsearch.definition.tables import Strict, validate
+from hqsearch.errors import DefinitionError
 
 
 class ModelDefinition(Strict):
     """``[model]``: a built-in network by ``name``, or a user's own by ``path``.
 
-    Every other key is an option of the network and is checked by it.
+    Every other key is an option of the network and is checked by it. A network that was given
+    as a Python object, and is in no file, is ``object``: what tells it from another one.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str | None = None
     path: str | None = None
+    object: dict[str, Any] | None = None
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 8
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelDefinition:
-        if (self.name is None) == (self.path is None):
+        if sum(source is not None for source in (self.name, self.path, self.object)) != 1:
             raise ValueError("give either name (a built-in network) or path ('file.py:function')")
         return self
 
@@ -70,7 +75,8 @@ class StudyDefinition(Strict):
 
     name: str
     title: str = ""
-    space: str
+    space: str | SpaceDefinition
+    """Name of a space, its TOML file, or the space itself."""
     evaluator: str
     evaluations: Annotated[int, Field(ge=1)] = 48
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -88,6 +94,17 @@ class StudyDefinition(Strict):
     """Where relative paths in the definition start; not a key of the TOML."""
     scheme_files: tuple[str, ...] = ()
     """The space's ``schemes`` where a worker has them elsewhere; not a key of the TOML."""
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _named_or_whole(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return validate(SpaceDefinition, value, "[space]")
+        if not isinstance(value, str | SpaceDefinition):
+            raise DefinitionError(
+                f"space: expected a name, a TOML file or a table (given: {value!r})"
+            )
+        return value
 
     @model_validator(mode="after")
     def _objectives_differ(self) -> StudyDefinition:

@@ -13,6 +13,7 @@ from hqsearch.evaluator.contract import (
     Setup,
 )
 from hqsearch.evaluator.details import Details, LayerRow
+from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.tasks import (
     EvaluatorTask,
     OtherTask,
@@ -33,6 +34,7 @@ __all__ = [
     "EvaluationOptions",
     "Evaluator",
     "EvaluatorTask",
+    "GivenObjects",
     "LayerRow",
     "Objective",
     "OtherTask",

@@ -25,6 +25,7 @@ from hqsearch.definition import (
     validate,
 )
 from hqsearch.evaluator.details import Details
+from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.honoured import require_few_parts, require_honoured
 from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
@@ -53,11 +54,13 @@ class Setup:
         definition: the validated study.
         folder: where the study's artifacts are (data caches, parents, cost tables).
         device: ``"cpu"`` or ``"cuda"``.
+        objects: what the study was made from in Python, and is in no file.
     """
 
     definition: StudyDefinition
     folder: Path
     device: str = "cpu"
+    objects: GivenObjects = field(default_factory=GivenObjects)
 
 
 @dataclass
@@ -150,7 +153,8 @@ class Evaluator(ABC):
         definition = self.setup.definition
         space = derive_space(self.space_definition, self.layers())
         require_honoured(space, definition.evaluator, self.dimension_kinds, self.structure)
-        require_few_parts(space, definition.max_structures, definition.space)
+        named = definition.space if isinstance(definition.space, str) else definition.name
+        require_few_parts(space, definition.max_structures, named)
         return space
 
     @cached_property

@@ -109,6 +109,7 @@ class RayExecutor(Executor):
             else:
                 self._packer = Packer(setup)
                 self._bare = ray.put(self._packer.bare)
+            self._objects = ray.put(setup.objects.for_workers())
             self._home = ray.get_runtime_context().get_node_id()
         except BaseException:
             ray.shutdown()
@@ -185,7 +186,7 @@ class RayExecutor(Executor):
             options["scheduling_strategy"] = self._preferred(task)
         shipment = self._shipments.get(isinstance(task.work, StrategyWork))
         reference = perform_task.options(**options).remote(
-            shipment[1] if shipment else self._bare, task
+            shipment[1] if shipment else self._bare, task, self._objects
         )
         self._running[reference] = _Running(task, attempt, time.monotonic())
 

@@ -10,6 +10,7 @@ import ray
 
 from hqsearch import __version__
 from hqsearch.errors import DeviceError
+from hqsearch.evaluator import GivenObjects
 from hqsearch.executors.shipping import (
     Bytes,
     NodeCache,
@@ -43,14 +44,17 @@ class Reply:
 
 
 @ray.remote
-def perform_task(shipment: Shipment, task: Task) -> Reply:
-    """Perform a task here, in the driver's folder or in one made from what was shipped."""
+def perform_task(shipment: Shipment, task: Task, objects: GivenObjects) -> Reply:
+    """Perform a task here, in the driver's folder or in one made from what was shipped.
+
+    ``objects`` come from the driver's process by Ray's serialisation, and from nowhere else.
+    """
     if not shipment.token:
-        return Reply(outcome=perform(evaluator_for(shipment.setup), task))
+        return Reply(outcome=perform(evaluator_for(shipment.setup, objects), task))
     check_version(shipment)
     node = ray.get_runtime_context().get_node_id()
     if sees_study(shipment):
-        return Reply(node, perform(evaluator_for(shipment.setup), task))
+        return Reply(node, perform(evaluator_for(shipment.setup, objects), task))
     if shipment.items is None:
         return Reply(node, remote=True)
     cache = NodeCache()
@@ -60,11 +64,11 @@ def perform_task(shipment: Shipment, task: Task) -> Reply:
     here = replace(task, result_file=None)  # the driver writes it
     if task.measures:
         folder = cache.folder(shipment)
-        outcome = perform(evaluator_for(shipment.setup_in(folder)), here)
+        outcome = perform(evaluator_for(shipment.setup_in(folder), objects), here)
         trim_rungs(folder)
         return Reply(node, outcome, remote=True)
     with cache.work(shipment, task_identity(task)) as folder:
-        outcome = perform(evaluator_for(shipment.setup_in(folder)), here)
+        outcome = perform(evaluator_for(shipment.setup_in(folder), objects), here)
         return Reply(node, outcome, remote=True, files=tuple(made_files(folder, shipment)))
 
 

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from hqsearch import __version__
-from hqsearch.definition import StudyDefinition, read_toml
+from hqsearch.definition import SpaceDefinition, StudyDefinition, read_toml
 from hqsearch.errors import DiskFull, RunFailed
 from hqsearch.evaluator import Setup
 from hqsearch.executors.cache_folder import cache_inside, open_cache
@@ -343,10 +343,12 @@ def named_files(definition: StudyDefinition) -> list[tuple[str, Path, str]]:
     """Files that a definition names: (its key, the file, the name in the file or nothing)."""
     found = []
     model = definition.model.path if definition.model and definition.model.path else ""
-    own_space = definition.space.endswith(".toml")
-    schemes = (
-        read_toml(definition.located(definition.space)).get("schemes", ()) if own_space else ()
-    )
+    space = definition.space if isinstance(definition.space, str) else ""
+    schemes: Sequence[str] = ()
+    if isinstance(definition.space, SpaceDefinition):
+        schemes = definition.space.schemes
+    elif space.endswith(".toml"):
+        schemes = read_toml(definition.located(space)).get("schemes", ())
     for key, reference in (
         ("evaluator", definition.evaluator),
         ("model.path", model),
@@ -356,7 +358,7 @@ def named_files(definition: StudyDefinition) -> list[tuple[str, Path, str]]:
         if place.endswith(".py"):
             found.append((key, definition.located(place), name))
     for key, reference in (
-        ("space", definition.space),
+        ("space", space),
         ("hardware.profile", definition.hardware.profile),
     ):
         if reference.endswith(".toml"):

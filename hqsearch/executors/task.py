@@ -24,6 +24,7 @@ from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
     EvaluatorTask,
+    GivenObjects,
     Resources,
     Setup,
 )
@@ -272,11 +273,15 @@ def setup_as_json(setup: Setup) -> str:
 _made: dict[str, Evaluator] = {}
 
 
-def evaluator_for(setup_text: str) -> Evaluator:
-    """The evaluator of a setup, made once per worker process."""
+def evaluator_for(setup_text: str, objects: GivenObjects | None = None) -> Evaluator:
+    """The evaluator of a setup, made once per worker process.
+
+    The text says what ``objects`` are known by, so that others are another text.
+    """
     if setup_text not in _made:
         data = json.loads(setup_text)
         definition = StudyDefinition.model_validate(data["definition"])
         _made.clear()  # a worker of a new study lets the old one's data go
-        _made[setup_text] = make_evaluator(Setup(definition, Path(data["folder"]), data["device"]))
+        setup = Setup(definition, Path(data["folder"]), data["device"], objects or GivenObjects())
+        _made[setup_text] = make_evaluator(setup)
     return _made[setup_text]

@@ -8,7 +8,15 @@
 
 from __future__ import annotations
 
+from hqsearch.models.given import GivenModel, file_reference
 from hqsearch.models.layers import WeightLayer, weight_layers
 from hqsearch.models.registry import MODELS, build_model
 
-__all__ = ["MODELS", "WeightLayer", "build_model", "weight_layers"]
+__all__ = [
+    "MODELS",
+    "GivenModel",
+    "WeightLayer",
+    "build_model",
+    "file_reference",
+    "weight_layers",
+]

@@ -5,11 +5,12 @@ set, and a module class that is made from it. A user's function gets what the da
 the user's own options::
 
     def build(*, timesteps, size, classes, in_channels, **options) -> torch.nn.Module
+
+It may leave out what it does not use.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from hqsearch.errors import DefinitionError, PluginError, UnknownName
+from hqsearch.models.given import call_builder
 from hqsearch.models.spikformer import Spikformer, SpikformerConfig
 from hqsearch.plugins import load_from_file
 
@@ -67,7 +69,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if ".py:" in name:
-            return _build_user(name, {**given, **options})
+            return _build_user(name, given, options)
         if name not in MODELS:
             raise UnknownName("model", name, MODELS, "[model]")
         builtin = MODELS[name]
@@ -89,22 +91,11 @@ def _check_options(name: str, config: Callable[..., Any], options: Mapping[str, 
         raise DefinitionError(f"[model] of {name!r} lacks {', '.join(missing)}; add them.")
 
 
-def _build_user(target: str, arguments: dict[str, Any]) -> nn.Module:
+def _build_user(target: str, given: Mapping[str, Any], options: Mapping[str, Any]) -> nn.Module:
     build = load_from_file(target, Path())
     if not callable(build):
         raise PluginError(
             f"{target} is no function; write `def build(*, timesteps, size, classes, in_channels, "
             f"**options)` there, returning a torch.nn.Module."
         )
-    try:
-        inspect.signature(build).bind(**arguments)
-    except TypeError as error:
-        raise PluginError(
-            f"{target} cannot be called with the keywords {', '.join(arguments)}: {error}."
-        ) from error
-    model = build(**arguments)
-    if not isinstance(model, nn.Module):
-        raise PluginError(
-            f"{target} returned a {type(model).__name__}; it must return a torch.nn.Module."
-        )
-    return model
+    return call_builder(build, target, given, options)

@@ -35,3 +35,15 @@ def minimized(values: npt.ArrayLike, objectives: tuple[Objective, ...]) -> npt.N
     signs = np.array([-1.0 if o.direction == "max" else 1.0 for o in objectives])
     costs: npt.NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     return np.asarray(costs.reshape(-1, len(objectives)) * signs, dtype=np.float64)
+
+
+def number_text(value: float | None, digits: int = 4) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def value_text(objective: Objective, value: float | None) -> str:
+    """A value of an objective, without its unit; fractions in percent."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if objective.unit == "fraction" else number_text(value)

@@ -18,10 +18,10 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
     """Its workload, without firing rates; see ``trace_workload``.
 
     Raises:
-        PluginError: the network does not run on frames ``[T, 1, 2, H, W]`` of the study.
+        PluginError: the network does not run on frames ``[T, 1, C, H, W]`` of the study.
     """
     size = part.data.size
-    frames = torch.zeros(part.data.timesteps, 1, 2, size, size)
+    frames = torch.zeros(part.data.timesteps, 1, part.data.channels, size, size)
     bits = get_encoding(part.data.encoding).bits
     try:
         model = part.build().to("meta")

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from hqsearch.atomic import write_atomically
-from hqsearch.data import prepare_data
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.evaluator.correct import pack_correct
@@ -41,7 +40,7 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
         ``data_fingerprint`` and ``parent``, the hash of its weights.
     """
     study, epochs = part.study, part.study.options.parent_epochs
-    data = prepare_data(part.data, study.folder / "data", context.progress, context.workers)
+    data = part.prepare_data(context.progress, context.workers)
     if data.summary:
         context.tell(f"data: {data.summary}")
     for warning in data.warnings:

@@ -19,8 +19,18 @@ from typing import Any, Literal
 
 from torch import nn
 
-from hqsearch.data import DataSpec, FrameData, data_classes, open_frames, usual_place
+from hqsearch.data import (
+    DataSpec,
+    FrameData,
+    check_data,
+    data_classes,
+    open_frames,
+    prepare_data,
+    usual_place,
+)
+from hqsearch.data.samples import Progress
 from hqsearch.errors import DataError, RunFailed
+from hqsearch.evaluator.given import missing_model
 from hqsearch.hardware import CostModel, Workload
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.problem.space import Space
@@ -77,21 +87,32 @@ class Part:
     @property
     def network(self) -> str:
         """Name of the network, or ``path/to/file.py:function``."""
+        if self.model.object is not None:
+            return str(self.model.object["name"])
         if self.model.path is None:
             return str(self.model.name)
         place, _, function = self.model.path.rpartition(":")
         return f"{self.study.definition.located(place)}:{function}"
 
     def build(self) -> nn.Module:
-        """The untrained network, the same every time."""
-        return build_model(
-            self.network,
-            self.model.options,
-            timesteps=self.data.timesteps,
-            size=self.data.size,
-            classes=self.classes,
-            seed=self.study.options.seed,
-        )
+        """The untrained network, the same every time.
+
+        Raises:
+            InputError: it was given as a Python object, and this process has none.
+        """
+        given = {
+            "timesteps": self.data.timesteps,
+            "size": self.data.size,
+            "classes": self.classes,
+            "in_channels": self.data.channels,
+        }
+        seed = self.study.options.seed
+        if self.model.object is None:
+            return build_model(self.network, self.model.options, **given, seed=seed)
+        model = self.study.objects.model
+        if model is None:
+            raise missing_model(self.study.definition)
+        return model.build(self.model.options, given, seed)
 
     @cached_property
     def layers(self) -> list[WeightLayer]:
@@ -111,7 +132,25 @@ class Part:
 
     @cached_property
     def _classes_of_files(self) -> int:
-        return len(data_classes(self.data))
+        return len(data_classes(self.data, self._cache, self.study.objects.frames))
+
+    @property
+    def _cache(self) -> Path:
+        """Of frames, whatever they were made from."""
+        return self.study.folder / "data"
+
+    def check_data(self) -> None:
+        """Look at the data, before anything is created.
+
+        Raises:
+            DataError: they are missing or cannot be used.
+        """
+        check_data(self.data, self._cache, self.study.objects.frames)
+
+    def prepare_data(self, progress: Progress, workers: int) -> FrameData:
+        """Its frames, made or written if they are not there yet."""
+        frames = self.study.objects.frames
+        return prepare_data(self.data, self._cache, progress, workers, frames)
 
     # What a preparation leaves
 

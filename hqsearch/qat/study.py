@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hqsearch.definition import DataDefinition, ModelDefinition, StudyDefinition, validate
 from hqsearch.errors import DefinitionError
+from hqsearch.evaluator import GivenObjects
 from hqsearch.hardware import Profile, load_profile
 from hqsearch.plugins import file_identity
 from hqsearch.qat.options import QatOptions
@@ -25,6 +26,7 @@ class QatStudy:
         device: ``"cpu"`` or ``"cuda"``.
         options: its ``[evaluation]``.
         recipe: of the evaluator; another one trains a parent of its own.
+        objects: what it was made from in Python.
 
     Raises:
         DefinitionError: it has no ``[data]`` or no ``[model]``.
@@ -35,6 +37,7 @@ class QatStudy:
     device: str
     options: QatOptions
     recipe: int = 1
+    objects: GivenObjects = field(default_factory=GivenObjects)
 
     def __post_init__(self) -> None:
         if self.definition.data is None or self.definition.model is None:

@@ -164,3 +164,8 @@ def _progress_of(folder: Path) -> float:
         return min(1.0, float(told["done"]) / float(told["total"]))
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return 0.0
+
+
+def standard_error() -> LiveProgress:
+    """On standard error, whatever that is."""
+    return LiveProgress(Console(stderr=True, markup=False, emoji=False))

@@ -67,7 +67,7 @@ def _table(task: TaskRecord, rows: dict[str, dict[str, float]]) -> Table:
     for name, row in rows.items():
         best = max(row, key=lambda v: row[v])
         cells = [
-            "" if v not in row else f"[bold]{row[v]:.2f}[/bold]" if v == best else f"{row[v]:.2f}"
+            Text("" if v not in row else f"{row[v]:.2f}", style="bold" if v == best else "")
             for v in values
         ]
         table.add_row(name, *cells)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from hqsearch.analysis.words import choice_counts, found_by
 from hqsearch.problem.objective import Objective
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
 #: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
 LONG_FRONT = 200
-
-
-def choice_counts(choices: Mapping[str, str]) -> str:
-    """How many dimensions take which value, most frequent first: ``4u×9 2l×6 fp32×3``."""
-    return " ".join(f"{c}×{n}" if n > 1 else c for c, n in Counter(choices.values()).most_common())
 
 
 def front_table(
@@ -54,7 +49,7 @@ def front_table(
             str(row.number),
             *(value_text(o, values.get(o.name)) for o in objectives),
             *([marks.get(row.number, "–")] if marks else _error_and_bits(row)),
-            _found_by(row),
+            found_by(row),
             choice_counts(row.choices),
         )
     return table
@@ -78,15 +73,10 @@ def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> s
         if row.stopped_at is not None:
             what = f"stopped at epoch {row.stopped_at}  {what}"
         lines.append(
-            f"{row.number:>5} {row.run:>3} {row.state:<8} {_found_by(row):<13} "
+            f"{row.number:>5} {row.run:>3} {row.state:<8} {found_by(row):<13} "
             f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"
         )
     return "\n".join(lines)
-
-
-def _found_by(row: TrialRow) -> str:
-    name = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy
-    return f"{name} = {row.copy_of}" if row.copy_of is not None else name
 
 
 def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:

@@ -39,6 +39,7 @@ from hqsearch.store.records import (
     TrialRow,
     front_of,
 )
+from hqsearch.study.given import require_test_split
 from hqsearch.study.opening import (
     OpenStudy,
     Request,
@@ -150,6 +151,7 @@ def candidates(
 
 
 def _require(definition: StudyDefinition) -> None:
+    require_test_split(definition)
     if evaluator_class(definition.evaluator, definition.folder).can_confirm:
         return
     able = [n for n in evaluator_names() if evaluator_class(n, definition.folder).can_confirm]

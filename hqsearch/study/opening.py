@@ -28,7 +28,7 @@ from hqsearch.errors import (
     StudyMissing,
     UnknownName,
 )
-from hqsearch.evaluator import Evaluator, PrepareContext, Resources, Setup
+from hqsearch.evaluator import Evaluator, GivenObjects, PrepareContext, Resources, Setup
 from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
@@ -39,6 +39,7 @@ from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
 from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
+from hqsearch.study.given import require_objects
 
 LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
 
@@ -62,6 +63,10 @@ class Request:
     fresh: bool = False
     history: tuple[int, ...] | None = None
     """Earlier runs that the strategy may learn from, by ordinal; None: every one."""
+    definition: StudyDefinition | None = None
+    """What the study is, where no file says it."""
+    objects: GivenObjects = field(default_factory=GivenObjects)
+    """What it was made from in Python."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,9 @@ def open_study(
     """
     evaluator.check()
     _ = evaluator.space  # what it does not honour is refused now
-    objectives = _objectives(definition, evaluator)
-    workers = _workers(request, evaluator)
-    executor_kind = _executor_kind(request, evaluator, workers)
+    objectives = objectives_of(definition, evaluator)
+    workers = worker_count(request, evaluator)
+    kind = executor_kind(request, evaluator, workers)
     folder = evaluator.setup.folder
     url = storage_url(request.storage, folder)
     if not request.fresh:
@@ -134,7 +139,7 @@ def open_study(
         recorded = recorded_study(url, definition.name, folder)
         if recorded:
             require_same(recorded["fingerprint"], asked, definition.name)
-        executor = stack.enter_context(_executor(executor_kind, request, evaluator, workers))
+        executor = stack.enter_context(_executor(kind, request, evaluator, workers))
         prepared = _prepare(evaluator, executor, listener)
         if recorded:
             require_same(
@@ -168,10 +173,17 @@ def make_evaluator_for(definition: StudyDefinition, folder: Path, request: Reque
         device = "cuda" if here or device == "cuda" else "cpu"
     elif device == "cuda":
         raise DeviceError(f"--device cuda: evaluator {definition.evaluator!r} runs on the CPU only")
-    return evaluator(Setup(definition, folder, "cuda" if device == "cuda" else "cpu"))
+    require_objects(definition, request.definition, request.objects)
+    setup = Setup(definition, folder, "cuda" if device == "cuda" else "cpu", request.objects)
+    return evaluator(setup)
 
 
-def _objectives(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
+def objectives_of(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
+    """The objectives that a definition selects.
+
+    Raises:
+        UnknownName: the evaluator does not offer one of them.
+    """
     offered = {o.name: o for o in evaluator.objectives}
     for objective in definition.objective:
         if objective.name not in offered:
@@ -179,7 +191,7 @@ def _objectives(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Obje
     return tuple(offered[o.name] for o in definition.objective)
 
 
-def _workers(request: Request, evaluator: Evaluator) -> int | None:
+def worker_count(request: Request, evaluator: Evaluator) -> int | None:
     """As asked, else as many evaluations as fit on this machine (one for a cheap evaluator).
 
     None: as many as fit on the cluster that is joined.
@@ -201,7 +213,12 @@ def _workers(request: Request, evaluator: Evaluator) -> int | None:
     return max(1, math.floor(fit))
 
 
-def _executor_kind(request: Request, evaluator: Evaluator, workers: int | None) -> str:
+def executor_kind(request: Request, evaluator: Evaluator, workers: int | None) -> str:
+    """``"ray"`` or ``"in-process"``.
+
+    Raises:
+        InputError: the executor asked for cannot do what else is asked for.
+    """
     kind = request.executor
     if kind == "auto":
         useful = evaluator.costly and workers is not None and workers > 1

@@ -15,11 +15,12 @@ from typing import Any, Literal
 from hqsearch.definition import (
     SearchOptions,
     StudyDefinition,
+    changed_study,
     find_definition,
     load_study,
     validate,
 )
-from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing
+from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing, UnknownName
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.problem.budgets import Budgets, parse_budgets
@@ -37,6 +38,7 @@ from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
     open_study,
+    recorded_study,
     require_recorded_recipe,
     study_folder,
     versions,
@@ -48,6 +50,7 @@ __all__ = [
     "definition_of",
     "device_of",
     "read_study",
+    "recorded_definition",
     "require_tasks",
     "resume",
     "run_identity",
@@ -77,7 +80,10 @@ def start(request: Request, listener: Listener | None = None) -> Finished:
 
 
 def definition_of(request: Request) -> StudyDefinition:
-    """The definition that a request is about, with what it overrides."""
+    """The definition that a request is about, with what it overrides.
+
+    A study that no file defines, and that the request does not bring, is what its log says.
+    """
     overrides = dict(request.overrides)
     if request.data is not None:
         overrides["data.path"] = str(request.data.expanduser().resolve())
@@ -85,7 +91,23 @@ def definition_of(request: Request) -> StudyDefinition:
         overrides["seed"] = request.seed
     if request.evaluations is not None:
         overrides["evaluations"] = request.evaluations
-    return load_study(find_definition(request.study, request.studies_dir), overrides)
+    if request.definition is not None:
+        return changed_study(request.definition, overrides)
+    try:
+        path = find_definition(request.study, request.studies_dir)
+    except UnknownName:
+        folder = study_folder(request.study, request.studies_dir)
+        attributes = recorded_study(storage_url(request.storage, folder), request.study, folder)
+        if not attributes:
+            raise
+        return changed_study(recorded_definition(attributes), overrides)
+    return load_study(path, overrides)
+
+
+def recorded_definition(attributes: Mapping[str, Any]) -> StudyDefinition:
+    """What a study's log says it is, with the free settings that were given last."""
+    recorded = StudyDefinition.model_validate(attributes["definition"])
+    return _with_free(recorded, attributes.get("free", {}))
 
 
 def resume(request: Request, listener: Listener | None = None) -> Finished:
@@ -103,9 +125,9 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
-    recorded = StudyDefinition.model_validate(attributes["definition"])
+    recorded = recorded_definition(attributes)
     require_recorded_recipe(recorded, attributes)
-    definition = _with_free(recorded, attributes.get("free", {})).model_copy(
+    definition = recorded.model_copy(
         update={
             "evaluations": run.evaluations,
             "seed": run.seed,

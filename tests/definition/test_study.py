@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hqsearch.definition import (
+    changed_study,
     embedded,
     find_definition,
     load_space,
@@ -92,4 +93,20 @@ def test_fewer_than_two_objectives_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.toml"
     path.write_text('space = "toy"\nevaluator = "toy"\n[[objective]]\nname = "accuracy"\n')
     with pytest.raises(DefinitionError, match="at least two"):
+        load_study(path)
+
+
+def test_a_space_may_stand_in_the_study_itself(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    rest = 'evaluator = "toy"\n[[objective]]\nname = "accuracy"\n[[objective]]\nname = "energy"\n'
+    path.write_text(f'{rest}[space]\nchoices = ["2u", "4u"]\n')
+    study = load_study(path)
+    assert load_space(study.space, study).choices == ("2u", "4u")
+    again = changed_study(study, {"seed": 3, "space.choices": ["8u"]})
+    assert (again.seed, load_space(again.space, again).choices) == (3, ("8u",))
+    path.write_text(f'{rest}[space]\nchoices = ["2u"]\nchoise = []\n')
+    with pytest.raises(UnknownName, match="did you mean 'choices'"):
+        load_study(path)
+    path.write_text(f"space = 3\n{rest}")
+    with pytest.raises(DefinitionError, match="space: expected a name, a TOML file or a table"):
         load_study(path)

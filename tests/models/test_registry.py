@@ -86,3 +86,11 @@ def test_users_files_that_do_not_fit(file, name, options, words):
 def test_a_missing_file(tmp_path):
     with pytest.raises(PluginError, match="no file"):
         build_model(f"{tmp_path}/none.py:build", {}, **DATA)
+
+
+def test_a_users_network_may_leave_out_what_it_does_not_use(tmp_path):
+    path = tmp_path / "few.py"
+    path.write_text("from torch import nn\ndef build(classes):\n    return nn.Linear(2, classes)\n")
+    assert build_model(f"{path}:build", {}, **DATA).out_features == 3
+    with pytest.raises(PluginError, match="width"):
+        build_model(f"{path}:build", {"width": 3}, **DATA)

@@ -1,0 +1,37 @@
+"""Trials in words, for tables and sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from hqsearch.problem.objective import Objective, value_text
+from hqsearch.store.records import TrialRow
+
+
+def choice_counts(choices: Mapping[str, str]) -> str:
+    """How many dimensions take which value, most frequent first: ``4u×9 2l×6 fp32×3``."""
+    return " ".join(f"{c}×{n}" if n > 1 else c for c, n in Counter(choices.values()).most_common())
+
+
+def found_by(row: TrialRow) -> str:
+    """The strategy that proposed it, or which baseline it is; and whose copy."""
+    name = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy
+    return f"{name} = {row.copy_of}" if row.copy_of is not None else name
+
+
+def values_text(values: Mapping[str, float], objectives: Sequence[Objective]) -> str:
+    """Values with their units: ``accuracy 91.2 %, energy 18.4 µJ``."""
+    parts = []
+    for objective in objectives:
+        unit = "" if objective.unit == "fraction" else f" {objective.unit}"
+        parts.append(f"{objective.name} {value_text(objective, values.get(objective.name))}{unit}")
+    return ", ".join(parts)
+
+
+def described(row: TrialRow, objectives: Sequence[Objective]) -> str:
+    """A trial's values, or why it has none, and its choices, in a line."""
+    if row.values is None:
+        reason = f" ({row.failure}: {row.reason})" if row.failure else ""
+        return f"{row.state}{reason}; {choice_counts(row.choices)}"
+    return f"{values_text(row.values, objectives)}; {choice_counts(row.choices)}"

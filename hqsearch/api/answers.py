@@ -1,0 +1,210 @@
+"""What a check, a run, a status and a confirmation say, as a notebook sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hqsearch.api.grid import Grid, Printed
+from hqsearch.problem.objective import value_text
+
+if TYPE_CHECKING:
+    from hqsearch.analysis import confirmation
+    from hqsearch.api.trials import Front
+    from hqsearch.problem.budgets import Budget
+    from hqsearch.problem.objective import Objective
+    from hqsearch.study.checking import Findings
+    from hqsearch.study.running import Finished
+
+
+class Check(Printed):
+    """What a dry run found.
+
+    Attributes:
+        study: its name.
+        problems: why a run would be refused; all that could be found at once.
+        notes: what a run would say first.
+        candidates: how many assignments the space holds; None where that is unknown.
+        layers: every weight layer: path, number of weights, choices, dimension.
+        data: the ``[data]`` that results depend on, and the timesteps.
+        evaluations: of a run, unless it says otherwise.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        self.study, self.candidates = findings.study, findings.candidates
+        self.problems, self.notes = tuple(findings.problems), tuple(findings.notes)
+        self.layers, self.data = tuple(findings.layers), findings.data
+        self.evaluations = findings.evaluations
+
+    @property
+    def ok(self) -> bool:
+        """Whether a run would start."""
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``hqsearch check --json`` prints."""
+        return {"ok": self.ok, **self.findings.as_json()}
+
+    def _grid(self) -> Grid:
+        rows = [
+            [str(layer.weights), layer.path, _allowed(layer.choices, layer.dimension)]
+            for layer in self.layers
+        ]
+        return Grid(
+            f"{self.study}: {self.findings.title}".removesuffix(": "),
+            ["weights", "layer", "choices"],
+            rows,
+            [*self._facts(), *self.notes, *self._verdict()],
+        )
+
+    def _facts(self) -> list[str]:
+        found = self.findings
+        lines = [f"structure {k}: {' '.join(v)}" for k, v in found.structure.items()]
+        if self.candidates is not None:
+            weights = sum(layer.weights for layer in self.layers)
+            lines.append(f"candidates: {self.candidates:.4g} of {weights:,} weights")
+        if self.data:
+            shown = {k: v for k, v in self.data.items() if v is not None and k != "contents"}
+            lines.append("data: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
+        if found.objectives:
+            lines.append(f"evaluator: {found.evaluator}; {', '.join(found.objectives)}")
+        limits = ", ".join(f"{k} {v}" for k, v in found.constraints.items())
+        lines += [f"constraints: {limits}"] if limits else []
+        if found.executor:
+            many = f"{found.workers} at a time" if found.workers else "as many as fit"
+            lines.append(
+                f"a run: {found.evaluations} evaluations, {many}, {found.executor}, {found.device}"
+            )
+        if found.recorded:
+            lines.append("the study has a log; a run adds to it")
+        return lines
+
+    def _verdict(self) -> list[str]:
+        if self.ok:
+            return ["no problems found"]
+        count = len(self.problems)
+        return [f"{count} problem{'s' if count > 1 else ''}:", *(f"- {p}" for p in self.problems)]
+
+
+class Run(Printed):
+    """What a run came to.
+
+    Attributes:
+        study: its name.
+        strategy: that proposed its candidates.
+        seed: of the strategy.
+        ordinal: which run of the study it is, from 0.
+        evaluations: how many it was to have.
+        finished: how many trials of it have ended.
+        exhausted: whether the strategy had nothing left to propose.
+        mismatches: recorded proposals that these versions of hqsearch and its libraries would
+            not make; the recorded ones were kept.
+        recovered: results that an earlier driver had left.
+        budgets: hard limits that its candidates were under.
+        notes: what it said on the way.
+    """
+
+    def __init__(self, finished: Finished, notes: tuple[str, ...], front: Front) -> None:
+        self.study, self.strategy = finished.study, finished.run.strategy
+        self.seed, self.ordinal = finished.run.seed, finished.run.ordinal
+        self.evaluations, self.finished = finished.run.evaluations, finished.finished
+        self.exhausted, self.mismatches = finished.exhausted, finished.mismatches
+        self.recovered, self.notes = finished.recovered, notes
+        self.budgets: tuple[Budget, ...] = finished.run.budgets
+        self.front = front
+
+    def _grid(self) -> Grid:
+        lines = [
+            f"run {self.ordinal} of {self.study}: {self.strategy}, seed {self.seed}, "
+            f"{self.finished} of {self.evaluations} evaluations; front {len(self.front)}"
+        ]
+        if self.exhausted:
+            lines.append("the strategy has nothing left to propose; the run ended early")
+        if self.mismatches:
+            lines.append(
+                f"{self.mismatches} recorded proposals differ from what these versions would "
+                "propose; the recorded ones were kept"
+            )
+        return Grid(below=[*lines, *self.notes])
+
+
+class Status(Printed):
+    """Progress, failures and time left of a study.
+
+    Attributes:
+        study: its name.
+        driver: who drives it now; empty where nobody does.
+        runs: of each run: ordinal, strategy, seed, evaluations, finished, …
+        states: state → number of trials of searches.
+        failures: kind of failure → how many.
+        front: how many members the front has.
+        evaluations_left: of unfinished runs.
+        worker_seconds_left: what those will take one worker; None where that is unknown.
+    """
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self._facts = facts
+        self.study: str = facts["study"]
+        self.driver: str = facts["driver"]
+        self.runs: list[dict[str, Any]] = facts["runs"]
+        self.states: dict[str, int] = facts["trials"]
+        self.failures: dict[str, int] = facts["failures"]
+        self.front: int = facts["front"]
+        self.evaluations_left: int = facts["evaluations_left"]
+        self.worker_seconds_left: float | None = facts["worker_seconds_left"]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``hqsearch status --json`` prints."""
+        return self._facts
+
+    def _grid(self) -> Grid:
+        from hqsearch.show.overview import status_text
+
+        return Grid(below=status_text(self._facts).splitlines())
+
+
+class Confirmation(Printed):
+    """What fresh seeds on the test split came to.
+
+    Attributes:
+        study: its name.
+        members: confirmed candidates: search and confirmed values, seeds, status, rival.
+        verdict: does the front beat uniform quantization, on confirmed numbers?
+    """
+
+    def __init__(
+        self,
+        study: str,
+        summary: confirmation.Confirmation,
+        objectives: tuple[Objective, ...],
+        verdict: str,
+    ) -> None:
+        self.study, self.summary, self.objectives = study, summary, objectives
+        self.members, self.verdict = summary.members, verdict
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``hqsearch confirm --json`` prints."""
+        return self.summary.as_json()
+
+    def _grid(self) -> Grid:
+        from hqsearch.analysis.confirmed_verdict import basis
+
+        rows = []
+        for member in self.members:
+            values = [value_text(o, member.confirmed[o.name]) for o in self.objectives]
+            error = f"{member.quality.standard_error:.2g}"
+            name = member.label or member.status
+            both = f"{member.label}, {member.status}" if member.label and member.status else name
+            rows.append([str(member.trial), *values, error, both])
+        heads = [o.name if o.unit == "fraction" else f"{o.name} {o.unit}" for o in self.objectives]
+        return Grid(
+            f"Confirmation of {self.study}: {basis(self.summary)}",
+            ["trial", *heads, "SE", "status"],
+            rows,
+            self.verdict.splitlines(),
+        )
+
+
+def _allowed(choices: tuple[str, ...], dimension: str | None) -> str:
+    text = " ".join(choices)
+    return text if dimension is not None else f"{text} (pinned)"

@@ -1,0 +1,176 @@
+"""From Python objects to the tables of a definition, checked by type first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hqsearch.errors import DefinitionError, PluginError
+
+if TYPE_CHECKING:
+    from hqsearch.data.given import FolderFrames, Frames
+    from hqsearch.definition import StudyDefinition
+    from hqsearch.evaluator import GivenObjects
+    from hqsearch.models.given import GivenModel
+
+#: What every layer may take unless a study says otherwise.
+CHOICES = ("2u", "4u", "2l", "4l", "fp32")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A study as it was described in Python; see :class:`hqsearch.Study` for each field."""
+
+    name: str
+    title: str | None = None
+    model: Any = None
+    options: Mapping[str, Any] | None = None
+    data: Any = None
+    choices: Sequence[str] | None = None
+    space: str | Mapping[str, Any] | None = None
+    evaluator: Any = "short-qat"
+    objectives: Sequence[str] = ("accuracy", "energy", "storage")
+    constraints: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        where = f"study {self.name!r}"
+        if not self.name or "/" in self.name or self.name.endswith(".toml"):
+            raise DefinitionError(f"{where}: a name is needed, not a path, to keep its state under")
+        require(self.title, str, "title")
+        require(self.choices, Sequence, "choices", 'a list such as ["2u", "4u", "fp32"]')
+        require(self.objectives, Sequence, "objectives", 'a list such as ["accuracy", "energy"]')
+        require(self.space, str | Mapping, "space", "a name, a TOML file or a table")
+        for name in ("options", "constraints", "settings"):
+            require(getattr(self, name), Mapping, name, "a dictionary")
+        if self.space is not None and self.choices is not None:
+            raise DefinitionError(f"{where}: give either space or choices, not both")
+        if self.options and (self.model is None or not _is_made(self.model)):
+            raise DefinitionError(f"{where}: options are those of a model that is named or built")
+        if self.model is not None and not (isinstance(self.model, str) or callable(self.model)):
+            raise DefinitionError(
+                f"{where}: model must be a function that builds a network, a torch module or a "
+                f"name (given: a {type(self.model).__name__})"
+            )
+
+    def made(
+        self, studies_dir: Path, settings: Mapping[str, Any]
+    ) -> tuple[StudyDefinition, GivenObjects]:
+        """The definition, which says by what its objects are known, and the objects.
+
+        Args:
+            studies_dir: where the study keeps its state.
+            settings: ``key.path`` → value, over its own.
+
+        Raises:
+            InputError: something in it cannot be used.
+        """
+        from hqsearch.data.given import Frames
+        from hqsearch.definition import study_of_tables
+        from hqsearch.evaluator import GivenObjects
+        from hqsearch.study.given import with_objects
+        from hqsearch.study.opening import study_folder
+
+        data = self._data()
+        frames = data if isinstance(data, Frames) else None
+        model, network = self._model(data)
+        tables: dict[str, Any] = {
+            "title": self.title or "",
+            "space": self._space(),
+            "evaluator": self._evaluator(),
+            "objective": [{"name": plain(name)} for name in self.objectives],
+            "constraints": dict(self.constraints),
+        }
+        if data is not None:
+            tables["data"] = dict(data) if isinstance(data, Mapping) else data.table()
+        if model is not None:
+            tables["model"] = model
+        given = {key: plain(value) for key, value in {**self.settings, **settings}.items()}
+        self._require_own(given, frames)
+        definition = study_of_tables(tables, self.name, Path.cwd(), given)
+        objects = GivenObjects(network, frames)
+        return with_objects(definition, objects, study_folder(self.name, studies_dir)), objects
+
+    def _require_own(self, given: Mapping[str, Any], frames: Frames | None) -> None:
+        """Refuse settings that the objects decide."""
+        for key in given:
+            if frames is not None and (key == "model.timesteps" or key.startswith("data.")):
+                raise DefinitionError(
+                    f"study {self.name!r}: {key} is decided by the frames; change those"
+                )
+
+    def _data(self) -> Frames | FolderFrames | Mapping[str, Any] | None:
+        """What was given as data."""
+        from hqsearch.data.given import FolderFrames, Frames
+
+        data = self.data
+        if isinstance(data, str):
+            return {"dataset": data}
+        if data is None or isinstance(data, Frames | FolderFrames | Mapping):
+            return data
+        raise DefinitionError(
+            f"study {self.name!r}: data must be hqsearch.Frames(train, validation, test), "
+            "hqsearch.Frames.from_folder(path), the name of a data set or a table (given: a "
+            f"{type(data).__name__})"
+        )
+
+    def _model(self, data: Any) -> tuple[dict[str, Any] | None, GivenModel | None]:
+        """``[model]``, and the network where no file holds it."""
+        if self.model is None:
+            return None, None
+        from hqsearch.models.given import GivenModel, file_reference
+
+        timesteps = getattr(data, "timesteps", None)
+        table = {**(self.options or {}), **({} if timesteps is None else {"timesteps": timesteps})}
+        if isinstance(self.model, str):
+            key = "path" if ".py:" in self.model else "name"
+            return {key: self.model, **table}, None
+        reference = file_reference(self.model)
+        if reference is not None:
+            return {"path": reference, **table}, None
+        # What it is known by is found out when the data are known.
+        return {"object": {}, **table}, GivenModel(self.model)
+
+    def _space(self) -> Any:
+        if self.space is not None:
+            return self.space if isinstance(self.space, str) else dict(self.space)
+        return {"choices": [plain(c) for c in (CHOICES if self.choices is None else self.choices)]}
+
+    def _evaluator(self) -> str:
+        if isinstance(self.evaluator, str):
+            return self.evaluator
+        from hqsearch.models.given import file_reference
+
+        reference = file_reference(self.evaluator) if callable(self.evaluator) else None
+        if reference is None:
+            raise PluginError(
+                f"study {self.name!r}: an evaluator is a name, 'file.py:Class', or a class that is "
+                "defined in a file of its own, which workers can load"
+            )
+        return reference
+
+
+def require(value: Any, kind: Any, name: str, what: str = "") -> None:
+    """Refuse an argument of a wrong type; None is none given.
+
+    Raises:
+        DefinitionError: it names the argument and what it should be.
+    """
+    text = isinstance(value, str) and kind is Sequence
+    if value is not None and (text or not isinstance(value, kind)):
+        expected = what or f"a {getattr(kind, '__name__', kind)}"
+        raise DefinitionError(f"{name}: expected {expected} (given: {value!r})")
+
+
+def plain(value: Any) -> Any:
+    """A value as TOML has it: numpy's numbers and arrays as Python's, paths as text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _is_made(model: str | Callable[..., Any]) -> bool:
+    """Whether options mean anything to it: a network that is one already has none."""
+    return isinstance(model, str) or not hasattr(model, "state_dict") or isinstance(model, type)

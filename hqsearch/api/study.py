@@ -1,0 +1,498 @@
+"""The object that a notebook, a script and the command line use: :class:`Study`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hqsearch.api.describing import Description, plain, require
+from hqsearch.errors import DefinitionError, HqsearchError, InputError, RunFailed
+
+if TYPE_CHECKING:
+    from hqsearch.api.answers import Check, Confirmation, Run, Status
+    from hqsearch.api.chosen import Chosen
+    from hqsearch.api.comparison import Comparison
+    from hqsearch.api.trials import Front, Trial, Trials
+    from hqsearch.problem.budgets import Budget
+    from hqsearch.search.events import Listener
+    from hqsearch.store.results import Results
+    from hqsearch.study.opening import Request
+
+Device = Literal["auto", "cpu", "cuda"]
+ExecutorKind = Literal["auto", "in-process", "ray"]
+_PLACES: dict[str, tuple[str, ...]] = {
+    "device": ("auto", "cpu", "cuda"),
+    "executor": ("auto", "in-process", "ray"),
+    "clock": ("wall", "cpu"),
+}
+
+
+class Study:
+    """A search for the quantizations of one network that are worth having.
+
+    From a definition file, by name or path::
+
+        study = hqsearch.Study("gesture")
+
+    or from objects::
+
+        study = hqsearch.Study("edge", model=build, data=hqsearch.Frames(train, validation, test))
+
+    Making one is quick and touches nothing on disk; what is wrong with a definition is told by
+    the first method that needs it (``check`` tells all of it). State lives in
+    ``studies_dir/name``; every run, result and front is in the log there, whatever happens to
+    this process.
+
+    Args:
+        study: name or TOML file of a definition; the name of a study that was run; or, with the
+            arguments below, the name of a new one.
+        studies_dir: where studies keep their state.
+        storage: URL of a log on a server, instead of a file there.
+        recordings: folder of the recordings that a definition needs.
+        settings: single keys of the definition, ``{"evaluation.epochs": 1}``, as the command
+            line's ``--set``.
+        model: the network: a function that returns it, which is called with those of the keywords
+            ``timesteps, size, classes, in_channels`` that it takes, and initialised from the
+            study's seed; a ``torch.nn.Module``, whose own weights are where its training starts;
+            or the name of a built-in one (``"spikformer"``) or ``"file.py:function"``. It sees
+            frames ``[T, N, C, H, W]`` and returns logits ``[N, classes]``.
+        options: keywords for the function, or of the built-in network.
+        data: :class:`hqsearch.Frames`, the name of a data set, or a ``[data]`` table.
+        choices: what every layer may take: ``2u 4u 8u`` uniform, ``2l 4l`` power-of-two,
+            ``fp32``; by default 2u, 4u, 2l, 4l and fp32.
+        space: instead of choices: the name or the TOML file of a space, or its table with
+            rules, ``{"choices": […], "layers": [{"match": "head", "pin": "fp32"}]}``.
+        evaluator: its name, ``"file.py:Class"``, or a class that is in a file of its own.
+        objectives: at least two of the evaluator's.
+        constraints: hard limits, ``{"energy": "<= 0.3 fp32"}``.
+        title: what reports call it.
+
+    A network that is in no file (of a notebook, a script, or a module) goes to this process's
+    own workers and is never stored; such a study is gone on with only with an equal network.
+
+    Raises:
+        DefinitionError: an argument of the wrong type.
+    """
+
+    def __init__(
+        self,
+        study: str | Path,
+        *,
+        studies_dir: str | Path = "studies",
+        storage: str | None = None,
+        recordings: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        model: Any = None,
+        options: Mapping[str, Any] | None = None,
+        data: Any = None,
+        choices: Sequence[str] | None = None,
+        space: str | Mapping[str, Any] | None = None,
+        evaluator: Any = None,
+        objectives: Sequence[str] | None = None,
+        constraints: Mapping[str, str] | None = None,
+        title: str | None = None,
+    ) -> None:
+        require(study, str | Path, "study", "a name or a TOML file")
+        for name, place in (("studies_dir", studies_dir), ("recordings", recordings)):
+            require(place, str | Path, name, "a folder")
+        require(storage, str, "storage", "a URL")
+        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
+        if study is None or studies_dir is None:
+            raise DefinitionError("a study needs a name and a studies_dir")
+        self._asked, self._studies_dir = str(study), Path(studies_dir)
+        self._storage, self._settings = storage, dict(settings or {})
+        self._recordings = None if recordings is None else Path(recordings)
+        given = {
+            "model": model,
+            "options": options,
+            "data": data,
+            "choices": choices,
+            "space": space,
+            "evaluator": evaluator,
+            "objectives": objectives,
+            "constraints": constraints,
+            "title": title,
+        }
+        described = {name: value for name, value in given.items() if value is not None}
+        if set(described) == {"constraints"}:  # of a study that is defined elsewhere
+            require(constraints, Mapping, "constraints", "a dictionary")
+            self._settings |= {f"constraints.{k}": v for k, v in (constraints or {}).items()}
+            described = {}
+        self._described: Description | None = None
+        if described:
+            self._described = Description(self._asked, **described, settings=self._settings)
+
+    @property
+    def name(self) -> str:
+        """What its state is kept under."""
+        return Path(self._asked).stem if self._asked.endswith(".toml") else self._asked
+
+    @property
+    def folder(self) -> Path:
+        """Where its state is kept."""
+        return self._studies_dir.resolve() / self.name
+
+    def __repr__(self) -> str:
+        return f"Study({self._asked!r}, studies_dir={str(self._studies_dir)!r})"
+
+    # Before and while it runs
+
+    def check(
+        self,
+        *,
+        device: Device = "auto",
+        workers: int | None = None,
+        executor: ExecutorKind = "auto",
+        ray_address: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Check:
+        """What a run would find before it starts, all of it at once; nothing is created.
+
+        Returns:
+            Layers and their choices, number of candidates, data, objectives, and every problem;
+            problems are in the answer, not raised.
+        """
+        from hqsearch.api.answers import Check
+        from hqsearch.study.checking import Findings, check_study
+
+        try:
+            request = self._request(settings, device, workers, executor, ray_address)
+        except HqsearchError as error:
+            return Check(Findings(self.name, problems=[str(error)]))
+        return Check(check_study(request))
+
+    def run(
+        self,
+        strategy: str = "nsga2",
+        *,
+        evaluations: int | None = None,
+        seed: int | None = None,
+        workers: int | None = None,
+        executor: ExecutorKind = "auto",
+        device: Device = "auto",
+        constraints: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        ray_address: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> Run:
+        """Search; or continue the run with this strategy, options, constraints and seed.
+
+        Args:
+            strategy: ``nsga2``, ``gumbel``, ``sensitivity``, ``random``, ``optuna-tpe``, ….
+            evaluations: of this run, uniform baselines included; as defined by default.
+            seed: of the strategy; as defined by default.
+            workers: evaluations at a time; as many as fit on this machine by default.
+            executor: ``"in-process"``, ``"ray"``, or whichever fits.
+            device: ``"cpu"``, ``"cuda"``, or a GPU where there is one.
+            constraints: hard limits of this run: ``{"energy": "<= 0.3 fp32"}``.
+            options: the strategy's own.
+            ray_address: an existing Ray cluster.
+            settings: single keys of the definition.
+            fresh: move the study's old state aside first; it is never deleted.
+            listener: is told what happens; silent by default.
+            progress: show evaluations, time left and the front on standard error.
+
+        Raises:
+            InputError: bad usage or bad input; nothing was created.
+            RunFailed: it broke down after it had started; what had finished is in the log.
+        """
+        from hqsearch.strategies import strategy_class
+        from hqsearch.study.running import start
+
+        require(strategy, str, "strategy", "a name")
+        require(options, Mapping, "options", "a dictionary")
+        require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
+        strategy_class(strategy)
+        changes = {
+            **{f"constraints.{k}": v for k, v in (constraints or {}).items()},
+            **{f"strategy.{strategy}.{k}": v for k, v in (options or {}).items()},
+            **(settings or {}),
+        }
+        request = self._request(changes, device, workers, executor, ray_address)
+        request = replace(
+            request,
+            strategy=strategy,
+            evaluations=_whole(evaluations, "evaluations", 1),
+            seed=_whole(seed, "seed", 0),
+            fresh=fresh,
+        )
+        return self._launch(start, request, listener, progress)
+
+    def resume(
+        self,
+        *,
+        workers: int | None = None,
+        executor: ExecutorKind = "auto",
+        device: Device = "auto",
+        ray_address: str | None = None,
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> Run:
+        """Finish the last unfinished run with its stored options; see :meth:`run`.
+
+        Raises:
+            StorageError: there is no study, or every run of it is finished.
+            StudyMismatch: it was made from other Python objects.
+            InputError: it was made from Python objects, and this one was not.
+        """
+        from hqsearch.study.running import resume
+
+        request = self._recorded(device, workers, executor, ray_address)
+        return self._launch(resume, request, listener, progress)
+
+    def confirm(
+        self,
+        seeds: int = 3,
+        epochs: int | None = None,
+        *,
+        workers: int | None = None,
+        executor: ExecutorKind = "auto",
+        device: Device = "auto",
+        ray_address: str | None = None,
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> Confirmation:
+        """Retrain the front and the uniform assignments with fresh seeds; measure on test.
+
+        Args:
+            seeds: trainings of each candidate.
+            epochs: of each; as searched by default.
+            workers: see :meth:`run`; so are the others.
+
+        Raises:
+            InputError: there is no front yet, no test split, or the evaluator cannot confirm.
+            RunFailed: no training succeeded.
+        """
+        from hqsearch.api.answers import Confirmation
+        from hqsearch.api.following import following
+        from hqsearch.study.confirming import confirm
+
+        seeds = _whole(seeds, "seeds", 1) or 1
+        epochs = _whole(epochs, "epochs", 1)
+        request = self._recorded(device, workers, executor, ray_address)
+        with following(listener, progress) as notes:
+            confirm(request, seeds, epochs, notes)
+        front = self.front()
+        if front.confirmation is None:
+            raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")
+        return Confirmation(front.study, front.confirmation, front.objectives, front.verdict)
+
+    def compare(
+        self,
+        strategies: Sequence[str],
+        seeds: int = 5,
+        *,
+        evaluations: int | None = None,
+        workers: int | None = None,
+        executor: ExecutorKind = "auto",
+        device: Device = "auto",
+        ray_address: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        clock: Literal["wall", "cpu"] = "wall",
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> Comparison:
+        """Strategies against each other and against uniform quantization, over several seeds.
+
+        Runs that are in the log already are not made again.
+
+        Args:
+            strategies: names, with options ``nsga2:assist=false``.
+            seeds: of each strategy.
+            evaluations: of every run.
+            clock: seconds that runs are charged; ``"cpu"`` where a machine is shared.
+            workers: see :meth:`run`; so are the others.
+
+        Raises:
+            InputError: bad usage or bad input; nothing was created.
+        """
+        from hqsearch.api.comparison import Comparison
+        from hqsearch.api.following import following
+        from hqsearch.study.comparing import compare
+
+        require(strategies, Sequence, "strategies", 'a list such as ["nsga2", "random"]')
+        _one_of(clock, "clock")
+        seeds = _whole(seeds, "seeds", 1) or 1
+        request = self._request(settings, device, workers, executor, ray_address)
+        request = replace(request, evaluations=_whole(evaluations, "evaluations", 1))
+        with following(listener, progress) as notes:
+            return Comparison(compare(request, list(strategies), seeds, notes, clock))
+
+    # What it came to
+
+    def front(self) -> Front:
+        """The candidates worth having, under the budgets of the last run, with the verdict.
+
+        Raises:
+            InputError: the study does not exist or has not been run.
+        """
+        return self._front()
+
+    def trials(self) -> Trials:
+        """Every evaluation.
+
+        Raises:
+            InputError: the study does not exist or has not been run.
+        """
+        from hqsearch.api.trials import Trials
+
+        with self._results() as results:
+            return Trials(str(results.study["name"]), results.trials(), results.objectives)
+
+    def trial(self, number: int) -> Trial:
+        """One evaluation, with its costs layer by layer.
+
+        Raises:
+            InputError: there is no such study or trial.
+        """
+        from hqsearch.api.trials import Trial
+
+        with self._results() as results:
+            for row in results.trials():
+                if row.number == number:
+                    return Trial(row, results.objectives, results.layers(number))
+        raise InputError(f"study {self._asked!r} has no trial {number}")
+
+    def status(self) -> Status:
+        """Progress, failures and time left.
+
+        Raises:
+            InputError: the study does not exist or has not been run.
+        """
+        from hqsearch.analysis.overview import status_of
+        from hqsearch.api.answers import Status
+
+        with self._results() as results:
+            return Status(status_of(results))
+
+    def choose(self, **limits: str | float) -> Chosen:
+        """One member of the front: by limits, else the knee.
+
+        ``choose(energy="<= 20 uJ")`` takes the most accurate of those that meet it,
+        ``choose(accuracy=">= 92 %")`` the one of least energy: the best in the first objective
+        without a limit. Without limits it is the knee: with accuracy and the logarithms of all
+        costs scaled to 0…1 over the front, the member farthest above the line between the
+        cheapest and the most accurate end (:mod:`hqsearch.analysis.choosing`).
+
+        Args:
+            limits: by objective, or of ``average_bits``: text with the units of
+                ``[constraints]``; accuracy as a fraction or in %; or a number in its own unit.
+
+        Raises:
+            LimitsNotMet: no member meets them; the message tells the nearest.
+            DefinitionError: a limit that cannot be read.
+            InputError: there is no front yet.
+        """
+        from hqsearch.analysis.choosing import choose
+        from hqsearch.api.chosen import Chosen
+
+        front = self.front()
+        given = {name: plain(limit) for name, limit in limits.items()}
+        selection = choose(front.rows, front.every, front.objectives, given)
+        return Chosen(front.study, selection, front.objectives)
+
+    # Inside
+
+    def _results(self) -> AbstractContextManager[Results]:
+        from hqsearch.analysis.overview import opened_results
+
+        return opened_results(self._asked, self._studies_dir, self._storage)
+
+    def _front(self, budgets: tuple[Budget, ...] | None = None) -> Front:
+        from hqsearch.api.trials import Front
+
+        with self._results() as results:
+            return Front(results, budgets)
+
+    def _launch(
+        self, action: Any, request: Request, listener: Listener | None, progress: bool
+    ) -> Run:
+        from hqsearch.api.answers import Run
+        from hqsearch.api.following import following
+
+        with following(listener, progress) as notes:
+            finished = action(request, notes)
+        return Run(finished, notes.said, self._front(finished.run.budgets))
+
+    def _request(
+        self,
+        settings: Mapping[str, Any] | None,
+        device: Device,
+        workers: int | None,
+        executor: ExecutorKind,
+        ray_address: str | None,
+    ) -> Request:
+        """What is asked of the layers below, of a study as it is defined now."""
+        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
+        request = self._place(device, workers, executor, ray_address)
+        changes = {key: plain(value) for key, value in (settings or {}).items()}
+        if self._described is None:
+            own = {key: plain(value) for key, value in self._settings.items()}
+            return replace(request, overrides={**own, **changes})
+        definition, objects = self._described.made(self._studies_dir, changes)
+        return replace(request, definition=definition, objects=objects)
+
+    def _recorded(
+        self, device: Device, workers: int | None, executor: ExecutorKind, ray_address: str | None
+    ) -> Request:
+        """The same, of a study as its log says it is."""
+        request = self._place(device, workers, executor, ray_address)
+        if self._described is None:
+            return request
+        from hqsearch.study.given import with_objects
+        from hqsearch.study.running import read_study, recorded_definition
+
+        _, objects = self._described.made(self._studies_dir, {})
+        attributes, _, _ = read_study(request)
+        recorded = recorded_definition(attributes)
+        return replace(
+            request, definition=with_objects(recorded, objects, self.folder), objects=objects
+        )
+
+    def _place(
+        self, device: Device, workers: int | None, executor: ExecutorKind, ray_address: str | None
+    ) -> Request:
+        from hqsearch.study.opening import Request
+
+        _one_of(device, "device")
+        _one_of(executor, "executor")
+        require(ray_address, str, "ray_address", "an address")
+        return Request(
+            study=self._asked,
+            strategy="",
+            data=self._recordings,
+            device=device,
+            workers=_whole(workers, "workers", None),
+            executor=executor,
+            ray_address=ray_address,
+            storage=self._storage,
+            studies_dir=self._studies_dir,
+        )
+
+
+def _whole(value: Any, name: str, least: int | None) -> int | None:
+    """A whole number, or None.
+
+    Raises:
+        DefinitionError: it is none, or smaller than ``least``.
+    """
+    value = plain(value)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DefinitionError(f"{name}: expected a whole number (given: {value!r})")
+    if least is not None and value < least:
+        raise DefinitionError(f"{name}: at least {least} is needed (given: {value})")
+    return value
+
+
+def _one_of(value: Any, name: str) -> None:
+    if value not in _PLACES[name]:
+        listed = ", ".join(_PLACES[name])
+        raise DefinitionError(f"{name}: expected one of {listed} (given: {value!r})")

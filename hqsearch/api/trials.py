@@ -1,0 +1,219 @@
+"""Trials and fronts as a notebook sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from hqsearch.analysis.words import choice_counts, described, found_by
+from hqsearch.api.grid import Grid, Printed
+from hqsearch.errors import InputError
+from hqsearch.problem.objective import number_text, value_text
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hqsearch.analysis import confirmation
+    from hqsearch.problem.budgets import Budget
+    from hqsearch.problem.objective import Objective
+    from hqsearch.store.records import TrialRow
+    from hqsearch.store.results import Results
+
+
+class Trial(Printed):
+    """One evaluation of a study.
+
+    Attributes:
+        number: from 0, over all runs of the study.
+        state: ``COMPLETE``, ``PRUNED``, ``FAIL`` or ``RUNNING``.
+        run: ordinal of its run.
+        strategy: what proposed it.
+        kind: ``search``, ``baseline`` or ``replicate``.
+        copy_of: trial whose result it took over, if it is a copy.
+        choices: dimension → value; of a layer ``4u``, ``2l``, ``fp32``, ….
+        values: objective → value: accuracy as a fraction, energy in µJ per inference, storage
+            in KiB; None where it has none.
+        average_bits: Σ weights·bits / Σ weights, or None.
+        seed: of the evaluation.
+        seconds: wall time of the evaluation, or None.
+        details: everything else that was recorded with it.
+        layers: layer, choice, weights, energy, storage, …, of each layer; only of
+            :meth:`hqsearch.Study.trial`.
+    """
+
+    def __init__(
+        self,
+        row: TrialRow,
+        objectives: tuple[Objective, ...],
+        layers: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.layers = tuple(layers)
+        self.row, self.objectives = row, objectives
+        self.number, self.state, self.run = row.number, row.state, row.run
+        self.strategy, self.kind, self.copy_of = row.strategy, row.kind, row.copy_of
+        self.choices: dict[str, str] = dict(row.choices)
+        self.values: dict[str, float] | None = dict(row.values) if row.values else None
+        self.average_bits, self.seed, self.seconds = row.average_bits, row.seed, row.seconds
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        details: dict[str, Any] = self.as_json()["details"]
+        return details
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``hqsearch trials --json`` prints."""
+        return self.row.as_json()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trial) and self.row == other.row
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+    def _grid(self) -> Grid:
+        return Grid(below=(f"trial {self.number}: {described(self.row, self.objectives)}",))
+
+
+class Trials(Sequence[Trial], Printed):
+    """Every trial of a study, in order."""
+
+    def __init__(
+        self, study: str, rows: Sequence[TrialRow], objectives: tuple[Objective, ...]
+    ) -> None:
+        self.study, self.objectives = study, objectives
+        self.rows = tuple(rows)
+        self._trials = tuple(Trial(row, objectives) for row in rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Trial]: ...
+    def __getitem__(self, index: int | slice) -> Trial | Sequence[Trial]:
+        return self._trials[index]
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The list that the command prints with ``--json``."""
+        return [trial.as_json() for trial in self]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a trial: what it is, its values by objective, its choices by dimension.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError(
+                "to_pandas needs pandas: pip install pandas; as_json() gives plain lists"
+            ) from None
+        fixed = ("number", "state", "run", "strategy", "kind", "copy_of", "average_bits")
+        records = [
+            {
+                **{name: getattr(trial, name) for name in fixed},
+                "seed": trial.seed,
+                "seconds": trial.seconds,
+                **{o.name: (trial.values or {}).get(o.name) for o in self.objectives},
+                **trial.choices,
+            }
+            for trial in self
+        ]
+        return pandas.DataFrame(records)
+
+    def _title(self) -> str:
+        return f"{len(self)} trials of {self.study}"
+
+    def _grid(self) -> Grid:
+        heads = [_head(o) for o in self.objectives]
+        return Grid(
+            self._title(),
+            ["trial", "state", *heads, "bits", "found by", "layers"],
+            [
+                [
+                    str(row.number),
+                    row.state,
+                    *(value_text(o, (row.values or {}).get(o.name)) for o in self.objectives),
+                    number_text(row.average_bits, 3),
+                    found_by(row),
+                    f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices),
+                ]
+                for row in self.rows
+            ],
+        )
+
+
+class Front(Trials):
+    """The candidates worth having: the non-dominated, feasible, completed ones, cheapest first.
+
+    Attributes:
+        budgets: hard limits that the front is under, of the study's last run.
+        notes: what every report of this study must say.
+        searched: how many trials the searches of the study have.
+    """
+
+    def __init__(self, results: Results, budgets: tuple[Budget, ...] | None = None) -> None:
+        if budgets is not None:
+            results.budgets = budgets
+        super().__init__(str(results.study["name"]), results.front(), results.objectives)
+        self.title = str(results.study.get("title") or self.study)
+        self.budgets = results.budgets
+        self.notes: tuple[str, ...] = tuple(results.study.get("notes", ()))
+        self.every = tuple(results.trials())
+        self.searched = sum(row.kind != "replicate" for row in self.every)
+
+    @cached_property
+    def confirmation(self) -> confirmation.Confirmation | None:
+        """What the latest confirmation came to for these members; None where there is none."""
+        from hqsearch.analysis.confirmation import confirmation_of
+
+        return confirmation_of(self.rows, self.every, self.objectives)
+
+    @cached_property
+    def verdict(self) -> str:
+        """Does it beat uniform quantization? Provisional until it is confirmed."""
+        from hqsearch.analysis.confirmed_verdict import study_verdict
+
+        return study_verdict(self.rows, self.every, self.objectives)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The list that ``hqsearch front --json`` prints."""
+        rows = super().as_json()
+        if self.confirmation is None:
+            return rows
+        members = {member.key: member.as_json() for member in self.confirmation.members}
+        return [
+            {**row, "confirmed": members.get(trial.key)}
+            for row, trial in zip(rows, self.rows, strict=True)
+        ]
+
+    def plot(self, path: str | Path) -> None:
+        """Draw it (``.png``, ``.svg`` or ``.pdf``).
+
+        Raises:
+            InputError: another kind of file.
+        """
+        from hqsearch.show.front_plot import plot_front
+
+        plot_front(list(self.rows), list(self.every), self.title, Path(path))
+
+    def heading(self) -> str:
+        """What it is, in a line."""
+        text = f"Front of {self.study}: {len(self)} of {self.searched} trials"
+        limits = ", ".join(f"{b.metric} {b.text}" for b in self.budgets)
+        return f"{text}, under {limits}" if limits else text
+
+    def _title(self) -> str:
+        return self.heading()
+
+    def _grid(self) -> Grid:
+        grid = super()._grid()
+        return Grid(grid.title, grid.heads, grid.rows, (*self.notes, *self.verdict.splitlines()))
+
+
+def _head(objective: Objective) -> str:
+    return objective.name if objective.unit == "fraction" else f"{objective.name} {objective.unit}"
