@@ -16,6 +16,7 @@ from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
 from hqsearch.evaluator.correct import unpack_correct
+from hqsearch.evaluator.details import checked
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.qat import short_training
 from hqsearch.testing import EvaluatorContract, prepare_here
@@ -82,9 +83,8 @@ def test_details_support_paired_comparison(prepared_folder: Path) -> None:
     assert n == 22
     correct = unpack_correct(first.details["correct"], n)
     assert correct.mean() == pytest.approx(first.values["accuracy"])
-    same = accuracy_difference(
-        first.values["accuracy"], first.details, first.values["accuracy"], first.details
-    )
+    details = checked(first.details)
+    same = accuracy_difference(first.values["accuracy"], details, first.values["accuracy"], details)
     assert same.paired
     assert same.mean == 0.0
     assert not same.better

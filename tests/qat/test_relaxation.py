@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hqsearch.data.encoding import get_encoding
 from hqsearch.definition import SpaceDefinition, embedded, load_study
-from hqsearch.evaluator import OtherTask, Setup, SupernetTask
+from hqsearch.evaluator import OtherTask, Setup, SupernetResult, SupernetTask
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import CostModel, LayerRate, load_profile
 from hqsearch.hardware.trace import trace_workload
@@ -366,16 +366,17 @@ def evaluator(tmp_path_factory: pytest.TempPathFactory) -> ShortQat:
 @pytest.fixture(scope="module")
 def uninterrupted(
     evaluator: ShortQat, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any]]:
+) -> tuple[Path, SupernetResult]:
     folder = tmp_path_factory.mktemp("whole")
     return folder, evaluator.strategy_task(SupernetTask.from_json(PAYLOAD), 7, folder)
 
 
 def test_the_task_derives_candidates_under_the_target(
-    evaluator: ShortQat, uninterrupted: tuple[Path, dict[str, Any]]
+    evaluator: ShortQat, uninterrupted: tuple[Path, SupernetResult]
 ) -> None:
     folder, details = uninterrupted
-    assert json.loads(json.dumps(details, allow_nan=False)) == details
+    stored = json.loads(json.dumps(details.to_json(), allow_nan=False))
+    assert SupernetResult.from_json(stored) == details
     limit = 0.3 * evaluator.reference()["energy"]
     keys = [found.key for found in details.candidates]
     assert len(set(keys)) == 2
@@ -390,7 +391,7 @@ def test_the_task_derives_candidates_under_the_target(
 
 def test_a_killed_training_ends_like_an_uninterrupted_one(
     evaluator: ShortQat,
-    uninterrupted: tuple[Path, dict[str, Any]],
+    uninterrupted: tuple[Path, SupernetResult],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -409,8 +410,8 @@ def test_a_killed_training_ends_like_an_uninterrupted_one(
     assert epochs == 1
     folder, details = uninterrupted
     resumed = evaluator.strategy_task(SupernetTask.from_json(PAYLOAD), 7, tmp_path)
-    assert resumed.pop("earlier")["cpu_seconds"] > 0
-    assert resumed == details
+    assert resumed.earlier["cpu_seconds"] > 0
+    assert replace(resumed, earlier=None) == details
     assert (tmp_path / "history.json").read_text() == (folder / "history.json").read_text()
 
 
