@@ -24,6 +24,7 @@ from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
     EvaluatorTask,
+    Outlook,
     PrepareContext,
     Resources,
     ScoresTask,
@@ -39,6 +40,7 @@ from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
+from hqsearch.qat.outlook import outlook_of
 from hqsearch.qat.parent import prepare_part, train_parent
 from hqsearch.qat.part import Part, structural_settings
 from hqsearch.qat.relaxation import Batching, relaxation_of
@@ -97,7 +99,7 @@ class ShortQat(Evaluator):
     def check(self) -> None:
         self._defined.check_data()
         _ = self._study.profile
-        self.trace()  # a network that does not run is found before anything is trained
+        _ = self._traced  # a network that does not run is found before anything is trained
 
     def notes(self) -> list[str]:
         return [SIMULATED_NOTE] if self._defined.data.dataset == SIMULATED else []
@@ -110,6 +112,9 @@ class ShortQat(Evaluator):
             "model": study.model_identity(self._defined.model),
             "hardware": study.profile.contents(),
         }
+
+    def outlook(self) -> Outlook:
+        return outlook_of(self.parts.values(), self._traced)
 
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Frames, then the parent, of every structural part."""
@@ -135,6 +140,10 @@ class ShortQat(Evaluator):
     def trace(self, unknown: Literal["refuse", "real"] = "refuse") -> Workload:
         """What the untrained network does, without firing rates."""
         return trace_untrained(self._defined, unknown)
+
+    @cached_property
+    def _traced(self) -> Workload:
+        return self.trace()
 
     def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         return cheap_metrics(self.parts, self.space, candidates)

@@ -12,6 +12,7 @@ from typing import Any
 from hqsearch.analysis.confirmed_verdict import study_verdict
 from hqsearch.definition import embedded
 from hqsearch.errors import HqsearchError, InputError, StorageError, UnknownName
+from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
 from hqsearch.store.results import Results
@@ -86,7 +87,7 @@ def studies_overview(studies_dir: Path) -> list[dict[str, Any]]:
 
 
 def status_of(results: Results) -> dict[str, Any]:
-    """Progress, failures by kind and time left of a study."""
+    """Progress, failures by kind, time left and bytes on disk (by kind) of a study."""
     every = results.trials()
     runs = _runs(results, every)
     front = results.front()
@@ -112,6 +113,7 @@ def status_of(results: Results) -> dict[str, Any]:
         "seconds_per_evaluation": per_trial,
         "evaluations_left": waiting,
         "worker_seconds_left": per_trial * waiting if per_trial else None,
+        "disk": disk_use(results.path.parent),
         "budgets": [f"{b.metric} {b.text}" for b in results.budgets],
         "notes": [*results.study.get("notes", []), *(n for r in results.runs for n in r.notes)],
         "verdict": study_verdict(front, every, results.objectives).splitlines(),

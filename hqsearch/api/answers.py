@@ -140,6 +140,7 @@ class Status(Printed):
         front: how many members the front has.
         evaluations_left: of unfinished runs.
         worker_seconds_left: what those will take one worker; None where that is unknown.
+        disk: bytes that the study takes on disk, by kind.
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
@@ -152,6 +153,7 @@ class Status(Printed):
         self.front: int = facts["front"]
         self.evaluations_left: int = facts["evaluations_left"]
         self.worker_seconds_left: float | None = facts["worker_seconds_left"]
+        self.disk: dict[str, int] = facts["disk"]
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``hqsearch status --json`` prints."""

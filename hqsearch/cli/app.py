@@ -13,10 +13,12 @@ import click
 from hqsearch import __version__
 from hqsearch.cli.check import check
 from hqsearch.cli.choose import choose
+from hqsearch.cli.clean import clean
 from hqsearch.cli.compare import compare
 from hqsearch.cli.confirm import confirm
 from hqsearch.cli.cost import cost
 from hqsearch.cli.front import front
+from hqsearch.cli.guide import guide
 from hqsearch.cli.output import err
 from hqsearch.cli.resume import resume
 from hqsearch.cli.run import run
@@ -39,6 +41,8 @@ COMMANDS = (
     trials,
     show,
     cost,
+    clean,
+    guide,
 )
 
 

@@ -14,7 +14,7 @@ from hqsearch.cli.output import emit
 @options.study
 @options.json_only
 def status(study: str, studies_dir: Path, storage: str | None, as_json: bool) -> None:
-    """Progress, failures, time left."""
+    """Progress, failures, time left, disk."""
     from hqsearch.api import Study
     from hqsearch.show.overview import status_text
 

@@ -13,8 +13,10 @@ from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import FrameData, Split, open_frames
 from hqsearch.data.given import FolderFrames, Frames
 from hqsearch.data.prepare import (
+    DataOutlook,
     check_data,
     data_classes,
+    data_outlook,
     load_data,
     prepare_data,
     summarise_data,
@@ -29,6 +31,7 @@ __all__ = [
     "ENCODINGS",
     "SIMULATED_NOTE",
     "SIMULATOR_VERSION",
+    "DataOutlook",
     "DataSpec",
     "DataSummary",
     "Encoding",
@@ -39,6 +42,7 @@ __all__ = [
     "Split",
     "check_data",
     "data_classes",
+    "data_outlook",
     "get_encoding",
     "load_data",
     "open_frames",

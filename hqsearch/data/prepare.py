@@ -14,8 +14,9 @@ import hashlib
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -138,6 +139,37 @@ def load_data(spec: DataSpec, cache: Path) -> FrameData:
         DataError: They are not there.
     """
     return open_frames(_folder(spec, _samples(spec), cache))
+
+
+@dataclass(frozen=True)
+class DataOutlook:
+    """What framing will come to: samples of each split, the folder of the frames, their bytes."""
+
+    samples: Mapping[str, int]
+    folder: Path
+    bytes: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether the frames are there."""
+        return (self.folder / DESCRIPTION).is_file()
+
+
+def data_outlook(spec: DataSpec, cache: Path, given: Frames | None = None) -> DataOutlook:
+    """What :func:`prepare_data` will come to, without reading any events.
+
+    Raises:
+        DataError: The recordings are missing or not enough.
+    """
+    if spec.dataset == FRAMES:
+        counts = {name: getattr(spec, name) or 0 for name in SPLITS}
+        folder = given_folder(spec, cache, given)
+    else:
+        listed = _samples(spec)
+        counts = {name: len(listed.splits[name]) for name in SPLITS}
+        folder = _folder(spec, listed, cache)
+    size = sum(counts.values()) * spec.timesteps * spec.channels * spec.size**2
+    return DataOutlook(counts, folder, size)
 
 
 def data_classes(

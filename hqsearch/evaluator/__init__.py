@@ -14,6 +14,7 @@ from hqsearch.evaluator.contract import (
 )
 from hqsearch.evaluator.details import Details, LayerRow
 from hqsearch.evaluator.given import GivenObjects
+from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.tasks import (
     EvaluatorTask,
     OtherTask,
@@ -38,6 +39,7 @@ __all__ = [
     "LayerRow",
     "Objective",
     "OtherTask",
+    "Outlook",
     "PrepareContext",
     "Resources",
     "ScoresResult",

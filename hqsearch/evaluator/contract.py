@@ -27,6 +27,7 @@ from hqsearch.definition import (
 from hqsearch.evaluator.details import Details
 from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.honoured import require_few_parts, require_honoured
+from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
@@ -172,6 +173,13 @@ class Evaluator(ABC):
     def notes(self) -> list[str]:
         """Lines that every run says first and every report repeats."""
         return []
+
+    def outlook(self) -> Outlook:
+        """What is still to be prepared, and what a run will cost; told before it starts.
+
+        After :meth:`check`, and quick. What is not known stays None and is said to be unknown.
+        """
+        return Outlook()
 
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Make data, parent and cost tables; returns fingerprints of what was made."""

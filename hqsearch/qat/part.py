@@ -20,10 +20,12 @@ from typing import Any, Literal
 from torch import nn
 
 from hqsearch.data import (
+    DataOutlook,
     DataSpec,
     FrameData,
     check_data,
     data_classes,
+    data_outlook,
     open_frames,
     prepare_data,
     usual_place,
@@ -146,6 +148,10 @@ class Part:
             DataError: they are missing or cannot be used.
         """
         check_data(self.data, self._cache, self.study.objects.frames)
+
+    def data_outlook(self) -> DataOutlook:
+        """What preparing the data will come to."""
+        return data_outlook(self.data, self._cache, self.study.objects.frames)
 
     def prepare_data(self, progress: Progress, workers: int) -> FrameData:
         """Its frames, made or written if they are not there yet."""

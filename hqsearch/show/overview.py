@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hqsearch.problem.objective import Objective
+from hqsearch.show.disk import disk_text
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
@@ -52,6 +53,7 @@ def status_text(facts: dict[str, Any]) -> str:
             f"left: {facts['evaluations_left']} evaluations of "
             f"{facts['seconds_per_evaluation']:.1f} s, {left / 60:.1f} minutes of one worker"
         )
+    lines.append(f"on disk: {disk_text(facts['disk'])}")
     lines += facts["verdict"]
     return "\n".join(lines)
 

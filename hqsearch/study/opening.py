@@ -108,9 +108,17 @@ def study_folder(name: str, studies_dir: Path) -> Path:
 
 @contextmanager
 def open_study(
-    definition: StudyDefinition, request: Request, evaluator: Evaluator, listener: Listener
+    definition: StudyDefinition,
+    request: Request,
+    evaluator: Evaluator,
+    listener: Listener,
+    before: Callable[[int, bool], None] | None = None,
 ) -> Iterator[OpenStudy]:
     """Check everything that can be checked, lock the study, and prepare it.
+
+    Args:
+        before: called when nothing refuses the study and nothing was prepared yet, with the
+            evaluations that run at a time and whether there is a log.
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
@@ -140,6 +148,8 @@ def open_study(
         if recorded:
             require_same(recorded["fingerprint"], asked, definition.name)
         executor = stack.enter_context(_executor(kind, request, evaluator, workers))
+        if before is not None:
+            before(executor.capacity, bool(recorded))
         prepared = _prepare(evaluator, executor, listener)
         if recorded:
             require_same(

@@ -34,6 +34,7 @@ from hqsearch.search.replay import result_of
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
+from hqsearch.study.expecting import expected
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
@@ -179,6 +180,17 @@ def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[
     return attributes, runs, trials
 
 
+def _logged(
+    definition: StudyDefinition, request: Request
+) -> tuple[list[RunRecord], list[TrialRecord]]:
+    """Runs and trials of a study that has a log."""
+    folder = study_folder(definition.name, request.studies_dir)
+    reader = LogReader(storage_url(request.storage, folder), definition.name)
+    runs, trials = reader.runs(), reader.trials()
+    reader.close()
+    return runs, trials
+
+
 def device_of(request: Request, attributes: Mapping[str, Any]) -> Literal["auto", "cpu", "cuda"]:
     """As asked, else the one that the study was recorded with."""
     recorded: Literal["cpu", "cuda"] = attributes["fingerprint"]["device"]
@@ -206,7 +218,18 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
     ones = dict.fromkeys(evaluator.metrics, 1.0)
     parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
     with ExitStack() as stack:
-        opened = stack.enter_context(open_study(definition, request, evaluator, listener))
+        identity = run_identity(definition, options, request.history)
+
+        def tell(workers: int, logged: bool) -> None:
+            runs, records = _logged(definition, request) if logged else ([], [])
+            run = _same_run(runs, definition, request.strategy, identity)
+            ended = [r for r in records if run is not None and r.proposal.run == run.ordinal]
+            own = sum(r.finished for r in ended)
+            told = expected(kind, definition, evaluator, workers, records, own, folder)
+            for note in told.notes():
+                listener.note(note)
+
+        opened = stack.enter_context(open_study(definition, request, evaluator, listener, tell))
         objectives = opened.objectives
         budgets = Budgets(
             parse_budgets(definition.constraints, evaluator.metrics, evaluator.reference()),
@@ -220,7 +243,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         _keep_free(log, definition, evaluator)
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in log.trials() if r.proposal.kind != "replicate"]
-        runs, identity = log.runs(), run_identity(definition, options, request.history)
+        runs = log.runs()
         run = _same_run(runs, definition, request.strategy, identity) or RunRecord(
             ordinal=len(runs),
             strategy=request.strategy,

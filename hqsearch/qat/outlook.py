@@ -1,0 +1,78 @@
+"""What a study of short trainings will cost, before anything is trained.
+
+The work of a training is counted in multiply-accumulates, one of a backward pass as two; how
+long they take is scaled from measured trainings of the study ``gesture``, and said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hqsearch.data import DataOutlook, open_frames
+from hqsearch.definition.data import FRAMES
+from hqsearch.evaluator import Outlook
+from hqsearch.hardware import Workload
+from hqsearch.qat.parent import is_whole, parent_digest
+from hqsearch.qat.part import Part
+from hqsearch.qat.rates import RATE_SAMPLES
+
+#: Forward and backward pass of a sample, in forward passes.
+TRAINING_PASSES = 3
+#: An evaluation of ``gesture``: seconds on one core (7.6 minutes for 48, guide/results.md),
+#: training samples × epochs, samples measured, and multiply-accumulates of a sample.
+GESTURE_SECONDS = 9.5
+GESTURE_WORK = (2 * 1100 * TRAINING_PASSES + 1000 + RATE_SAMPLES) * 26.4e6
+BASIS = (
+    "a rough figure, scaled by multiply-accumulates from study gesture on one x86 core "
+    "(hqsearch guide results)"
+)
+#: Bytes per weight of a parent: its weights, and a checkpoint with two moments of Adam.
+BYTES_PER_WEIGHT = 16
+
+
+def outlook_of(parts: Iterable[Part], traced: Workload) -> Outlook:
+    """What is still to be prepared for ``parts``, and what it and an evaluation cost.
+
+    Args:
+        traced: what the network of a part does with one sample.
+
+    Raises:
+        DataError: the recordings are missing or not enough.
+    """
+    every = list(parts)
+    study, options = every[0].study, every[0].study.options
+    macs = sum(operation.macs for operation in traced.operations)
+    steps: dict[str, None] = {}
+    work = disk = 0
+    for part in every:
+        data = part.data_outlook()
+        if not data.ready:
+            verb = "store" if part.data.dataset == FRAMES else "frame"
+            step = f"{verb} {sum(data.samples.values()):,} samples of {part.data.dataset}"
+            disk += 0 if step in steps else data.bytes
+            steps[step] = None
+        if not _has_parent(part, data):
+            of = f" of {part.key}" if part.key else ""
+            steps[f"train the fp32 parent{of} ({options.parent_epochs} epochs)"] = None
+            passes = data.samples["train"] * options.parent_epochs * TRAINING_PASSES
+            work += (passes + data.samples["validation"]) * macs
+            disk += BYTES_PER_WEIGHT * sum(layer.weights for layer in part.layers)
+    trained = data.samples["train"] * options.epochs * TRAINING_PASSES
+    evaluation = (trained + data.samples["validation"] + RATE_SAMPLES) * macs
+    known = study.device == "cpu"
+    per_second = GESTURE_WORK / GESTURE_SECONDS
+    return Outlook(
+        steps=tuple(steps),
+        preparation_seconds=work / per_second if known else None,
+        evaluation_seconds=evaluation / per_second if known else None,
+        basis=BASIS if known else "",
+        disk_bytes=disk,
+    )
+
+
+def _has_parent(part: Part, data: DataOutlook) -> bool:
+    """Whether the parent of a part is there, trained on these frames."""
+    if not data.ready or part.prepared is None or part.key not in part.prepared.parents:
+        return False
+    place = parent_digest(part, open_frames(data.folder).fingerprint)[:16]
+    return part.parent_folder.name == place and is_whole(part.parent_folder)
