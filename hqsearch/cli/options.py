@@ -51,9 +51,21 @@ study = _together(
     click.option("--storage", metavar="URL", help="Log on a server instead of study.db."),
 )
 work = _together(
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where trainings run; auto: a GPU where there is one.",
+    ),
     click.option("--workers", type=int, metavar="N", help="Evaluations at a time."),
-    click.option("--executor", type=click.Choice(["auto", "in-process", "ray"]), default="auto"),
+    click.option(
+        "--executor",
+        type=click.Choice(["auto", "in-process", "ray"]),
+        default="auto",
+        show_default=True,
+        help="This process, or worker processes; auto: whichever fits.",
+    ),
     click.option("--ray-address", metavar="ADDR", help="Join this Ray cluster."),
 )
 recordings = click.option(

@@ -11,7 +11,13 @@ from hqsearch.cli.output import emit
 
 
 @click.command()
-@click.option("--studies-dir", type=click.Path(path_type=Path), default=Path("studies"))
+@click.option(
+    "--studies-dir",
+    type=click.Path(path_type=Path),
+    default=Path("studies"),
+    show_default=True,
+    help="Where studies keep their state.",
+)
 @options.json_only
 def studies(studies_dir: Path, as_json: bool) -> None:
     """Definitions and runs, with progress."""
