@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,11 @@ def test_the_wheel_runs_elsewhere(tmp_path: Path) -> None:
         capture_output=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        shipped = set(packed.namelist())
+    pages = {f"hqsearch/guide/{page.name}" for page in (ROOT / "hqsearch/guide").glob("*.md")}
+    assert pages
+    assert pages <= shipped
     venv.create(tmp_path / "env", system_site_packages=False, with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
     site = next((tmp_path / "env" / "lib").iterdir()) / "site-packages"
@@ -91,3 +97,5 @@ def test_the_wheel_runs_elsewhere(tmp_path: Path) -> None:
     assert len(json.loads(run("trials", "--study", "toy", "--json"))) == 50
     names = {study["name"] for study in json.loads(run("studies", "--json"))}
     assert {"toy", "gesture", "nmnist"} <= names
+    assert "first-steps" in run("guide")
+    assert run("guide", "commands").startswith("# The commands")

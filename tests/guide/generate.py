@@ -25,16 +25,16 @@ _MADE = "\n*This page is made by `python tests/guide/generate.py` from the code.
 _COMMANDS = """# The commands
 
 Answers go to standard output, everything else (progress, notes, errors) to standard error. With
-`--json` a command prints one JSON document and nothing else. `hqsearch COMMAND --help` shows what is
-below.
+`--json` a command prints one JSON document and nothing else. `hqsearch COMMAND --help` shows what
+is below.
 
 Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input (no study is created or changed), 130
 interrupted (everything finished is saved; the same command, or `resume`, goes on).
 
-The JSON of `front` and `trials` is a list of objects with `number`, `state`, `run`, `strategy`, `kind`
-(`search`, `baseline`, `replicate`), `copy_of`, `choices` (dimension → value), `values` (objective →
-number), `average_bits`, `seed`, `seconds` and `details`; that of `front` also has `confirmed`, once the
-study was confirmed.
+The JSON of `front` and `trials` is a list of objects with `number`, `state`, `run`, `strategy`,
+`kind` (`search`, `baseline`, `replicate`), `copy_of`, `choices` (dimension → value), `values`
+(objective → number), `average_bits`, `seed`, `seconds` and `details`; that of `front` also has
+`confirmed`, once the study was confirmed.
 """
 _API = """# The Python API
 
