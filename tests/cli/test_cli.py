@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from hqsearch.cli import cli
@@ -199,11 +200,7 @@ def test_every_command_and_option_has_help() -> None:
     for name, command in cli.commands.items():
         assert command.help, name
         for parameter in command.params:
-            described = getattr(parameter, "help", None) or parameter.name in (
-                "device",
-                "executor",
-                "studies_dir",
-            )
+            described = isinstance(parameter, click.Argument) or getattr(parameter, "help", None)
             assert described, f"{name} {parameter.name}"
 
 

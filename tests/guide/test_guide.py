@@ -83,17 +83,6 @@ def test_every_command_and_option_is_in_the_guide() -> None:
     assert missing == []
 
 
-def test_every_option_and_command_has_a_help_text() -> None:
-    assert [name for name, command in cli.commands.items() if not command.help] == []
-    silent = [
-        (name, parameter.name)
-        for name, command in cli.commands.items()
-        for parameter in command.params
-        if isinstance(parameter, click.Option) and not parameter.help
-    ]
-    assert silent == []
-
-
 def test_every_public_name_is_in_the_guide() -> None:
     headings = anchors(generate.GUIDE / "api.md")
     assert {name for name in hqsearch.__all__ if name.lower() not in headings} == set()
