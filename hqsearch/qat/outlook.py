@@ -53,7 +53,8 @@ def outlook_of(parts: Iterable[Part], traced: Workload) -> Outlook:
             steps[step] = None
         if not _has_parent(part, data):
             of = f" of {part.key}" if part.key else ""
-            steps[f"train the fp32 parent{of} ({options.parent_epochs} epochs)"] = None
+            epochs = "1 epoch" if options.parent_epochs == 1 else f"{options.parent_epochs} epochs"
+            steps[f"train the fp32 parent{of} ({epochs})"] = None
             passes = data.samples["train"] * options.parent_epochs * TRAINING_PASSES
             work += (passes + data.samples["validation"]) * macs
             disk += BYTES_PER_WEIGHT * sum(layer.weights for layer in part.layers)

@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,10 @@ def _entry(name: str, value: Any) -> Iterator[str]:
         yield f"`hqsearch.{name}`: a {type(value).__name__}."
         return
     if inspect.isclass(value) and issubclass(value, Exception):
-        base = next(b for b in value.__mro__[1:] if b.__name__ in (*hqsearch.__all__, "Exception"))
-        yield f"An error; a kind of `{base.__name__}`."
+        bases = [base.__name__ for base in value.__mro__[1:] if base.__name__ in hqsearch.__all__]
+        yield (
+            f"An error; a kind of `{bases[0]}`." if bases else "An error; all others are its kinds."
+        )
         yield ""
         yield markdown(inspect.getdoc(value) or "")
         return
@@ -133,7 +136,9 @@ def _members(value: type) -> Iterator[tuple[str, Any]]:
             if name.startswith("_") or name in seen:
                 continue
             seen.add(name)
-            if isinstance(member, property) or inspect.isfunction(member):
+            if isinstance(member, staticmethod | classmethod):
+                yield name, getattr(value, name)
+            elif isinstance(member, property | cached_property) or inspect.isfunction(member):
                 yield name, member
 
 
@@ -146,15 +151,20 @@ def _signature(value: Any) -> str:
     parameters = [p for p in signature.parameters.values() if p.name != "self"]
     returns = "" if inspect.isclass(value) else _returns(signature)
     short = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
-    short = short.replace("'", "") if "'" in short else short
+    short = _unquoted(short)
     if len(short) <= 80:
         return short + returns
     text, star = [], False
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and not star:
             text, star = [*text, "*"], True
-        text.append(str(parameter).replace("'", ""))
+        text.append(_unquoted(str(parameter)))
     return "(\n    " + ",\n    ".join(text) + ",\n)" + returns
+
+
+def _unquoted(text: str) -> str:
+    """Annotations that are texts, as they were written."""
+    return re.sub(r": '([^']*)'", r": \1", text)
 
 
 def _returns(signature: inspect.Signature) -> str:
