@@ -25,6 +25,8 @@ ORDER = {
     "": "hqsearch itself: its version and where its parts lie",
     "errors": "what can go wrong; everybody raises these",
     "atomic": "a file is whole or not there",
+    "machine": "how many cores there are",
+    "toml": "reads a TOML file, whatever it says",
     "plugins": "loads a user's file by name, whatever is in it",
     "schemes": "how a weight is stored; a choice's text is a scheme's to read",
     "definition": "what a TOML file says; it may name choices, not build anything",

@@ -7,7 +7,6 @@ from hqsearch.definition.files import (
     load_space,
     load_study,
     parse_override,
-    read_toml,
 )
 from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import LayerRule, SpaceDefinition, StructureRule
@@ -19,6 +18,7 @@ from hqsearch.definition.study import (
     StudyDefinition,
 )
 from hqsearch.definition.tables import Strict, validate
+from hqsearch.toml import read_toml
 
 __all__ = [
     "DataDefinition",

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from hqsearch.problem.objective import Objective
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
@@ -29,9 +29,9 @@ def front_table(
     objectives: Sequence[Objective],
     title: str = "Front",
     marks: Mapping[int, str] | None = None,
-) -> Table:
+) -> LiteralTable:
     """The front, cheapest first; ``marks``: trial → what its confirmation came to."""
-    table = Table(
+    table = LiteralTable(
         title=title,
         title_justify="left",
         header_style="bold",
@@ -89,9 +89,9 @@ def _found_by(row: TrialRow) -> str:
     return f"{name} = {row.copy_of}" if row.copy_of is not None else name
 
 
-def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> LiteralTable:
     """One trial, layer by layer."""
-    table = Table(
+    table = LiteralTable(
         title=title,
         title_justify="left",
         header_style="bold",

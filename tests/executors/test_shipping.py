@@ -69,7 +69,7 @@ def test_artifacts_are_shipped_and_the_engines_state_is_not(setup: Setup) -> Non
         "study/parents/p/empty",
         "study/parents/p/parent.json",
         "files/evaluator/plugin.py",
-        "files/model.path/net.py",
+        "files/evaluator/net.py",
         "files/space/space.toml",
         "files/hardware.profile/profile.toml",
     ]
