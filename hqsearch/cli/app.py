@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from hqsearch import __version__
 from hqsearch.cli.compare import compare
@@ -47,6 +46,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     """Run the command that was asked for; its exit code."""
+    stream = sys.stdout
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -62,8 +62,9 @@ def _run() -> int:
         err.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
         return error.exit_code
     except SystemExit as ended:
-        if isinstance(sys.stdout, PacifyFlushWrapper):
-            return 0  # as click tells that whoever read has gone, having read enough
+        if sys.stdout is not stream:  # click exchanges it where whoever read has gone
+            sys.stdout = stream
+            return 0
         err.print(f"error: something called sys.exit({ended.code!r})", style="red", soft_wrap=True)
         return 1
     except OSError as error:

@@ -66,9 +66,9 @@ class LiteralTable(Table):
                     yield Text(f"{name}: {text}" if name else text)
         if self.show_footer:
             yield ""
-            for name, column in zip(names, self.columns, strict=True):
-                if str(column.footer):
-                    yield Text(f"{name}: {column.footer}")
+            for name, footer in zip(names, (c.footer for c in self.columns), strict=True):
+                if str(footer):
+                    yield Text(f"{name}: {footer}")
 
 
 def _literal(cell: RenderableType) -> RenderableType:
