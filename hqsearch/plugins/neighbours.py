@@ -76,12 +76,13 @@ def module_files(folder: Path, module: tuple[str, ...]) -> list[str]:
         if (folder / here / part / _PACKAGE).is_file():
             files.append(str(here / part / _PACKAGE))
         elif (folder / here / f"{part}.py").is_file():
-            return [*files, str(here / f"{part}.py")]
+            files.append(str(here / f"{part}.py"))
+            break
         elif not (folder / here / part).is_dir():
             break
         here /= part
     # A folder without __init__.py comes last: an installed module of that name is the one meant.
-    bare = bool(files) and not (folder / module[0] / _PACKAGE).is_file()
+    bare = bool(files) and files[0] not in (f"{module[0]}.py", f"{module[0]}/{_PACKAGE}")
     return [] if bare and _installed(module[0], folder) else files
 
 
