@@ -115,7 +115,8 @@ def holds(text: str) -> bool:
 def _readable(character: str) -> str:
     plain = READABLE.get(character)
     if plain is None:
-        plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+        parts = unicodedata.normalize("NFKD", character).replace("\u2044", "/")  # of fractions
+        plain = parts.encode("ascii", "ignore").decode()
     return plain or "?"
 
 

@@ -27,9 +27,9 @@ SAME = [
     CODE.replace("\n\n", "\n\n\n"),
     CODE.replace("    ", "  "),
     CODE.replace("\n", "\r\n"),
-    CODE.replace('return f"', 'return (  # so\n            f"').replace('"text"', '"text"\n)'),
+    CODE.replace("(self, x)", "(  # so\n        self,\n\n x)"),
     "\ufeff" + CODE,
-][:6] + ["\ufeff" + CODE]  # fmt: skip
+]
 OTHER = [
     CODE.replace('"text"', '"texts"'),
     CODE.replace("{x} ", "{x}  "),
