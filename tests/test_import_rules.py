@@ -26,6 +26,8 @@ ORDER = {
     "errors": "what can go wrong; everybody raises these",
     "atomic": "a file is whole or not there",
     "guide": "the documentation, as text",
+    "machine": "how many cores there are",
+    "toml": "reads a TOML file, whatever it says",
     "plugins": "loads a user's file by name, whatever is in it",
     "schemes": "how a weight is stored; a choice's text is a scheme's to read",
     "definition": "what a TOML file says; it may name choices, not build anything",

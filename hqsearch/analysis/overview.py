@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.analysis.confirmed_verdict import study_verdict
-from hqsearch.definition import embedded
-from hqsearch.errors import HqsearchError, InputError, StorageError, UnknownName
+from hqsearch.definition import embedded, read_toml
+from hqsearch.errors import (
+    DefinitionError,
+    HqsearchError,
+    InputError,
+    StorageError,
+    UnknownName,
+)
 from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
@@ -63,8 +68,8 @@ def studies_overview(studies_dir: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, path in definitions.items():
         try:
-            title = str(tomllib.loads(path.read_text()).get("title", ""))
-        except (OSError, ValueError) as error:
+            title = str(read_toml(path).get("title", ""))
+        except DefinitionError as error:
             title = f"cannot be read: {error}"
         rows.append({"name": name, "title": title, "definition": str(path), "runs": []})
     known = {row["name"]: row for row in rows}

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -24,6 +25,7 @@ from hqsearch.cli.resume import resume
 from hqsearch.cli.run import run
 from hqsearch.cli.show import show
 from hqsearch.cli.status import status
+from hqsearch.cli.streams import finish_streams, prepare_streams
 from hqsearch.cli.studies import studies
 from hqsearch.cli.trials import trials
 from hqsearch.errors import HqsearchError, UnknownName
@@ -57,28 +59,39 @@ class Commands(click.Group):
 
 def main() -> NoReturn:
     """Entry point of the ``hqsearch`` command."""
+    prepare_streams()
+    sys.exit(finish_streams(_run()))
+
+
+def _run() -> int:
+    """Run the command that was asked for; its exit code."""
+    stream = sys.stdout
     try:
         # The code that a command exits with, where it says one.
         code = cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         err.print("interrupted; everything finished is saved: the same command, or resume, goes on")
-        sys.exit(130)
+        return 130
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        return done.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        with suppress(OSError):
+            error.show()
+        return error.exit_code
     except HqsearchError as error:
-        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        err.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        return error.exit_code
+    except SystemExit as ended:
+        if sys.stdout is not stream:  # click exchanges it where whoever read has gone
+            sys.stdout = stream
+            return 0
+        err.print(f"error: something called sys.exit({ended.code!r})", style="red", soft_wrap=True)
+        return 1
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()
-            sys.exit(0)
         place = f"{error.filename}: " if error.filename else ""
-        err.print(f"error: {place}{error.strerror or error}", style="red", markup=False)
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+        err.print(f"error: {place}{error.strerror or error}", style="red", soft_wrap=True)
+        return 1
+    return code if isinstance(code, int) else 0
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+
+from hqsearch.cli.streams import AnswerConsole, QuietConsole, holds
 
 if TYPE_CHECKING:
     from hqsearch.api import Front
 
-# What is in [brackets], and between colons, is text.
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
+# Texts of users are in most of what is printed: nothing in them is markup.
+out = AnswerConsole(markup=False, emoji=False)
+err = QuietConsole(stderr=True, markup=False, emoji=False)
 
 
 def emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
@@ -29,10 +30,15 @@ def emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
 def emit_json(data: Any) -> None:
     if isinstance(data, list):
         # One object a line: readable, and quick for ten thousand trials.
-        rows = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in data)
-        click.echo("[\n" + ",\n".join(rows) + "\n]")
+        click.echo("[\n" + ",\n".join(_json(row) for row in data) + "\n]")
     else:
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+        click.echo(_json(data, indent=2))
+
+
+def _json(data: Any, indent: int | None = None) -> str:
+    """One JSON value; escaped where standard output could not show it as it is."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text if holds(text) else json.dumps(data, indent=indent, allow_nan=False)
 
 
 def print_text(text: str) -> None:

@@ -38,9 +38,10 @@ from hqsearch.data.recordings import check_recordings, is_absent, recorded_sampl
 from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
 from hqsearch.data.simulated import simulated_samples
 from hqsearch.data.spec import DataSpec
-from hqsearch.data.summary import DataSummary, cores, summarise
+from hqsearch.data.summary import DataSummary, summarise
 from hqsearch.definition.data import FRAMES, SIMULATED
 from hqsearch.errors import DataError, DiskFull
+from hqsearch.machine import cores
 
 #: Raised when the bytes that a given source and setting are turned into change.
 FORMAT_VERSION = 1

@@ -3,7 +3,6 @@ that show whether something is off."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -147,13 +146,6 @@ def summarise(
     recordings = tuple(look.summary(listed.classes, known) for look in looks)
     summary = DataSummary(recordings, known, unit is None and bool(untold))
     return replace(summary, notes=(*_notes(looks, timesteps), *summary.outliers()))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

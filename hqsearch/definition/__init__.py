@@ -8,7 +8,6 @@ from hqsearch.definition.files import (
     load_space,
     load_study,
     parse_override,
-    read_toml,
     study_of_tables,
 )
 from hqsearch.definition.search import SearchOptions
@@ -21,6 +20,7 @@ from hqsearch.definition.study import (
     StudyDefinition,
 )
 from hqsearch.definition.tables import Strict, validate
+from hqsearch.toml import read_toml
 
 __all__ = [
     "DataDefinition",

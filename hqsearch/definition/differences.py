@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -17,15 +18,19 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Every difference, in words."""
+def differences(
+    recorded: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    same: Callable[[Any, Any], bool] = operator.eq,
+) -> list[str]:
+    """Every difference, in words; ``same`` says whether two values mean one thing."""
     old, new = flatten(recorded), flatten(asked)
     # Names first: that another profile was asked for says more than its fortieth constant.
     keys = sorted(old.keys() | new.keys(), key=lambda k: (not k.endswith("name"), k))
     return [
         f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for"
         for key in keys
-        if old.get(key) != new.get(key)
+        if not same(old.get(key), new.get(key))
     ]
 
 

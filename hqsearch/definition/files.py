@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,19 +12,7 @@ from hqsearch.definition.study import StudyDefinition
 from hqsearch.definition.tables import NO_KEYS, validate
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.schemes.registry import load_scheme
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file; a mistake in it is told with file and line."""
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        raise DefinitionError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise DefinitionError(f"{path}: cannot be read: {error.strerror}") from None
+from hqsearch.toml import check_values, parse_value, read_toml
 
 
 def embedded(kind: Literal["studies", "spaces"]) -> dict[str, Path]:
@@ -76,6 +63,7 @@ def study_of_tables(
     where = where or f"study {name!r}"
     for key, value in (overrides or {}).items():
         _set(tables, key, value)
+    check_values(tables, where)
     for reserved in sorted(NO_KEYS):
         if reserved in tables:
             known = [k for k in StudyDefinition.model_fields if k not in NO_KEYS]
@@ -121,10 +109,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not all(key.strip().split(".")):
         raise DefinitionError(f"--set {text}: expected key.path=value")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+    where = f"--set {text}" if len(text) < 200 else f"--set {text[:50]}…"
+    return key.strip(), parse_value(value, where)
 
 
 def _set(tables: dict[str, Any], key: str, value: Any) -> None:

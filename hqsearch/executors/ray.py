@@ -13,14 +13,15 @@ else what they make is sent back.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -38,6 +39,7 @@ from hqsearch.executors.task import (
     leave_result,
     setup_as_json,
 )
+from hqsearch.machine import cores
 
 #: Seconds between two looks at how large the cluster is.
 _LOOK_EVERY = 5.0
@@ -311,7 +313,7 @@ def _connect(address: str | None, workers: int, needs: Iterable[Resources]) -> N
         check_reachable(address)
     else:
         most = max([n.cpus for n in needs] + [1.0])
-        cpus = max(os.cpu_count() or 1, round(workers * needs[0].cpus), round(most))
+        cpus = max(cores(), round(workers * needs[0].cpus), round(most))
         options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
         if not any(n.gpus for n in needs):
             options["num_gpus"] = 0
@@ -319,12 +321,29 @@ def _connect(address: str | None, workers: int, needs: Iterable[Resources]) -> N
         options["object_store_memory"] = 128 * 1024**2
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        ray.init(
-            **options, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False
-        )
+        with _on_loopback() if address is None else nullcontext():
+            ray.init(
+                **options, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False
+            )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise DeviceError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a Ray that is started listen where no other machine can reach it.
+
+    Ray's processes listen on every interface unless the node's address is 127.0.0.1, and
+    ``ray.init`` replaces that address by an outer one wherever clusters are possible. Its own
+    switch for that is read from ``RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER`` as early as it is imported.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _pinned(node: str) -> NodeAffinitySchedulingStrategy:

@@ -33,6 +33,7 @@ from hqsearch.errors import DiskFull, RunFailed
 from hqsearch.evaluator import Setup
 from hqsearch.executors.cache_folder import cache_inside, open_cache
 from hqsearch.executors.task import Task, setup_as_json
+from hqsearch.plugins import read_user_code
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -75,6 +76,8 @@ class Shipment:
         token: of the driver; empty where there is but one machine.
         named: files that the definition names (key, path on the driver, name in the file,
             SHA-256): the user's evaluator, network, space, schemes and profile.
+        beside: neighbours that those files import (POSIX path among the shipped files, path on
+            the driver, SHA-256).
         items: contents of the study's folder and of the named files; None until a node needs
             them.
         version: of hqsearch.
@@ -83,6 +86,7 @@ class Shipment:
     setup: str
     token: str = ""
     named: tuple[tuple[str, str, str, str], ...] = ()
+    beside: tuple[tuple[str, str, str], ...] = ()
     items: tuple[Item, ...] | None = None
     version: str = __version__
 
@@ -95,12 +99,13 @@ class Shipment:
         """The setup for a worker that has the shipped files under ``folder``."""
         data = json.loads(self.setup)
         data["folder"] = str(folder / _STUDY)
+        shelves = _shelves((key, path) for key, path, *_ in self.named)
         for key, path, name, _ in self.named:
             *tables, last = key.split(".")
             table = data["definition"]
             for part in tables:
                 table = table[part]
-            located = folder / _NAMED / key / Path(path).name
+            located = folder / _NAMED / shelves[key] / Path(path).name
             reference = f"{located}:{name}" if name else str(located)
             if isinstance(table, list):
                 table.append(reference)
@@ -124,16 +129,21 @@ class Packer:
             for key, path, name in named_files(setup.definition)
         )
         #: For a worker that may see the study's folder.
-        self.bare = Shipment(setup_as_json(setup), self.token, named)
+        self.bare = Shipment(
+            setup_as_json(setup),
+            self.token,
+            named,
+            tuple((place, str(path), self._digest(path)) for place, path in _beside(named)),
+        )
 
     def pack(self, tasks: bool) -> Shipment:
         """The contents as they are now; ``tasks``: with the artifacts of strategies' tasks."""
         skip = OWN_STATE - {"tasks"} if tasks else OWN_STATE
         items = [self._item(f"{_STUDY}/{p}", f) for p, f in files_of(self._setup.folder, skip)]
-        items += [
-            self._item(f"{_NAMED}/{key}/{Path(path).name}", Path(path))
-            for key, path, _, _ in self.bare.named
-        ]
+        shelves = _shelves((key, path) for key, path, *_ in self.bare.named)
+        places = {f"{shelves[key]}/{Path(path).name}": path for key, path, *_ in self.bare.named}
+        places.update({place: path for place, path, _ in self.bare.beside})
+        items += [self._item(f"{_NAMED}/{place}", Path(path)) for place, path in places.items()]
         return replace(self.bare, items=tuple(items))
 
     def chunks(self, digest: str) -> Iterator[Bytes]:
@@ -311,8 +321,10 @@ def sees_study(shipment: Shipment) -> bool:
         return False
     marker = Path(json.loads(shipment.setup)["folder"]) / MARKER
     try:
+        files = [(path, digest) for _, path, _, digest in shipment.named]
+        files += [(path, digest) for _, path, digest in shipment.beside]
         return marker.read_text() == shipment.token and all(
-            _sha256(Path(path)) == digest for _, path, _, digest in shipment.named
+            _sha256(Path(path)) == digest for path, digest in files
         )
     except OSError:
         return False
@@ -364,6 +376,27 @@ def named_files(definition: StudyDefinition) -> list[tuple[str, Path, str]]:
         if reference.endswith(".toml"):
             found.append((key, definition.located(reference), ""))
     return found
+
+
+def _shelves(files: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Key of a named file → folder that it is shipped in; Python files of one folder, which may
+    import each other, stay together."""
+    first: dict[Path, str] = {}
+    return {
+        key: first.setdefault(Path(path).parent, key) if path.endswith(".py") else key
+        for key, path in files
+    }
+
+
+def _beside(named: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, Path]]:
+    """What Python files that are named import: (where it goes, the file)."""
+    shelves = _shelves((key, path) for key, path, *_ in named)
+    files: dict[str, Path] = {}
+    for key, path, *_ in named:
+        if path.endswith(".py"):
+            code = read_user_code(Path(path))
+            files.update({f"{shelves[key]}/{n}": code.folder / n for n in code.neighbours})
+    return list(files.items())
 
 
 def files_of(folder: Path, skip: frozenset[str]) -> list[tuple[str, Path]]:

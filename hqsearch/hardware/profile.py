@@ -18,7 +18,6 @@ default, so that no number enters an energy without a line that says where it co
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.toml import parse_toml
 
 Origin = Literal["published", "extrapolated", "assumed"]
 ORIGINS: tuple[Origin, ...] = ("published", "extrapolated", "assumed")
@@ -154,22 +154,20 @@ def load_profile(name_or_path: str | Path) -> Profile:
     text = str(name_or_path)
     if text in profile_names():
         folder = resources.files("hqsearch.hardware.profiles")
-        return parse_profile(text, (folder / f"{text}.toml").read_text("utf-8"), text)
+        return parse_profile(text, (folder / f"{text}.toml").read_bytes(), text)
     path = Path(text)
     if path.suffix == ".toml":
         try:
-            return parse_profile(path.stem, path.read_text("utf-8"), text)
-        except (OSError, UnicodeDecodeError) as error:
+            content = path.read_bytes()
+        except OSError as error:
             raise DefinitionError(f"the hardware profile {text} cannot be read: {error}") from error
+        return parse_profile(path.stem, content, text)
     raise UnknownName("hardware profile", text, profile_names())
 
 
-def parse_profile(name: str, text: str, where: str) -> Profile:
-    """Check and read the text of a profile; ``where`` names it in messages."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DefinitionError(f"hardware profile {where}: malformed TOML: {error}") from error
+def parse_profile(name: str, content: bytes, where: str) -> Profile:
+    """Check and read the TOML of a profile; ``where`` names it in messages."""
+    data = parse_toml(content, f"hardware profile {where}")
     _only(data, ("title", "rules", "constants"), "key", where)
     title = data.get("title")
     if not isinstance(title, str):

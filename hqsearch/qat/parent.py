@@ -21,6 +21,7 @@ from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.evaluator.correct import pack_correct
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
+from hqsearch.plugins import code_alone
 from hqsearch.qat.part import Part, Prepared
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.training import Schedule, Segment, evaluate, save_state, train
@@ -75,13 +76,16 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
 def parent_digest(part: Part, frames: str) -> str:
     """SHA-256 of all that the parent depends on; ``frames`` is their fingerprint."""
     study = part.study
+    model = study.model_identity(part.model)
+    if "path" in model:
+        model["path"] = code_alone(model["path"])
     settings = {k: v for k, v in study.settings().items() if k not in _OF_CANDIDATES}
     identity: dict[str, Any] = {
         "data": study.data_identity(),
         "device": study.device,
         "evaluation": settings,
         "frames": frames,
-        "model": study.model_identity(part.model),
+        "model": model,
     }
     if study.recipe > 1:  # the parents of the first one were named without it
         identity["recipe"] = study.recipe

@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from hqsearch.errors import PluginError
-from hqsearch.plugins import file_identity, load_from_file
+from hqsearch.plugins import file_identity, load_from_file, same_identity
 from hqsearch.schemes.base import Choice, Scheme
 
 GROUP = "hqsearch.schemes"
@@ -116,7 +116,7 @@ def _add(kind: object, origin: str) -> Scheme:
     scheme = kind()
     if scheme.name in _registered:
         present, source = _registered[scheme.name]
-        if type(present) is kind or source == origin:
+        if type(present) is kind or same_identity(source, origin):
             return present
         raise PluginError(
             f"{origin}: there is a scheme {scheme.name!r} already, from {source}; give this one "

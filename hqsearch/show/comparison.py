@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from hqsearch.analysis.comparison import (
     Comparison,
@@ -23,18 +22,19 @@ from hqsearch.analysis.comparison import (
 from hqsearch.analysis.yardstick import at_seconds, by_evaluation, by_seconds, spread
 from hqsearch.problem.objective import Objective
 from hqsearch.show.formats import check_plot
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import number, value_text
 
 _COLORS = ("#1f5fa8", "#d9702b", "#3a8f5c", "#8a4fa3", "#b3424a", "#7a6a4f", "#3f8fa8", "#555b66")
 _GREY = "#8f96a0"
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: Comparison) -> LiteralTable:
     """One row per strategy, best first; the uniform assignments alone at the end."""
     yard = comparison.yardstick
     cost = next(o for o in comparison.objectives if o.name == yard.cost)
     quality = next(o for o in comparison.objectives if o.name == yard.quality)
-    table = Table(
+    table = LiteralTable(
         title=f"Strategies on {comparison.study}: {comparison.evaluations} evaluations, "
         f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}",
         title_justify="left",

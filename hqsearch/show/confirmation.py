@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from hqsearch.analysis.confirmation import CONFIRMED, LUCK, UNCERTAIN, Confirmation, Member
 from hqsearch.analysis.confirmed_verdict import basis
 from hqsearch.problem.objective import Objective
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import value_text
 
 #: How a member's status is marked in a table.
@@ -33,9 +33,9 @@ def front_marks(confirmation: Confirmation | None) -> dict[int, str]:
 
 def confirmation_table(
     confirmation: Confirmation, objectives: tuple[Objective, ...], study: str
-) -> Table:
+) -> LiteralTable:
     """Confirmed candidates, cheapest first."""
-    table = Table(
+    table = LiteralTable(
         title=f"Confirmation of {study}: {basis(confirmation)}",
         title_justify="left",
         header_style="bold",

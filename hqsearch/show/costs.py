@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from hqsearch.analysis.costs import Assigned, CostReport
 from hqsearch.analysis.robustness import BITS, DRAWS, SPREAD, Robustness
 from hqsearch.hardware.energy import COLUMNS
 from hqsearch.hardware.tables import breakdown, layer_table
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import number
 
 
@@ -38,7 +38,7 @@ def _assigned(assigned: Assigned, report: CostReport) -> Iterator[RenderableType
     yield Text("\n".join(_totals(assigned, report)))
 
 
-def _layers(assigned: Assigned) -> Table:
+def _layers(assigned: Assigned) -> LiteralTable:
     """Every operation that costs something."""
     rows = layer_table(assigned.energy, assigned.storage)
     shown = [row for row in rows if row["energy"] or row["storage"]]
@@ -66,7 +66,7 @@ def _layers(assigned: Assigned) -> Table:
     return table
 
 
-def _columns(assigned: Assigned) -> Iterator[Table]:
+def _columns(assigned: Assigned) -> Iterator[LiteralTable]:
     """The same energies by kind of cost, where a profile knows more than one kind."""
     names = [name for name in COLUMNS if assigned.energy.column(name)]
     if len(names) < 2:
@@ -82,7 +82,7 @@ def _columns(assigned: Assigned) -> Iterator[Table]:
     yield table
 
 
-def _parts(assigned: Assigned) -> Table:
+def _parts(assigned: Assigned) -> LiteralTable:
     table = _table("By part of the network", "part")
     for name in ("energy", "share", "storage", "share"):
         table.add_column(name, justify="right")
@@ -185,9 +185,9 @@ def _robustness(found: Robustness) -> Iterator[RenderableType]:
     yield schemes
 
 
-def _table(title: str, *names: str) -> Table:
+def _table(title: str, *names: str) -> LiteralTable:
     """A table narrow enough for 80 columns; ``names`` are its columns of text."""
-    table = Table(
+    table = LiteralTable(
         title=f"\n{title}",
         title_justify="left",
         header_style="bold",

@@ -37,11 +37,11 @@ class LiveProgress(Listener):
     def _begin(self) -> None:
         """Forget the run before."""
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -154,7 +154,7 @@ class LiveProgress(Listener):
             return
         self._said.add(line)
         # As it stands: brackets in a note are not rich's markup, and a line is one line.
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _progress_of(folder: Path) -> float:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 from hqsearch.problem.objective import Objective
 from hqsearch.show.disk import disk_text
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
 
-def studies_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(header_style="bold")
+def studies_table(rows: Sequence[dict[str, Any]]) -> LiteralTable:
+    table = LiteralTable(header_style="bold")
     for column in ("study", "title", "runs"):
         table.add_column(column, overflow="fold")
     for row in rows:

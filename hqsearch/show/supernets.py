@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from hqsearch.analysis.supernets import Learned, history
 from hqsearch.evaluator.tasks import SupernetResult, SupernetTask
 from hqsearch.show.formats import check_plot
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.store.records import TaskRecord
 
 _COLORS = ("#1f5fa8", "#d9702b", "#3a9a5b", "#8a4fa8", "#7a7f87", "#c23b4e", "#b39a1f", "#2aa5a5")
@@ -52,8 +52,8 @@ def _target(task: TaskRecord) -> Mapping[str, float]:
     return asked.target if isinstance(asked, SupernetTask) else {}
 
 
-def _table(task: TaskRecord, rows: dict[str, dict[str, float]]) -> Table:
-    table = Table(
+def _table(task: TaskRecord, rows: dict[str, dict[str, float]]) -> LiteralTable:
+    table = LiteralTable(
         title=f"Supernet {task.index}: {task.label}",
         title_justify="left",
         header_style="bold",

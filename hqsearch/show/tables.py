@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from hqsearch.analysis.words import choice_counts, found_by
 from hqsearch.problem.objective import Objective
+from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
@@ -24,9 +24,9 @@ def front_table(
     objectives: Sequence[Objective],
     title: str = "Front",
     marks: Mapping[int, str] | None = None,
-) -> Table:
+) -> LiteralTable:
     """The front, cheapest first; ``marks``: trial → what its confirmation came to."""
-    table = Table(
+    table = LiteralTable(
         title=title,
         title_justify="left",
         header_style="bold",
@@ -79,9 +79,9 @@ def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> s
     return "\n".join(lines)
 
 
-def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> LiteralTable:
     """One trial, layer by layer."""
-    table = Table(
+    table = LiteralTable(
         title=title,
         title_justify="left",
         header_style="bold",

@@ -17,6 +17,7 @@ from hqsearch.definition import StudyDefinition
 from hqsearch.definition.differences import differences, flatten
 from hqsearch.errors import StudyMismatch
 from hqsearch.evaluator import Evaluator
+from hqsearch.plugins import same_identity
 
 #: Key, as ``differences`` writes it, → the value that every fingerprint without it stands for.
 OF_THEIR_TIME: Mapping[str, Any] = {"recipe": 1}
@@ -37,12 +38,14 @@ def at_its_time(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[s
 def require_same(recorded: Mapping[str, Any], asked: Mapping[str, Any], study: str) -> None:
     """Refuse another fingerprint than the recorded one, naming what differs.
 
+    A user's file is the same while its code is, or while its bytes are those that 0.1 recorded.
+
     Raises:
         StudyMismatch: with the first differences and what to do.
     """
     if "recipe" in asked:
         require_recipe(recorded, asked["recipe"], study)
-    told = differences(at_its_time(recorded, asked), asked)
+    told = differences(at_its_time(recorded, asked), asked, same_identity)
     if told:
         more = f" (and {len(told) - 4} more)" if len(told) > 4 else ""
         raise StudyMismatch(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-import os
 import platform
 import threading
 import uuid
@@ -33,6 +32,7 @@ from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Prepare, Task
+from hqsearch.machine import cores
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import refuse_needless
 from hqsearch.search.events import Listener
@@ -215,7 +215,7 @@ def worker_count(request: Request, evaluator: Evaluator) -> int | None:
     if not evaluator.costly:
         return 1
     need = evaluator.resources()
-    fit = (os.cpu_count() or 1) / need.cpus
+    fit = cores() / need.cpus
     if need.gpus:
         import torch
 
@@ -289,7 +289,7 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
             done.set()
             watcher.join()
 
-    context = PrepareContext(listener.prepared, listener.note, os.cpu_count() or 1, run_task)
+    context = PrepareContext(listener.prepared, listener.note, cores(), run_task)
     return evaluator.prepare(context)
 
 

@@ -29,6 +29,7 @@ from hqsearch.executors.shipping import (
     sees_study,
     trim_rungs,
 )
+from hqsearch.plugins import load_from_file
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_artifacts_are_shipped_and_the_engines_state_is_not(setup: Setup) -> Non
         "study/parents/p/empty",
         "study/parents/p/parent.json",
         "files/evaluator/plugin.py",
-        "files/model.path/net.py",
+        "files/evaluator/net.py",
         "files/space/space.toml",
         "files/hardware.profile/profile.toml",
     ]
@@ -99,6 +100,39 @@ def test_a_node_gets_the_same_contents_and_a_setup_that_finds_them(
     ):
         assert Path(reference).is_relative_to(folder)
         assert Path(reference).read_text() == f"# {name}"
+
+
+NEIGHBOURS = {
+    "plugin.py": "import helpers, lib.part\nclass Mine:\n    scale = helpers.SCALE, lib.part.SCALE",
+    "net.py": "from helpers import Shared\nbuild = Shared",
+    "helpers.py": "SCALE = 3\nclass Shared: pass",
+    "lib/__init__.py": "",
+    "lib/part.py": "import helpers\nSCALE = helpers.SCALE",
+}
+
+
+def test_neighbours_of_a_users_file_go_along(tmp_path: Path, setup: Setup) -> None:
+    home = tmp_path / "home"
+    (home / "lib").mkdir()
+    for name, text in NEIGHBOURS.items():
+        (home / name).write_text(text)
+    packer, cache = Packer(setup), NodeCache(tmp_path / "node")
+    assert sees_study(packer.bare)
+    shipment = packer.pack(tasks=False)
+    paths = {i.path for i in shipment.items or ()}
+    assert {f"files/evaluator/{name}" for name in NEIGHBOURS} <= paths
+    deliver(packer, shipment, cache)
+    definition = json.loads(shipment.setup_in(cache.folder(shipment)))["definition"]
+    (home / "helpers.py").write_text("SCALE = 4")
+    assert not sees_study(packer.bare)  # a node whose neighbour is another one
+    for name in NEIGHBOURS:
+        (home / name).unlink()
+    assert load_from_file(definition["evaluator"], Path()).scale == (3, 3)
+    shared = load_from_file(definition["model"]["path"], Path())
+    assert (
+        shared.__module__.split(".")[0]
+        == load_from_file(definition["evaluator"], Path()).__module__.split(".")[0]
+    )
 
 
 def test_what_changes_is_shipped_alone(tmp_path: Path, setup: Setup) -> None:

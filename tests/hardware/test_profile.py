@@ -70,7 +70,7 @@ def test_a_users_file_and_its_contents(tmp_path: Path) -> None:
         ("[constants.float_add]", "[other]", UnknownName, "unknown key 'other'"),
         ('adder = "accumulator"\n', "", DefinitionError, "rule 'adder' is missing"),
         ('adder = "accumulator"\n', 'adder = "weights"\n', UnknownName, "mean 'weight'"),
-        ('adder = "accumulator"\n', "adder =\n", DefinitionError, "malformed TOML"),
+        ('adder = "accumulator"\n', "adder =\n", DefinitionError, "not valid TOML"),
         ("value = 16\n", "value = 0\n", DefinitionError, "less than 1"),
         ("title = ", "tilte = ", UnknownName, "mean 'title'"),
     ],
