@@ -26,6 +26,7 @@ ORDER = {
     "errors": "what can go wrong; everybody raises these",
     "atomic": "a file is whole or not there",
     "guide": "the documentation, as text",
+    "wording": "texts of others; any character may be in them",
     "plugins": "loads a user's file by name, whatever is in it",
     "schemes": "how a weight is stored; a choice's text is a scheme's to read",
     "definition": "what a TOML file says; it may name choices, not build anything",
