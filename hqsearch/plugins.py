@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.errors import InputError, PluginError, closest
+from hqsearch.wording import described
 
 
 def file_identity(reference: str, folder: Path) -> str:
@@ -44,13 +45,11 @@ def load_from_file(reference: str, folder: Path) -> Any:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             if isinstance(error, InputError):
                 raise
-            raise PluginError(
-                f"{path} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+            raise PluginError(f"{path} cannot be imported: {described(error)}") from error
     if not hasattr(module, name):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         near = closest(name, known)

@@ -27,6 +27,7 @@ from hqsearch.cli.status import status
 from hqsearch.cli.studies import studies
 from hqsearch.cli.trials import trials
 from hqsearch.errors import HqsearchError, UnknownName
+from hqsearch.wording import described
 
 COMMANDS = (
     check,
@@ -63,6 +64,10 @@ def main() -> NoReturn:
     except (click.exceptions.Abort, KeyboardInterrupt):
         err.print("interrupted; everything finished is saved: the same command, or resume, goes on")
         sys.exit(130)
+    except SystemExit as end:
+        # Of a user's file: no command of ours ends so, and 0 would say that it is done.
+        err.print(f"error: a file of the study ended the program: {described(end)}", markup=False)
+        sys.exit(1)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:

@@ -28,6 +28,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.search.events import Listener, guarded
+from hqsearch.search.failures import require_some
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
@@ -76,6 +77,7 @@ def start(request: Request, listener: Listener | None = None) -> Finished:
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
+        RunFailed: every evaluation failed.
     """
     return _launch(definition_of(request), request, guarded(listener))
 
@@ -282,6 +284,13 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
+        again = "another --seed" if request.storage else "--fresh or another --seed"
+        require_some(
+            search.trials,
+            definition.evaluations,
+            "evaluations",
+            f"hqsearch run with {again} tries again",
+        )
         return Finished(
             definition.name,
             run,
