@@ -23,9 +23,10 @@ def answers_alone() -> Iterator[None]:
     finally:
         if kept is not None:
             # What was printed around the redirection is still in buffers.
-            for stream in {ours, sys.__stdout__} - {None}:
+            for stream in (ours, sys.__stdout__):
                 with suppress(OSError, ValueError):
-                    stream.flush()
+                    if stream is not None:
+                        stream.flush()
             _flush_c()
             os.dup2(kept, 1)
             os.close(kept)
@@ -41,7 +42,8 @@ def following() -> Iterator[LiveProgress]:
 def _swapped() -> int | None:
     """Let descriptor 1 be 2; returns a copy of what it was, None where one of them is closed."""
     with suppress(OSError, ValueError):
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     try:
         kept = os.dup(1)
     except OSError:
