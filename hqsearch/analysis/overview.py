@@ -45,11 +45,12 @@ def opened_results(study: str, studies_dir: Path, storage: str | None) -> Iterat
     name = Path(study).stem if study.endswith(".toml") else study
     folder = require_study(name, studies_dir, storage)
     reader = LogReader(storage_url(storage, folder), name)
+    if not reader.attributes().get("study"):
+        reader.close()
+        raise InputError(f"study {name!r} was cut off while it was made; run it again")
     folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
     results = Results(folder, reader)
     reader.close()
-    if not results.study:
-        raise InputError(f"study {name!r} was cut off while it was made; run it again")
     try:
         yield results
     finally:

@@ -55,9 +55,7 @@ class Stage(Enum):
 
 
 @ray.remote(num_returns="streaming")
-def perform_task(
-    shipment: Shipment, task: Task, objects: GivenObjects
-) -> Iterator[Stage | Reply]:
+def perform_task(shipment: Shipment, task: Task, objects: GivenObjects) -> Iterator[Stage | Reply]:
     """Perform a task here, in the driver's folder or in one made from what was shipped.
 
     ``objects`` come from the driver's process by Ray's serialisation, and from nowhere else.
