@@ -29,7 +29,7 @@ def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
         if name in defined:
             raise StorageError(
                 f"study {name!r} has not been run in {studies_dir}: "
-                f"hqsearch run --study {name} --strategy nsga2"
+                f"hqsearch run --study {name} --strategy nsga2 --studies-dir {studies_dir}"
             )
         raise UnknownName("study", name, [*with_state, *defined], str(studies_dir))
     return folder
