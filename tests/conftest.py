@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from hqsearch.definition import embedded, load_study
+from hqsearch.errors import InputError
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.show.live import LiveProgress
@@ -51,6 +55,46 @@ def study_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Everything below a folder, files with the hash of what is in them.
+
+    Of ``results.db``, which reading catches up, what its tables hold; SQLite's own files beside
+    a log count where there is anything in them.
+    """
+    return {str(p.relative_to(folder)): _content(p) for p in folder.rglob("*") if _counts(p)}
+
+
+def _counts(path: Path) -> bool:
+    log = path.with_name(path.name.removesuffix("-shm").removesuffix("-wal") + "-wal")
+    return path.name[-4:] not in ("-wal", "-shm") or (log.exists() and log.stat().st_size > 0)
+
+
+def _content(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    content = path.read_bytes()
+    if path.name == "results.db":
+        place = f"{path.absolute().as_uri()}?immutable=1"
+        with closing(sqlite3.connect(place, uri=True)) as connection:
+            content = "\n".join(connection.iterdump()).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Callable[..., AbstractContextManager[Any]]:
+    """``with refused(DataError, match=…)``: exit code 2, and nothing on disk has changed."""
+
+    @contextmanager
+    def expect(error: type[InputError], match: str | None = None) -> Iterator[Any]:
+        before = tree(tmp_path)
+        with pytest.raises(error, match=match) as raised:
+            yield raised
+        assert raised.value.exit_code == 2
+        assert tree(tmp_path) == before
+
+    return expect
 
 
 class Launched:

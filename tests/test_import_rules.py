@@ -28,6 +28,7 @@ ORDER = {
     "guide": "the documentation, as text",
     "machine": "how many cores there are",
     "toml": "reads a TOML file, whatever it says",
+    "wording": "texts of others; any character may be in them",
     "plugins": "loads a user's file by name, whatever is in it",
     "schemes": "how a weight is stored; a choice's text is a scheme's to read",
     "definition": "what a TOML file says; it may name choices, not build anything",

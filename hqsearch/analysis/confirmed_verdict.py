@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hqsearch.analysis.confirmation import LUCK, Confirmation, Member, confirmation_of
-from hqsearch.analysis.verdict import COSTS, LEAST, Verdict, verdict_text
+from hqsearch.analysis.verdict import COSTS, LEAST, Verdict, failed_baselines, short, verdict_text
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import TrialRow
 
@@ -80,8 +80,27 @@ def study_verdict(
         return "\n".join([verdict_text(front, trials), *_gaps(confirmation)])
     lines = [f"Verdict (confirmed: {basis(confirmation)}):"]
     lines += [f"  {v.sentence()}" for v in confirmed_verdicts(confirmation)]
+    lines += [f"  {line}" for line in failed_baselines(trials)]
+    lines += [f"  {line}" for line in _failed_replicates(confirmation, trials)]
     lines += _gaps(confirmation)
     return "\n".join(lines)
+
+
+def _failed_replicates(confirmation: Confirmation, trials: Sequence[TrialRow]) -> list[str]:
+    """A sentence for each uniform baseline of which no replicate succeeded."""
+    confirmed = {member.key for member in confirmation.members}
+    replicates = [t for t in trials if t.kind == "replicate"]
+    last = max((t.run for t in replicates), default=-1)
+    failed: dict[str, TrialRow] = {}
+    for trial in replicates:
+        if trial.run == last and trial.state == "FAIL" and trial.key not in confirmed:
+            failed.setdefault(trial.origin, trial)
+    return [
+        f"against {origin}: not confirmed, for its replicates failed (trial {t.number}, "
+        f"{t.failure}: {short(t.reason)})"
+        for origin, t in failed.items()
+        if origin.startswith("uniform ")
+    ]
 
 
 def basis(confirmation: Confirmation) -> str:

@@ -34,7 +34,7 @@ def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
         if name in defined:
             raise StorageError(
                 f"study {name!r} has not been run in {studies_dir}: "
-                f"hqsearch run --study {name} --strategy nsga2"
+                f"hqsearch run --study {name} --strategy nsga2 --studies-dir {studies_dir}"
             )
         raise UnknownName("study", name, [*with_state, *defined], str(studies_dir))
     return folder
@@ -50,11 +50,12 @@ def opened_results(study: str, studies_dir: Path, storage: str | None) -> Iterat
     name = Path(study).stem if study.endswith(".toml") else study
     folder = require_study(name, studies_dir, storage)
     reader = LogReader(storage_url(storage, folder), name)
+    if not reader.attributes().get("study"):
+        reader.close()
+        raise InputError(f"study {name!r} was cut off while it was made; run it again")
     folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
     results = Results(folder, reader)
     reader.close()
-    if not results.study:
-        raise InputError(f"study {name!r} was cut off while it was made; run it again")
     try:
         yield results
     finally:

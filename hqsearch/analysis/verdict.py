@@ -118,15 +118,37 @@ def _savings(baseline: TrialRow, member: TrialRow) -> dict[str, float]:
     return savings
 
 
+def failed_baselines(trials: Sequence[TrialRow]) -> list[str]:
+    """A sentence for each uniform baseline that failed and was never evaluated otherwise."""
+    measured = {t.origin for t in trials if t.kind == "baseline" and t.values}
+    failed: dict[str, TrialRow] = {}
+    for trial in trials:
+        if trial.kind == "baseline" and trial.state == "FAIL" and trial.origin not in measured:
+            failed.setdefault(trial.origin, trial)
+    return [
+        f"against uniform {origin}: not known, for its evaluation failed (trial {t.number}, "
+        f"{t.failure}: {short(t.reason)})"
+        for origin, t in failed.items()
+    ]
+
+
+def short(reason: str) -> str:
+    """A reason's first line, and not too much of it."""
+    line = next(iter(reason.splitlines()), "")
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
 def verdict_text(front: Sequence[TrialRow], trials: Sequence[TrialRow]) -> str:
     """The verdict against every baseline, as lines for a terminal."""
     if not any("accuracy" in (t.values or {}) for t in front):
         return "Verdict: none, for the study has no accuracy or no completed trial"
-    found = verdicts(front, trials)
-    if not found:
+    found, failed = verdicts(front, trials), failed_baselines(trials)
+    if not found and not failed:
         return "Verdict: none yet, for no uniform baseline has been evaluated"
     noise = any(t.details.accuracy_se for t in front)
     head = "Verdict"
     if noise:
         head += " (provisional: search accuracies flatter the best of many; hqsearch confirm)"
-    return "\n".join([f"{head}:", *(f"  {v.sentence()}" for v in found)])
+    return "\n".join(
+        [f"{head}:", *(f"  {line}" for line in [*(v.sentence() for v in found), *failed])]
+    )

@@ -29,6 +29,7 @@ from hqsearch.cli.streams import finish_streams, prepare_streams
 from hqsearch.cli.studies import studies
 from hqsearch.cli.trials import trials
 from hqsearch.errors import HqsearchError, UnknownName
+from hqsearch.wording import described
 
 COMMANDS = (
     check,
@@ -85,7 +86,9 @@ def _run() -> int:
         if sys.stdout is not stream:  # click exchanges it where whoever read has gone
             sys.stdout = stream
             return 0
-        err.print(f"error: something called sys.exit({ended.code!r})", style="red", soft_wrap=True)
+        # Of a user's file: no command of ours ends so, and 0 would say that it is done.
+        text = f"error: a file of the study ended the program: {described(ended)}"
+        err.print(text, style="red", soft_wrap=True)
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -28,6 +28,7 @@ def check(
 ) -> None:
     """What a run would find before it starts, all of it at once; nothing is created."""
     from hqsearch.api import Study
+    from hqsearch.cli.answers import answers_alone
 
     asked = Study(
         study,
@@ -36,7 +37,8 @@ def check(
         recordings=data,
         settings=options.overrides_of(settings),
     )
-    found = asked.check(**place)
+    with answers_alone():
+        found = asked.check(**place)
     if as_json:
         emit_json(found.as_json())
     else:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from hqsearch.cli import options
-from hqsearch.cli.output import emit_json, err, out, print_text, tell_file
+from hqsearch.cli.output import emit_json, out, print_text, tell_file
 
 
 @click.command()
@@ -46,9 +46,9 @@ def compare(
 ) -> None:
     """Strategies against each other and against uniform quantization, over several seeds."""
     from hqsearch.api import Study
+    from hqsearch.cli.answers import following
     from hqsearch.show import comparison as shown
     from hqsearch.show.formats import check_plot
-    from hqsearch.show.live import LiveProgress
 
     check_plot(plot)
     named = Study(
@@ -59,7 +59,7 @@ def compare(
         settings=options.overrides_of(settings),
     )
     names = [name.strip() for name in strategies.split(",") if name.strip()]
-    with LiveProgress(err) as progress:
+    with following() as progress:
         compared = named.compare(names, clock=clock, listener=progress, **asked)
     saved = shown.save_comparison(compared.summary, named.folder / "comparisons")
     if output is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hqsearch.cli import options
-from hqsearch.cli.output import emit_json, err, out, print_text
+from hqsearch.cli.output import emit_json, out, print_text
 
 
 @click.command()
@@ -30,11 +30,11 @@ def confirm(
 ) -> None:
     """Retrain the front and the uniform assignments with fresh seeds; measure on the test split."""
     from hqsearch.api import Study
+    from hqsearch.cli.answers import following
     from hqsearch.show.confirmation import confirmation_table, confirmation_text
-    from hqsearch.show.live import LiveProgress
 
     named = Study(study, studies_dir=studies_dir, storage=storage)
-    with LiveProgress(err) as progress:
+    with following() as progress:
         confirmed = named.confirm(seeds, epochs, listener=progress, **place)
     if as_json:
         emit_json(confirmed.as_json())

@@ -28,10 +28,12 @@ def cost(as_json: bool, as_csv: bool, **asked: Any) -> None:
     """Energy and storage of an assignment, layer by layer, and what they rest on."""
     from hqsearch.analysis.cost_study import CostRequest
     from hqsearch.analysis.costs import cost_report
+    from hqsearch.cli.answers import answers_alone
     from hqsearch.hardware.tables import to_csv
     from hqsearch.show.costs import cost_text
 
-    report = cost_report(CostRequest(**asked))
+    with answers_alone():
+        report = cost_report(CostRequest(**asked))
     if as_csv:
         click.echo(to_csv(report.rows()), nl=False)
         return

@@ -50,9 +50,9 @@ def run(
 
 def follow(search: Callable[[Listener], Run], as_json: bool) -> None:
     """Do a search, show how far it is, and print the front that it came to."""
-    from hqsearch.show.live import LiveProgress
+    from hqsearch.cli.answers import following
 
-    with LiveProgress(err) as progress:
+    with following() as progress:
         done = search(progress)
     if done.mismatches:
         err.print(

@@ -122,7 +122,7 @@ class Details(FlatRecord):
         return replace(self, **given, extra={**self.extra, **told.extra})
 
 
-def checked(details: Details | Mapping[str, Any]) -> Details:
+def checked(details: Details | Mapping[str, Any] | None) -> Details:
     """What an evaluator returned, as it may be stored.
 
     Raises:
@@ -131,6 +131,22 @@ def checked(details: Details | Mapping[str, Any]) -> Details:
     """
     given = details.to_json() if isinstance(details, Details) else details
     try:
-        return Details.from_json(plain(given), strict=True)
+        read = Details.from_json(plain({} if given is None else given), strict=True)
+        for index, row in enumerate(read.layers or ()):
+            _require_columns(row, index)
     except WrongType as error:
         raise WrongType(f"the evaluator's details: {error}") from None
+    return read
+
+
+def _require_columns(row: LayerRow, index: int) -> None:
+    """A layer's keys are columns of a table: no two may differ in case alone.
+
+    Raises:
+        WrongType: naming the key.
+    """
+    taken = {"trial", "position"}
+    for key in row.to_json():
+        if key.lower() in taken:
+            raise WrongType(f"layers[{index}].{key}: a key that is in use already")
+        taken.add(key.lower())

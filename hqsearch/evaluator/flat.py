@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from hqsearch.wording import storable
+
 #: Turns a JSON value into a field's; raises :class:`WrongType` where it is something else.
 Reader = Callable[[Any], Any]
 R = TypeVar("R", bound="FlatRecord")
+
+#: How deep tables and lists may be nested; readers of JSON have limits of their own.
+DEEPEST = 100
+#: In JSON text: what may be an integer of more than 64 bits, or half a character.
+_SUSPECT = re.compile(r"\d{19}|\\ud[89a-f]")
 
 
 class WrongType(ValueError):
@@ -87,6 +95,20 @@ def number(value: Any) -> float:
     return value
 
 
+def measured_number(value: Any) -> float:
+    """What stands for one number: Python's, numpy's, a tensor of one element.
+
+    Raises:
+        WrongType: it is no number, or too large for a float.
+    """
+    if not isinstance(value, str | bytes | bytearray | bool):
+        try:
+            return float(value.item() if hasattr(value, "item") else value)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            pass
+    raise _wrong("a number", value)
+
+
 def integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong("an integer", value)
@@ -134,8 +156,12 @@ def rows_of(kind: type[R]) -> Callable[[Any], tuple[R, ...]]:
 
 
 def _wrong(what: str, value: Any) -> WrongType:
-    shown = repr(value)
-    return WrongType(f"expected {what}, not {shown if len(shown) < 60 else type(value).__name__}")
+    try:
+        shown = repr(value)
+    except Exception:  # a user's object, or an integer with thousands of digits
+        shown = ""
+    short = 0 < len(shown) < 60
+    return WrongType(f"expected {what}, not {shown if short else f'a {type(value).__name__}'}")
 
 
 def _named(key: str, reader: Reader, value: Any) -> Any:
@@ -149,18 +175,37 @@ def plain(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table as JSON values: numpy's scalars and arrays, tuples and records are converted.
 
     Raises:
-        WrongType: naming the key: a number that is not finite, or what JSON does not have.
+        WrongType: naming the key: a number that is not finite or has more than 64 bits, what
+            JSON does not have, or what is nested too deeply; or that it is no table.
     """
+    if not isinstance(table, Mapping):
+        raise _wrong("a table", table)
     try:
-        return dict(json.loads(json.dumps(table, allow_nan=False)))
-    except (TypeError, ValueError):  # slower, and it knows where
-        return {str(key): _plain(value, str(key)) for key, value in table.items()}
+        text = json.dumps(table, allow_nan=False)
+        if not _SUSPECT.search(text):
+            return dict(json.loads(text))
+    except (TypeError, ValueError, RecursionError):
+        pass
+    # Slower, and it knows where.
+    return {_key(key): _plain(value, _key(key), 1) for key, value in table.items()}
 
 
-def _plain(value: Any, key: str) -> Any:
+def _key(key: Any) -> str:
+    return str(storable(str(key)))
+
+
+def _plain(value: Any, key: str, depth: int) -> Any:
+    if depth > DEEPEST:
+        raise WrongType(f"{key[:60]}…: nested deeper than {DEEPEST} levels")
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return storable(str(value))
+    if isinstance(value, int):
+        if value.bit_length() > 63:
+            raise WrongType(f"{key}: an integer of {value.bit_length()} bits; 64 can be stored")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -169,7 +214,7 @@ def _plain(value: Any, key: str) -> Any:
     if isinstance(value, FlatRecord):
         value = value.to_json()
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, f"{key}.{k}") for k, v in value.items()}
+        return {_key(k): _plain(v, f"{key}.{_key(k)}", depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v, f"{key}[{i}]") for i, v in enumerate(value)]
+        return [_plain(v, f"{key}[{i}]", depth + 1) for i, v in enumerate(value)]
     raise WrongType(f"{key}: a {type(value).__name__} cannot be stored as JSON")

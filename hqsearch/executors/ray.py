@@ -22,14 +22,14 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
-from ray.exceptions import RayError, RaySystemError, RayTaskError
+from ray.exceptions import RayError, RaySystemError, RayTaskError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqsearch.errors import DeviceError, HqsearchError, RunFailed
 from hqsearch.evaluator import Resources, Setup
 from hqsearch.executors.base import Executor
 from hqsearch.executors.cluster import GIB, capacity, check_fits, check_reachable, nodes, room
-from hqsearch.executors.ray_worker import Reply, forget, keep, perform_task
+from hqsearch.executors.ray_worker import Reply, Stage, forget, keep, perform_task
 from hqsearch.executors.shipping import Packer, Shipment
 from hqsearch.executors.task import (
     Prepare,
@@ -45,14 +45,28 @@ from hqsearch.machine import cores
 _LOOK_EVERY = 5.0
 #: Seconds that nodes get to tidy up at the end.
 _PATIENCE = 5.0
+#: Seconds that a worker gets to make the evaluator (libraries, data, parent), where evaluations
+#: have a limit.
+STARTUP = 900.0
 
 
 @dataclass
 class _Running:
+    """A task on its way; times are the driver's clock, in seconds.
+
+    Attributes:
+        submitted: when.
+        arrived: when the driver heard that a worker has it.
+        started: when the driver heard that the evaluator has begun.
+        late: what it took too long for; empty where it did not.
+    """
+
     task: Task
     attempt: int
-    started: float
-    late: bool = False
+    submitted: float
+    arrived: float | None = None
+    started: float | None = None
+    late: str = ""
 
 
 @dataclass
@@ -85,8 +99,8 @@ class RayExecutor(Executor):
             needs: resources of every kind of task, an evaluation's first; refused now if no
                 node can give them.
             retries: how often a task is run again after its worker died or ran out of time.
-            time_limit: seconds an evaluation may take, counted from its submission: waiting
-                for a free worker counts, waiting for the study's data to be shipped does not.
+            time_limit: seconds an evaluation may take, counted from its own start: neither
+                waiting for a worker nor the worker's start counts, which has :data:`STARTUP`.
             address: an existing cluster's address.
 
         Raises:
@@ -143,7 +157,12 @@ class RayExecutor(Executor):
         running = self._running.pop(done[0])
         task, attempt = running.task, running.attempt
         try:
-            return self._answered(running, ray.get(done[0]))
+            told = ray.get(next(done[0]))
+            if isinstance(told, Stage):
+                self._running[done[0]] = running
+                _reached(running, told)
+                return None
+            return self._answered(running, told)
         except RayTaskError as error:
             _check_imports(error)
             if isinstance(error.cause, RayError):  # what it was given was lost on the way
@@ -152,6 +171,8 @@ class RayExecutor(Executor):
             if isinstance(cause, HqsearchError | OSError) or isinstance(task.work, Prepare):
                 raise cause from None
             return task, TaskOutcome(failure="exception", reason=str(cause), attempts=attempt)
+        except StopIteration:  # its answer was lost with the node
+            return self._lost(running, WorkerCrashedError())
         except RayError as error:
             # A dead worker, a lost node or object, out of memory, cancelled for being late.
             return self._lost(running, error)
@@ -208,8 +229,7 @@ class RayExecutor(Executor):
             self._start(running.task, running.attempt + 1)
             return None
         failure = "time-limit" if running.late else "died"
-        late = f"took longer than {self._time_limit:g} s" if running.late else ""
-        reason = late or _first_line(error)
+        reason = running.late or _first_line(error)
         return running.task, TaskOutcome(failure=failure, reason=reason, attempts=running.attempt)
 
     def _answered(self, running: _Running, reply: Reply) -> tuple[Task, TaskOutcome] | None:
@@ -243,7 +263,9 @@ class RayExecutor(Executor):
                 return
         # What arrived after this task had looked is there now.
         lacking = tuple(
-            d for d in reply.lacking if self._delivered.get((reply.node, d), -1.0) < running.started
+            d
+            for d in reply.lacking
+            if self._delivered.get((reply.node, d), -1.0) < running.submitted
         )
         if not lacking:
             self._start(running.task, running.attempt)
@@ -284,12 +306,20 @@ class RayExecutor(Executor):
     def _cancel_late(self) -> None:
         if self._time_limit is None:
             return
-        now = time.monotonic()
         for reference, running in self._running.items():
-            late = running.task.measures and now - running.started > self._time_limit
-            if late and not running.late:
-                running.late = True
-                ray.cancel(reference, force=True)
+            if running.task.measures and not running.late:
+                running.late = self._lateness(running, time.monotonic())
+                if running.late:
+                    ray.cancel(reference, force=True)
+
+    def _lateness(self, running: _Running, now: float) -> str:
+        """What a task takes too long for; empty where it does not."""
+        assert self._time_limit is not None
+        if running.started is not None:
+            late = now - running.started > self._time_limit
+            return f"took longer than {self._time_limit:g} s" if late else ""
+        late = running.arrived is not None and now - running.arrived > STARTUP
+        return f"its worker took longer than {STARTUP:g} s to make the evaluator" if late else ""
 
     def _tidy(self) -> None:
         """Let the nodes remove this driver's folders; what was shipped stays in their caches."""
@@ -304,6 +334,13 @@ class RayExecutor(Executor):
         ]
         if tidied:
             ray.wait(tidied, num_returns=len(tidied), timeout=_PATIENCE)
+
+
+def _reached(running: _Running, stage: Stage) -> None:
+    if stage is Stage.ARRIVED:
+        running.arrived = time.monotonic()
+    else:
+        running.started = time.monotonic()
 
 
 def _connect(address: str | None, workers: int, needs: Iterable[Resources]) -> None:

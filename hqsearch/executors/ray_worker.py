@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import ray
 
 from hqsearch import __version__
-from hqsearch.errors import DeviceError
-from hqsearch.evaluator import GivenObjects
+from hqsearch.errors import DeviceError, RunFailed
+from hqsearch.evaluator import Evaluator, GivenObjects
 from hqsearch.executors.shipping import (
     Bytes,
     NodeCache,
@@ -21,6 +22,7 @@ from hqsearch.executors.shipping import (
     trim_rungs,
 )
 from hqsearch.executors.task import Task, TaskOutcome, evaluator_for, perform
+from hqsearch.wording import described
 
 
 @dataclass(frozen=True)
@@ -43,33 +45,71 @@ class Reply:
     files: tuple[tuple[str, Bytes], ...] = ()
 
 
-@ray.remote
-def perform_task(shipment: Shipment, task: Task, objects: GivenObjects) -> Reply:
+class Stage(Enum):
+    """How far a worker is with a task; its time limit counts from the second."""
+
+    ARRIVED = "arrived"
+    """The worker is up; it makes the evaluator, unless it has it already."""
+    STARTED = "started"
+    """The evaluator begins."""
+
+
+@ray.remote(num_returns="streaming")
+def perform_task(shipment: Shipment, task: Task, objects: GivenObjects) -> Iterator[Stage | Reply]:
     """Perform a task here, in the driver's folder or in one made from what was shipped.
 
     ``objects`` come from the driver's process by Ray's serialisation, and from nowhere else.
+
+    Yields:
+        The stages as they are reached, then what the worker answers.
     """
+    yield Stage.ARRIVED
     if not shipment.token:
-        return Reply(outcome=perform(evaluator_for(shipment.setup, objects), task))
+        evaluator = _evaluator(shipment.setup, objects)
+        yield Stage.STARTED
+        yield Reply(outcome=perform(evaluator, task))
+        return
     check_version(shipment)
     node = ray.get_runtime_context().get_node_id()
     if sees_study(shipment):
-        return Reply(node, perform(evaluator_for(shipment.setup, objects), task))
+        evaluator = _evaluator(shipment.setup, objects)
+        yield Stage.STARTED
+        yield Reply(node, perform(evaluator, task))
+        return
     if shipment.items is None:
-        return Reply(node, remote=True)
+        yield Reply(node, remote=True)
+        return
     cache = NodeCache()
     lacking = cache.lacking(shipment.items)
     if lacking:
-        return Reply(node, lacking=lacking, remote=True)
+        yield Reply(node, lacking=lacking, remote=True)
+        return
     here = replace(task, result_file=None)  # the driver writes it
     if task.measures:
         folder = cache.folder(shipment)
-        outcome = perform(evaluator_for(shipment.setup_in(folder), objects), here)
+        evaluator = _evaluator(shipment.setup_in(folder), objects)
+        yield Stage.STARTED
+        outcome = perform(evaluator, here)
         trim_rungs(folder)
-        return Reply(node, outcome, remote=True)
+        yield Reply(node, outcome, remote=True)
+        return
     with cache.work(shipment, task_identity(task)) as folder:
-        outcome = perform(evaluator_for(shipment.setup_in(folder), objects), here)
-        return Reply(node, outcome, remote=True, files=tuple(made_files(folder, shipment)))
+        evaluator = _evaluator(shipment.setup_in(folder), objects)
+        yield Stage.STARTED
+        outcome = perform(evaluator, here)
+        yield Reply(node, outcome, remote=True, files=tuple(made_files(folder, shipment)))
+
+
+def _evaluator(setup: str, objects: GivenObjects) -> Evaluator:
+    """The evaluator, where making it does not end the worker.
+
+    Raises:
+        RunFailed: it called ``sys.exit``.
+    """
+    try:
+        return evaluator_for(setup, objects)
+    except SystemExit as end:
+        raise RunFailed(f"the evaluator cannot be made: {described(end)}") from None
 
 
 @ray.remote

@@ -12,6 +12,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,12 @@ from hqsearch.evaluator import (
     Setup,
 )
 from hqsearch.evaluator.details import checked
+from hqsearch.evaluator.flat import WrongType, measured_number
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.evaluator.tasks import checked_answer
+from hqsearch.executors.interrupts import persons_interrupt
 from hqsearch.problem.candidate import Candidate
+from hqsearch.wording import described, reason
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,9 @@ class TaskOutcome:
     seconds: float = 0.0
     attempts: int = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", reason(self.reason))
+
     def to_json(self) -> dict[str, Any]:
         """As it is left in a file: details and answer share a place, for it has but one."""
         return {
@@ -159,31 +166,33 @@ class TaskOutcome:
 
 
 def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
-    """Run a task here; an exception or a NaN becomes a failed outcome with its reason."""
+    """Run a task here; an exception or a NaN becomes a failed outcome with its reason.
+
+    So do ``sys.exit`` and whatever else would end the process: an evaluator that calls it means
+    its own work. A person's Ctrl-C is none of the evaluator's, whatever it does with it.
+
+    Raises:
+        KeyboardInterrupt: a person pressed Ctrl-C.
+        HqsearchError: of what all evaluations need; or a preparation tried to end the process.
+    """
     wall, cpu = time.perf_counter(), time.process_time()
     work = task.work
-    done = TaskOutcome()
-    try:
-        if isinstance(work, Prepare):
-            done = TaskOutcome(answer=dict(evaluator.prepare_task(work.payload)))
-        elif isinstance(work, StrategyWork):
-            folder = evaluator.setup.folder / work.folder
-            folder.mkdir(parents=True, exist_ok=True)
-            answer = evaluator.strategy_task(work.task, task.seed, folder)
-            done = TaskOutcome(answer=checked_answer(work.task.kind, answer).to_json())
-        else:
-            done = _checked(evaluator, _evaluate(evaluator, work, task.seed))
-    except HqsearchError:
-        raise  # not of this candidate: data or parent are gone, the disk is full
-    except Exception as error:
-        # A preparation has no trial that could fail, and a full disk is nobody's result.
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        if isinstance(work, Prepare) or full:
-            raise
-        if isinstance(error, FloatingPointError):
-            done = TaskOutcome(failure="nan", reason=str(error))
-        else:
-            done = TaskOutcome(failure="exception", reason=f"{type(error).__name__}: {error}")
+    with persons_interrupt():
+        try:
+            done = _done(evaluator, task)
+        except HqsearchError:
+            raise  # not of this candidate: data or parent are gone, the disk is full
+        except BaseException as error:
+            # A preparation has no trial that could fail, and a full disk is nobody's result.
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            if full or (isinstance(work, Prepare) and isinstance(error, Exception)):
+                raise
+            if isinstance(work, Prepare):
+                raise RunFailed(f"preparation failed: {described(error)}") from None
+            if isinstance(error, FloatingPointError):
+                done = TaskOutcome(failure="nan", reason=str(error))
+            else:
+                done = TaskOutcome(failure="exception", reason=described(error))
     spent = round(time.process_time() - cpu, 3)
     if isinstance(work, Evaluate | Confirm):
         if done.details.cpu_seconds is None:
@@ -195,14 +204,26 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
     return outcome
 
 
+def _done(evaluator: Evaluator, task: Task) -> TaskOutcome:
+    """What the evaluator makes of a task."""
+    work = task.work
+    if isinstance(work, Prepare):
+        return TaskOutcome(answer=dict(evaluator.prepare_task(work.payload)))
+    if isinstance(work, StrategyWork):
+        folder = evaluator.setup.folder / work.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        answer = evaluator.strategy_task(work.task, task.seed, folder)
+        return TaskOutcome(answer=checked_answer(work.task.kind, answer).to_json())
+    return _checked(evaluator, _evaluate(evaluator, work, task.seed))
+
+
 def _checked(evaluator: Evaluator, evaluation: Evaluation) -> TaskOutcome:
-    """An evaluation as plain values; a failure where it lacks some, or they are no numbers.
+    """An evaluation as plain values; a failure where it lacks some, or they are not finite.
 
     Raises:
-        WrongType: details that cannot be stored.
+        WrongType: values that are no numbers, details that cannot be stored; naming the key.
     """
-    # As plain JSON values: an evaluator may well return numpy's.
-    values = {str(name): float(value) for name, value in evaluation.values.items()}
+    values = _values(evaluation)
     details = checked(evaluation.details)
     missing = [o.name for o in evaluator.objectives if o.name not in values]
     broken = [name for name, value in values.items() if not math.isfinite(value)]
@@ -213,6 +234,26 @@ def _checked(evaluator: Evaluator, evaluation: Evaluation) -> TaskOutcome:
         reason = "not a finite number: " + ", ".join(f"{n}={values[n]}" for n in broken)
         return TaskOutcome(details=details, failure="nan", reason=reason)
     return TaskOutcome(values, details)
+
+
+def _values(evaluation: Any) -> dict[str, float]:
+    """The values of what an evaluator returned, which may be numpy's, or anything.
+
+    Raises:
+        WrongType: naming the key.
+    """
+    if not isinstance(evaluation, Evaluation):
+        raise WrongType(f"the evaluator returned a {type(evaluation).__name__}, no Evaluation")
+    if not isinstance(evaluation.values, Mapping):
+        kind = type(evaluation.values).__name__
+        raise WrongType(f"the evaluator's values: expected a table, not a {kind}")
+    values = {}
+    for name, value in evaluation.values.items():
+        try:
+            values[str(name)] = measured_number(value)
+        except WrongType as error:
+            raise WrongType(f"the evaluator's values: {name}: {error}") from None
+    return values
 
 
 def _evaluate(evaluator: Evaluator, work: Evaluate | Confirm, seed: int) -> Evaluation:
@@ -244,19 +285,34 @@ def leave_result(task: Task, outcome: TaskOutcome) -> None:
 
 
 def read_result(path: Path, task: Task) -> TaskOutcome | None:
-    """The outcome that a worker left for this very task, if it did."""
+    """The outcome that a worker left for this very task, if it did; what is damaged is none."""
     try:
         data = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or data.pop("key", None) != task.identity():
         return None
-    if set(data) != set(TaskOutcome().to_json()):
+    if not _is_outcome(data):
         return None
     left = data.pop("details")
-    if task.measures:
-        return TaskOutcome(**data, details=Details.from_json(left))
-    return TaskOutcome(**data, answer=left)
+    if not task.measures:
+        return TaskOutcome(**data, answer=left)
+    try:
+        return TaskOutcome(**data, details=checked(left))
+    except WrongType:
+        return None
+
+
+def _is_outcome(data: dict[str, Any]) -> bool:
+    """Whether a file holds what :meth:`TaskOutcome.to_json` gives."""
+    kinds: dict[str, Any] = {
+        "values": dict, "details": dict, "failure": str, "reason": str, "attempts": int,
+        "seconds": int | float,
+    }  # fmt: skip
+    if set(data) != set(kinds) or not all(isinstance(data[k], kind) for k, kind in kinds.items()):
+        return False
+    numbers = (data["seconds"], *data["values"].values())
+    return all(isinstance(v, int | float) and math.isfinite(v) for v in numbers)
 
 
 def setup_as_json(setup: Setup) -> str:

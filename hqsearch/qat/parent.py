@@ -68,7 +68,7 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
     if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / len(data.classes):
         context.tell(
             "note: the parent is not better than chance; what is found from it says nothing. "
-            "Train it longer: --set evaluation.parent_epochs=N"
+            "Train it longer, which makes another study: --fresh --set evaluation.parent_epochs=N"
         )
     return {"data_fingerprint": data.fingerprint, "parent": about["weights"]}
 

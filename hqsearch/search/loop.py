@@ -27,6 +27,7 @@ from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Evaluate, TaskOutcome
 from hqsearch.search.early_stopping.cohorts import is_compared
 from hqsearch.search.events import Listener, SearchState, guarded
+from hqsearch.search.failures import Failures
 from hqsearch.search.outcomes import Outcomes
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.proposing import Proposed, Proposer
@@ -68,6 +69,7 @@ class Search:
         """The strategy's own tasks in this run."""
         self.finished = sum(t.finished for t in self.trials)
         """Finished trials of this run."""
+        self._failures = Failures(self.trials)
         self.copies = sum(r.proposal.copy_of is not None for r in self.trials)
         self.exhausted = False
         self._report_at = -math.inf
@@ -84,6 +86,9 @@ class Search:
 
     def search(self) -> None:
         """Replay what the log holds, then search until the number is reached.
+
+        It ends early where the strategy has nothing left, or where everything fails alike
+        (:mod:`hqsearch.search.failures`); what is in flight then is waited for.
 
         Raises:
             DiskFull: no space left; everything finished is saved, resume later.
@@ -126,8 +131,8 @@ class Search:
     # Proposals
 
     def _fill(self) -> None:
-        """Submit and propose while there is room."""
-        while self._pump.has_room:
+        """Submit and propose while there is room, and hope."""
+        while self._pump.has_room and not self._failures.hopeless:
             if self._pump.submit_queued():
                 continue
             if len(self.trials) >= self.plan.evaluations or not self._may_join:
@@ -262,6 +267,7 @@ class Search:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _keep(self, trial: TrialRecord) -> None:
+        self._failures.add(trial)
         self.trials[trial.proposal.slot] = trial
         self.records[trial.number] = trial
         if self._cohorts is not None:

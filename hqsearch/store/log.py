@@ -45,6 +45,7 @@ from hqsearch.store.records import (
     TrialRecord,
 )
 from hqsearch.store.server_lock import advisory_key
+from hqsearch.wording import storable
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -97,7 +98,7 @@ class LogReader:
                 text("SELECT key, value_json FROM study_user_attributes WHERE study_id = :study"),
                 {"study": self.study_id},
             ).all()
-        return {key: json.loads(value) for key, value in rows}
+        return {key: _loaded(value) for key, value in rows}
 
     def runs(self) -> list[RunRecord]:
         """The study's runs, in order."""
@@ -127,7 +128,7 @@ class LogReader:
                 _query("a.key, a.value_json", join, "t.trial_id"), bound
             ):
                 if key in ("proposal", "rungs", "result"):
-                    attributes.setdefault(trial, {})[key] = json.loads(value)
+                    attributes.setdefault(trial, {})[key] = _loaded(value, lambda _: None)
             join = "JOIN trial_values v ON v.trial_id = t.trial_id"
             for trial, value in connection.execute(
                 _query("v.value", join, "t.trial_id, v.objective"), bound
@@ -317,6 +318,17 @@ def _constraints(proposal: Proposal, outcome: Outcome) -> Mapping[str, float]:
     if proposal.kind == "replicate":
         return {"constraints:replicate": 1.0}
     return {"constraints:budget": outcome.violation} if outcome.violation > 0 else {}
+
+
+def _loaded(stored: str, constant: Callable[[str], Any] | None = None) -> Any:
+    """A JSON value of the log, with the halves of characters that 0.1 let in written out.
+
+    Args:
+        stored: its text.
+        constant: what stands for NaN and infinity, which 0.1 let in as well.
+    """
+    value = json.loads(stored, parse_constant=constant)
+    return storable(value) if "\\ud" in stored else value
 
 
 def _query(columns: str, join: str, order: str) -> sqlalchemy.TextClause:

@@ -18,6 +18,7 @@ from hqsearch.problem.budgets import Budget
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.pareto import non_dominated
+from hqsearch.wording import reason as told_reason
 
 #: States of a trial in which nothing changes any more.
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
@@ -120,7 +121,7 @@ class TaskRecord:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TaskRecord:
-        return cls(**data)
+        return cls(**{**data, "reason": told_reason(data.get("reason", ""))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,9 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Outcome:
-        return cls(**{**data, "details": Details.from_json(data.get("details", {}))})
+        told = told_reason(data.get("reason", ""))  # 0.1 kept any
+        details = Details.from_json(data.get("details", {}))
+        return cls(**{**data, "reason": told, "details": details})
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,10 +114,15 @@ def compare(
         request, definition.evaluations, guarded(listener), len(chosen) * len(variants)
     )
     ordinals: dict[tuple[str, int], int] = {}
-    for seed in chosen:  # an interrupted comparison has as many seeds of each strategy
-        for variant in variants:
-            source = ordinals[variant.source.label, seed] if variant.source else None
-            ordinals[variant.label, seed] = runner.run(variant, seed, source)
+    try:
+        for seed in chosen:  # an interrupted comparison has as many seeds of each strategy
+            for variant in variants:
+                source = ordinals[variant.source.label, seed] if variant.source else None
+                ordinals[variant.label, seed] = runner.run(variant, seed, source)
+    except InputError as error:
+        if runner.begun:
+            error.exit_code = 1
+        raise
     yardstick = _yardstick(request, definition)
     return _read(request, definition, variants, chosen, ordinals, yardstick, clock)
 
@@ -159,6 +164,8 @@ class _Runner:
     def __init__(self, request: Request, evaluations: int, listener: Listener, total: int) -> None:
         self._request, self._evaluations = request, evaluations
         self._listener, self._total, self._count = listener, total, 0
+        self.begun = False
+        """Whether anything was added to the study."""
 
     def run(self, variant: Variant, seed: int, source: int | None) -> int:
         """Make sure of a run; returns its ordinal."""
@@ -188,6 +195,7 @@ class _Runner:
                 self._listener.started(head)
                 told = True
             start(replace(asked, evaluations=own), self._listener)
+            self.begun = True
 
     def _find(
         self, strategy: str, seed: int, identity: dict[str, Any]
@@ -217,7 +225,7 @@ class _Runner:
         if left < 1:
             raise InputError(
                 f"--evaluations {self._evaluations}: the run that {variant.label} starts from "
-                "needs all of them; give more"
+                "took all of them; give more, or start from a strategy that ends by itself"
             )
         return left + baselines
 

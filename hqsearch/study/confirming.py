@@ -28,6 +28,7 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.search.events import Listener, guarded
+from hqsearch.search.failures import Failures, require_some
 from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
@@ -89,6 +90,7 @@ def confirm(
 
     Raises:
         InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
+        RunFailed: every replicate failed.
     """
     listener = guarded(listener)
     attributes, runs, trials = read_study(request)
@@ -114,6 +116,8 @@ def confirm(
         ]
         work = _Confirmation(opened, log, epochs, wanted, listener)
         work.finish_all()
+        again = "hqsearch confirm with more --seeds tries again"
+        require_some(work.trials, len(wanted), "replicates", again)
         own = [t for t in work.trials if t.proposal.key in chosen]
         failed = sum(t.state == "FAIL" for t in own)
         return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered)
@@ -197,6 +201,7 @@ class _Confirmation:
         self._missing = deque(missing)
         files = ResultFiles(opened.folder / "results", log.attributes()["study"]["token"])
         self._pump = Pump(log, opened.evaluator, opened.executor, files, self._work)
+        self._failures = Failures(self.trials)
 
     @property
     def recovered(self) -> int:
@@ -228,7 +233,7 @@ class _Confirmation:
 
     def _fill(self) -> None:
         """Submit while there is room: what was cut off first, then what is missing."""
-        while self._pump.has_room:
+        while self._pump.has_room and not self._failures.hopeless:
             if self._pump.submit_queued():
                 continue
             if not self._missing:
@@ -260,6 +265,7 @@ class _Confirmation:
             values = [outcome.values[o.name] for o in self._opened.objectives]
         finished = self._pump.finish_trial(trial, state, values, logged)
         self.trials[trial.proposal.slot] = finished
+        self._failures.add(finished)
 
     def _work(self, trial: TrialRecord) -> Confirm:
         return Confirm(trial.proposal.key, self._epochs)

@@ -23,11 +23,13 @@ from hqsearch.errors import (
     DeviceError,
     HqsearchError,
     InputError,
+    PluginError,
     RunFailed,
     StudyMissing,
     UnknownName,
 )
 from hqsearch.evaluator import Evaluator, GivenObjects, PrepareContext, Resources, Setup
+from hqsearch.evaluator.flat import WrongType, plain
 from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor
@@ -38,8 +40,10 @@ from hqsearch.problem.space import refuse_needless
 from hqsearch.search.events import Listener
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
+from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 from hqsearch.study.given import require_objects
+from hqsearch.study.traces import Traces, without_trace
 
 LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
 
@@ -83,9 +87,24 @@ class OpenStudy:
     _asked: dict[str, Any]
     _recorded: dict[str, Any]
     _guard: Callable[[], None]
+    _traces: Traces
+
+    def held(self) -> tuple[list[RunRecord], list[TrialRecord]]:
+        """Runs and trials of the log as it is; nothing is made where there is none."""
+        if not self._recorded:
+            return [], []
+        reader = LogReader(self.url, self.definition.name)
+        try:
+            return reader.runs(), reader.trials()
+        finally:
+            reader.close()
 
     def open_log(self) -> StudyLog:
-        """The log, made with the study's facts in it where there was none; close it."""
+        """The log, made with the study's facts in it where there was none; close it.
+
+        Nothing may be refused from here on.
+        """
+        self._traces.keep()
         log = StudyLog(
             self.url, self.definition.name, self.evaluator.space, self.objectives, self._guard
         )
@@ -130,18 +149,19 @@ def open_study(
     kind = executor_kind(request, evaluator, workers)
     folder = evaluator.setup.folder
     url = storage_url(request.storage, folder)
+    if request.fresh and request.storage is not None:
+        raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
     if not request.fresh:
         check_database(url)
     if request.fresh or not recorded_study(url, definition.name, folder):
         refuse_needless(evaluator.space)
-    if request.fresh:
-        aside = _move_aside(folder, request)
-        if aside is not None:
-            listener.note(f"note: the old study is kept as {aside}")
     for note in evaluator.notes():
         listener.note(note)
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        traces = stack.enter_context(without_trace(folder, listener.note))
+        if request.fresh:
+            traces.move_aside()
+        folder.mkdir(parents=True, exist_ok=True)
         lock = stack.enter_context(DriverLock(folder, url, definition.name))
         asked = fingerprint_of(evaluator, definition)
         recorded = recorded_study(url, definition.name, folder)
@@ -150,7 +170,7 @@ def open_study(
         executor = stack.enter_context(_executor(kind, request, evaluator, workers))
         if before is not None:
             before(executor.capacity, bool(recorded))
-        prepared = _prepare(evaluator, executor, listener)
+        prepared = _prepare(evaluator, executor, listener, traces)
         if recorded:
             require_same(
                 {"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name
@@ -166,6 +186,7 @@ def open_study(
             asked,
             recorded,
             lock.check,
+            traces,
         )
 
 
@@ -267,7 +288,9 @@ def _executor(kind: str, request: Request, evaluator: Evaluator, workers: int | 
     )
 
 
-def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> dict[str, str]:
+def _prepare(
+    evaluator: Evaluator, executor: Executor, listener: Listener, traces: Traces
+) -> dict[str, str]:
     def run_task(
         payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
     ) -> dict[str, Any]:
@@ -279,6 +302,7 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
+        traces.keep()  # hours of work
         try:
             return executor.run(Task(-1, Prepare(payload), 0, resources)).answer
         except (HqsearchError, OSError):
@@ -290,7 +314,10 @@ def _prepare(evaluator: Evaluator, executor: Executor, listener: Listener) -> di
             watcher.join()
 
     context = PrepareContext(listener.prepared, listener.note, cores(), run_task)
-    return evaluator.prepare(context)
+    try:
+        return plain(evaluator.prepare(context))
+    except WrongType as error:
+        raise PluginError(f"what {type(evaluator).__name__}.prepare returns: {error}") from None
 
 
 def require_recorded_recipe(definition: StudyDefinition, attributes: Mapping[str, Any]) -> None:
@@ -346,14 +373,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _move_aside(folder: Path, request: Request) -> Path | None:
-    """``--fresh``: the old state gets another name; nothing is deleted."""
-    if request.storage is not None:
-        raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
-    if not folder.exists():
-        return None
-    with DriverLock(folder):
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        return folder.rename(folder.with_name(f"{folder.name}.before-{stamp}"))

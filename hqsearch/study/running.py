@@ -28,6 +28,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.search.events import Listener, guarded
+from hqsearch.search.failures import require_some
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
@@ -76,6 +77,7 @@ def start(request: Request, listener: Listener | None = None) -> Finished:
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
+        RunFailed: every evaluation failed.
     """
     return _launch(definition_of(request), request, guarded(listener))
 
@@ -217,6 +219,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
     rungs = rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
     ones = dict.fromkeys(evaluator.metrics, 1.0)
     parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
+    _check_budgets(definition, request, folder)
     with ExitStack() as stack:
         identity = run_identity(definition, options, request.history)
 
@@ -238,12 +241,9 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             evaluator.cheap,
         )
         notes = budgets.check()
-        log = opened.open_log()
-        stack.callback(log.close)
-        _keep_free(log, definition, evaluator)
+        runs, held = opened.held()
         # Replicates are measured on the test split, which no search may see.
-        records = [r for r in log.trials() if r.proposal.kind != "replicate"]
-        runs = log.runs()
+        records = [r for r in held if r.proposal.kind != "replicate"]
         run = _same_run(runs, definition, request.strategy, identity) or RunRecord(
             ordinal=len(runs),
             strategy=request.strategy,
@@ -258,7 +258,10 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         )
         problem = _problem(evaluator, objectives, budgets, run, records)
         strategy = kind(problem, options, run.seed)
-        log.add_run(run)  # now that nothing refuses it
+        log = opened.open_log()  # now that nothing refuses it
+        stack.callback(log.close)
+        _keep_free(log, definition, evaluator)
+        log.add_run(run)
         told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
         for note in told:
             listener.note(f"note: {note}")
@@ -282,6 +285,13 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
+        again = "another --seed" if request.storage else "--fresh or another --seed"
+        require_some(
+            search.trials,
+            definition.evaluations,
+            "evaluations",
+            f"hqsearch run with {again} tries again",
+        )
         return Finished(
             definition.name,
             run,
@@ -290,6 +300,25 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             search.mismatches,
             search.recovered,
         )
+
+
+def _check_budgets(definition: StudyDefinition, request: Request, folder: Path) -> None:
+    """Refuse budgets that nobody meets before any work, where costs can be had by then.
+
+    Raises:
+        BudgetError: no candidate meets them.
+    """
+    if not definition.constraints:
+        return
+    # Another one: what it has read must not outlive what a preparation makes anew.
+    evaluator = make_evaluator_for(definition, folder, request)
+    metrics = evaluator.metrics
+    try:
+        reference = evaluator.reference()
+    except Exception:  # of any kind: it has to be prepared first, and then all is checked
+        return
+    limits = parse_budgets(definition.constraints, metrics, reference)
+    Budgets(limits, evaluator.space, metrics, evaluator.cheap).check()
 
 
 def _tell_failed_tasks(search: Search, run: RunRecord, listener: Listener) -> None:

@@ -32,7 +32,7 @@ class Faulty(Toy):
         if fault == "exception":
             raise ValueError("a made-up fault")
         if fault == "hang":
-            time.sleep(600)
+            time.sleep(3600)
         if fault == "exit":
             os._exit(1)
         if fault == "hog":
@@ -69,7 +69,7 @@ def test_every_fault_stays_with_its_evaluation(
     place = ["--studies-dir", str(tmp_path / "studies")]
     hqsearch(
         "run", "--study", str(study), "--strategy", "random", "--evaluations", "17",
-        "--executor", "ray", "--workers", "2", "--set", "evaluation.time_limit=6",
+        "--executor", "ray", "--workers", "2", "--set", "evaluation.time_limit=10",
         "--set", "evaluation.retries=1", *place,
     )  # fmt: skip
     rows = json.loads(hqsearch("trials", "--study", "faulty", "--json", *place))

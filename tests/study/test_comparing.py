@@ -138,7 +138,7 @@ def test_one_that_starts_from_another_is_charged_for_it(tmp_path: Path) -> None:
     trained = [c.trial.proposal.key for c in entry.charged if c.trial is not None]
     assert len(trained) == len(set(trained))
     assert "starts from the gumbel run" in comparison_text(found)
-    with pytest.raises(InputError, match="needs all of them"):
+    with pytest.raises(InputError, match="took all of them"):
         run(tmp_path, "nsga2:from=gumbel", seeds=1, evaluations=5, **tiny)
 
 

@@ -1,0 +1,66 @@
+"""Evaluations that all fail: when a run stops early, and what is said of it.
+
+A cause that has nothing to do with the candidate (data that moved, a network that does not fit)
+fails every evaluation for the same reason. Where nothing has completed, that is seen from
+:data:`ENOUGH` of them; the rest would cost hours and tell no more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from hqsearch.errors import RunFailed
+from hqsearch.store.records import TrialRecord
+
+#: Failures alike, with nothing completed, after which nothing more is started.
+ENOUGH = 8
+
+
+def works(trial: TrialRecord) -> bool:
+    """Whether a trial came to an end, or part-way: the cause of failures lies elsewhere then."""
+    return trial.state in ("COMPLETE", "PRUNED") or bool(trial.rungs)
+
+
+class Failures:
+    """Failures since a driver began; those of earlier ones may have been mended meanwhile."""
+
+    def __init__(self, trials: Iterable[TrialRecord]) -> None:
+        self._works = any(works(t) for t in trials)
+        self._reasons: Counter[tuple[str, str]] = Counter()
+
+    def add(self, trial: TrialRecord) -> None:
+        """Take note of a trial that ended, or came to a rung."""
+        self._works = self._works or works(trial)
+        if trial.state == "FAIL" and trial.outcome is not None:
+            self._reasons[trial.outcome.failure, trial.outcome.reason] += 1
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether enough failed alike, and nothing else came of anything."""
+        return not self._works and max(self._reasons.values(), default=0) >= ENOUGH
+
+
+def require_some(trials: Sequence[TrialRecord], planned: int, what: str, again: str) -> None:
+    """Tell a run of which nothing came but failures.
+
+    Args:
+        trials: of the run.
+        planned: how many it was to have.
+        what: they are: ``evaluations``.
+        again: how a run is tried again of which nothing is left to do.
+
+    Raises:
+        RunFailed: with the most frequent reason, and how to go on.
+    """
+    failed = [t.outcome for t in trials if t.state == "FAIL" and t.outcome is not None]
+    if not failed or any(works(t) for t in trials):
+        return
+    reasons = Counter((o.failure, o.reason) for o in failed)
+    (kind, reason), count = reasons.most_common(1)[0]
+    told = f"all {len(failed)} {what} failed"
+    told += f": {reason} ({kind})" if len(reasons) == 1 else f", {count} so: {reason} ({kind})"
+    left = planned - len(failed)
+    if left > 0:
+        again = f"{left} of {planned} {what} remain; once that is mended, the same command goes on"
+    raise RunFailed(f"{told}; {again}")

@@ -1,0 +1,56 @@
+"""Texts that others wrote, as a log, a table and a terminal can hold them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+#: Characters of a failure's reason that are kept: this many of its start, and of its end.
+HEAD, TAIL = 1500, 400
+
+#: What UTF-8 does not have.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+#: And what moves a terminal's cursor, changes its colours or the direction of its text.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""A text with unprintable characters written out; line ends and tabs stay.
+
+    >>> print(printable("red: \x1b[31m, half a character: \ud83d"))
+    red: \x1b[31m, half a character: \ud83d
+    """
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def reason(text: object) -> str:
+    """A failure's reason: printable, and no longer than a person reads."""
+    told = text if isinstance(text, str) else str(text)
+    left_out = len(told) - HEAD - TAIL
+    if left_out > 0 and not told.startswith(" …", HEAD):
+        told = f"{told[:HEAD]} … {left_out} characters … {told[-TAIL:]}"
+    return printable(told)
+
+
+def described(error: BaseException) -> str:
+    """An exception in words; also one that cannot be asked for them."""
+    try:
+        text = str(error)
+    except Exception as second:
+        text = f"its message cannot be told, {type(second).__name__}"
+    return reason(f"{type(error).__name__}: {text}".removesuffix(": "))
+
+
+def storable(value: Any) -> Any:
+    """A JSON value whose texts are UTF-8: halves of characters are written out."""
+    if isinstance(value, str):
+        return _SURROGATES.sub(_escaped, value)
+    if isinstance(value, dict):
+        return {storable(k): storable(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [storable(v) for v in value]
+    return value
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return ascii(match[0])[1:-1]
