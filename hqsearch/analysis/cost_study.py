@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from hqsearch.definition import StudyDefinition, find_definition, load_study
+from hqsearch.definition import StudyDefinition, find_definition, load_study, study_name
 from hqsearch.definition.differences import differences
 from hqsearch.errors import DefinitionError, InputError, StudyMismatch
 from hqsearch.evaluator import Setup
@@ -55,8 +55,7 @@ class CostStudy:
     def __init__(self, request: CostRequest) -> None:
         self.request = request
         self.notes: list[str] = []
-        named_file = request.study.endswith(".toml")
-        self.name = Path(request.study).stem if named_file else request.study
+        self.name = study_name(request.study)
         self.folder = request.studies_dir.resolve() / self.name
         self.trials: list[TrialRow] = []
         self.front: list[TrialRow] = []

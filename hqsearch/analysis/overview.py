@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.analysis.confirmed_verdict import study_verdict
-from hqsearch.definition import embedded, read_toml
+from hqsearch.definition import embedded, read_toml, study_name
 from hqsearch.errors import (
     DefinitionError,
     HqsearchError,
@@ -47,7 +47,7 @@ def opened_results(study: str, studies_dir: Path, storage: str | None) -> Iterat
     Raises:
         InputError: the study does not exist, has not been run, or was cut off while it was made.
     """
-    name = Path(study).stem if study.endswith(".toml") else study
+    name = study_name(study)
     folder = require_study(name, studies_dir, storage)
     reader = LogReader(storage_url(storage, folder), name)
     folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only

@@ -10,6 +10,7 @@ from hqsearch.definition.files import (
     parse_override,
     study_of_tables,
 )
+from hqsearch.definition.names import checked_name, study_name
 from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import LayerRule, SpaceDefinition, StructureRule
 from hqsearch.definition.study import (
@@ -35,6 +36,7 @@ __all__ = [
     "StructureRule",
     "StudyDefinition",
     "changed_study",
+    "checked_name",
     "embedded",
     "find_definition",
     "load_space",
@@ -42,5 +44,6 @@ __all__ = [
     "parse_override",
     "read_toml",
     "study_of_tables",
+    "study_name",
     "validate",
 ]

@@ -18,6 +18,7 @@ from hqsearch.definition import (
     changed_study,
     find_definition,
     load_study,
+    study_name,
     validate,
 )
 from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing, UnknownName
@@ -171,7 +172,7 @@ def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[
     Raises:
         StudyMissing: there is no such study, or it was cut off while it was made.
     """
-    name = Path(request.study).stem if request.study.endswith(".toml") else request.study
+    name = study_name(request.study)
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
     attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
     reader.close()
