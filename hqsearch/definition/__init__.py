@@ -11,6 +11,7 @@ from hqsearch.definition.files import (
     study_of_tables,
 )
 from hqsearch.definition.names import checked_name, study_name
+from hqsearch.definition.recorded import located_definition, moved
 from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import LayerRule, SpaceDefinition, StructureRule
 from hqsearch.definition.study import (
@@ -41,6 +42,8 @@ __all__ = [
     "find_definition",
     "load_space",
     "load_study",
+    "located_definition",
+    "moved",
     "parse_override",
     "read_toml",
     "study_of_tables",
