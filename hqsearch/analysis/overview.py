@@ -70,7 +70,7 @@ def require_whole(attributes: Mapping[str, Any], name: str) -> None:
     Raises:
         StudyMissing: it was cut off while it was made, or somebody else made it.
     """
-    if "study" not in attributes or "fingerprint" not in attributes:
+    if not {"study", "definition", "prepared", "fingerprint"} <= attributes.keys():
         raise StudyMissing(
             f"study {name!r} was cut off while it was made, or made by something else than "
             "hqsearch; run it again, in another --studies-dir if this is refused"

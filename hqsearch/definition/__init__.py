@@ -46,7 +46,7 @@ __all__ = [
     "moved",
     "parse_override",
     "read_toml",
-    "study_of_tables",
     "study_name",
+    "study_of_tables",
     "validate",
 ]

@@ -181,6 +181,28 @@ class LogReader:
                 records.append(_trial(trial, number, state, own, values.get(trial)))
         return records
 
+    def foreign_trials(self) -> int:
+        """How many trials somebody else put into this study."""
+        with self._reading("trials"), self._engine.connect() as connection:
+            count = connection.execute(
+                text(
+                    "SELECT count(*) FROM trials t WHERE t.study_id = :study AND NOT EXISTS "
+                    "(SELECT 1 FROM trial_user_attributes a "
+                    "WHERE a.trial_id = t.trial_id AND a.key = 'proposal')"
+                ),
+                {"study": self.study_id},
+            ).scalar_one()
+        return int(count)
+
+    def columns(self) -> dict[str, set[str]]:
+        """The columns of every table."""
+        with self._reading("the tables"), self._engine.connect() as connection:
+            tables = sqlalchemy.inspect(connection)
+            return {
+                name: {column["name"] for column in tables.get_columns(name)}
+                for name in tables.get_table_names()
+            }
+
     def integrity(self) -> str:
         """What the database itself finds wrong with its file; empty where nothing."""
         if is_server(self.url):
@@ -413,11 +435,24 @@ def _query(columns: str, join: str, order: str) -> sqlalchemy.TextClause:
     )
 
 
+@contextmanager
+def _incompatible(url: str) -> Iterator[None]:
+    """Tell what Optuna says of tables that it does not understand.
+
+    Raises:
+        StudyDamaged: their version is missing, or another one.
+    """
+    try:
+        yield
+    except (RuntimeError, *DAMAGE) as error:
+        raise StudyDamaged(f"{shown(url)}: {said(error)}") from None
+
+
 def _open_storage(url: str) -> RDBStorage:
     """Optuna's storage; its tables are made where they are missing."""
     from hqsearch.store.optuna_storage import LogStorage
 
-    with translated(url):
+    with translated(url), _incompatible(url):
         if is_server(url):
             with connected(url) as connection:
                 # Two drivers that make Optuna's tables at one time would break each other.

@@ -63,6 +63,8 @@ class Results:
         self._db: Database
         self.rebuilt = False
         """Whether the tables that were there were damaged, or of another log or version."""
+        self.in_memory = False
+        """Whether results.db cannot be written."""
         there = self.path.exists()
         try:
             self._open(reader)
@@ -105,6 +107,7 @@ class Results:
         self._trials = None
         self._close()
         self._db = Database(sqlite3.connect(":memory:"))
+        self.in_memory = True
         try:
             self._catch_up(reader)
         except (sqlite3.Error, *DAMAGE) as error:
@@ -131,12 +134,16 @@ class Results:
         try:
             return read()
         except (sqlite3.DatabaseError, *DAMAGE):
-            reader = LogReader(self._url, self._name)
-            try:
-                self._make_anew(reader)
-            finally:
-                reader.close()
+            self.rebuild()
             return read()
+
+    def rebuild(self) -> None:
+        """Make the tables anew from the log."""
+        reader = LogReader(self._url, self._name)
+        try:
+            self._make_anew(reader)
+        finally:
+            reader.close()
 
     def _log(self) -> str:
         """What tells this log from another: its making and, on a server, its place."""

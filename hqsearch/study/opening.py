@@ -36,8 +36,10 @@ from hqsearch.machine import cores
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import refuse_needless
 from hqsearch.search.events import Listener
+from hqsearch.store.leftovers import remove_leftovers
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
+from hqsearch.store.soundness import require_own_file, require_sound
 from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 from hqsearch.study.given import require_objects
 
@@ -132,6 +134,7 @@ def open_study(
     url = storage_url(request.storage, folder)
     if not request.fresh:
         check_database(url)
+        require_writable(url, definition.name, folder)
     if request.fresh or not recorded_study(url, definition.name, folder):
         refuse_needless(evaluator.space)
     if request.fresh:
@@ -143,6 +146,7 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         lock = stack.enter_context(DriverLock(folder, url, definition.name))
+        remove_leftovers(folder)
         asked = fingerprint_of(evaluator, definition)
         recorded = recorded_study(url, definition.name, folder)
         if recorded:
@@ -315,9 +319,25 @@ def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:
         reader = LogReader(url, name)
     except StudyMissing:
         return {}
-    attributes = reader.attributes()
-    reader.close()
+    try:
+        attributes = reader.attributes()
+    finally:
+        reader.close()
     return attributes if "fingerprint" in attributes else {}
+
+
+def require_writable(url: str, name: str, folder: Path) -> None:
+    """Refuse a log that is damaged or not hqsearch's, before anything is made or written.
+
+    Raises:
+        StudyDamaged: saying what is wrong with it.
+    """
+    if url.startswith("sqlite") and not (folder / "study.db").exists():
+        return
+    try:
+        require_sound(url, name)
+    except StudyMissing:
+        require_own_file(url, name)
 
 
 def _facts(

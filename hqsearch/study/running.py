@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.analysis.overview import require_whole
 from hqsearch.definition import (
     SearchOptions,
     StudyDefinition,
@@ -23,7 +24,7 @@ from hqsearch.definition import (
     study_name,
     validate,
 )
-from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing, UnknownName
+from hqsearch.errors import InputError, RunFailed, StorageError, UnknownName
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.problem.budgets import Budgets, parse_budgets
@@ -183,10 +184,12 @@ def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[
     """
     name = study_name(request.study)
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
-    attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
-    reader.close()
-    if "fingerprint" not in attributes:
-        raise StudyMissing(f"study {name!r} was cut off while it was made; run it again")
+    try:
+        attributes = reader.attributes()
+        require_whole(attributes, name)
+        runs, trials = reader.runs(), reader.trials()
+    finally:
+        reader.close()
     return attributes, runs, trials
 
 
