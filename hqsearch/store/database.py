@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 
@@ -92,7 +93,8 @@ def shown(url: str) -> str:
         return str(path)
     parsed = sqlalchemy.make_url(url)
     hidden = {key: _HIDDEN for key in parsed.query if key.lower() in _SECRETS}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    text = parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    return text.replace(quote(_HIDDEN, safe=""), _HIDDEN)
 
 
 def sqlite_path(url: str) -> Path | None:

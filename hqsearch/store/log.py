@@ -194,6 +194,18 @@ class LogReader:
             ).scalar_one()
         return int(count)
 
+    def directions(self) -> list[str]:
+        """``min`` or ``max`` of every objective, as Optuna has them."""
+        with self._reading("the study's objectives"), self._engine.connect() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT direction FROM study_directions WHERE study_id = :study "
+                    "ORDER BY objective"
+                ),
+                {"study": self.study_id},
+            ).scalars()
+            return [str(direction)[:3].lower() for direction in rows]
+
     def columns(self) -> dict[str, set[str]]:
         """The columns of every table."""
         with self._reading("the tables"), self._engine.connect() as connection:
@@ -243,7 +255,7 @@ class StudyLog(LogReader):
             else optuna.study.StudyDirection.MINIMIZE
             for o in objectives
         ]
-        with translated(url):
+        with translated(url), _incompatible(url):
             with suppress(optuna.exceptions.DuplicatedStudyError):
                 self._storage.create_new_study(directions, name)
             super().__init__(url, name)

@@ -90,11 +90,14 @@ def log_faults(reader: LogReader) -> Iterator[str]:
     for needed in sorted(_FIRST - attributes.keys()):
         yield f"attribute {needed!r} of the study is missing"
         return
+    objectives = attributes["study"]["objectives"]
+    if reader.directions() != [o["direction"] for o in objectives]:
+        yield "the objectives are not those that the study was made with"
     if attributes["study"]["name"] != reader.name:
         yield f"the log says that it is of study {attributes['study']['name']!r}"
     yield from _run_faults(runs, tasks)
     names = attributes["study"]["dimensions"]
-    yield from _trial_faults(trials, runs, names, len(attributes["study"]["objectives"]))
+    yield from _trial_faults(trials, runs, names, len(objectives))
     for run in runs:
         ranked = {n for d in reader.decisions(run.ordinal) for n in d.ranked}
         if ranked - {t.number for t in trials if t.proposal.run == run.ordinal}:

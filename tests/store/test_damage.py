@@ -180,20 +180,16 @@ def _changed(value: Any, draw: random.Random) -> Any:
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("front", "--json"),
-    ("front",),
     ("trials", "--json"),
-    ("trials",),
     ("status",),
     ("show", "--trial", "3"),
     ("show", "--strategy", "gumbel"),
     ("studies",),
     ("cost", "--uniform", "4u"),
     ("doctor",),
-    ("doctor", "--json"),
     ("resume",),
     ("confirm", "--seeds", "1"),
     ("run", "--strategy", "random", "--evaluations", "9"),
-    ("run", "--strategy", "nsga2", "--evaluations", "12"),
 )
 
 
@@ -231,7 +227,13 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("seed", range(3 * len(DAMAGES)))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *range(3 * len(DAMAGES)),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in range(3 * len(DAMAGES), 600)),
+    ],
+)
 def test_every_command_says_what_is_wrong(sound: Path, tmp_path: Path, seed: int) -> None:
     study, source = [("toy", sound), ("toy", sound / "h"), ("synthetic", sound / "s")][seed % 3]
     broken = tmp_path / "broken"
