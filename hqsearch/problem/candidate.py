@@ -1,9 +1,8 @@
 """Candidates: one value for every dimension of a space.
 
 A candidate's text key is ``name=value;name=value``. Names are module paths, which may hold
-anything but a dot in a part; values hold neither ``=`` nor ``;``. So the last ``=`` of a part
-ends its name, and a ``;`` in a name is written twice: of an odd number of them the first one
-ends a part. Names without either are written as they are.
+anything, and in a name ``=`` and ``;`` are written twice: the first single ``=`` ends a name, and
+of an odd number of ``;`` the first one ends a value. Names without either are written as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 from hqsearch.errors import DefinitionError
 
+_PART = re.compile(r"((?:[^=]|==)+)=(.+)", re.DOTALL)
 #: The first of an odd number of semicolons.
 _END = re.compile(r"(?<!;);(?=(?:;;)*(?!;))")
 
@@ -34,21 +34,22 @@ class Candidate:
 
         >>> Candidate.from_key("a=2u;b=fp32")["b"]
         'fp32'
-        >>> Candidate.from_key("ops.k=3=2u;a;;b=4u").items
+        >>> Candidate.from_key("ops.k==3=2u;a;;b=4u").items
         (('ops.k=3', '2u'), ('a;b', '4u'))
         """
         items = []
         for part in _END.split(key) if ";;" in key else key.split(";"):
-            name, separator, value = part.rpartition("=")
-            if not separator or not name or not value:
+            whole = _PART.fullmatch(part)
+            if whole is None:
                 raise DefinitionError(f"{key!r} is no candidate key (name=value;name=value;…)")
-            items.append((name.replace(";;", ";"), value))
+            name = whole[1].replace("==", "=") if "==" in part else whole[1]
+            items.append((name.replace(";;", ";"), whole[2]))
         return cls(tuple(items))
 
     @property
     def key(self) -> str:
         """The text key ``name=value;…`` in the space's order."""
-        return ";".join(f"{name.replace(';', ';;')}={value}" for name, value in self.items)
+        return ";".join(f"{_written(name)}={value}" for name, value in self.items)
 
     @property
     def choices(self) -> dict[str, str]:
@@ -65,3 +66,7 @@ class Candidate:
 
     def __str__(self) -> str:
         return self.key
+
+
+def _written(name: str) -> str:
+    return name.replace("=", "==").replace(";", ";;")

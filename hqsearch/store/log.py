@@ -125,7 +125,7 @@ class LogReader:
                     ),
                     {"study": self.study_id},
                 ).all()
-            attributes = {key: _read_json(key, value) for key, value in rows}
+            attributes = {str(key): _read_json(key, value) for key, value in rows}
             check_attributes(attributes)
         return attributes
 

@@ -48,7 +48,7 @@ class ReadingEngine:
             return
         try:
             _try(self.engine)
-        except sqlalchemy.exc.DatabaseError as error:
+        except (sqlalchemy.exc.DatabaseError, UnicodeDecodeError) as error:
             self.engine.dispose()
             if not is_unwritable(error):
                 return  # told by whoever reads

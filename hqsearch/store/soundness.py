@@ -65,7 +65,11 @@ def other_contents(url: str) -> Iterator[str]:
                 names = connection.execute(text).scalars().all()
                 if names:
                     yield f"other studies ({', '.join(map(repr, names))})"
-    except sqlalchemy.exc.SQLAlchemyError as error:
+                elif "study_directions" in tables:
+                    left = sqlalchemy.text("SELECT count(*) FROM study_directions")
+                    if connection.execute(left).scalar_one():
+                        yield "what is left of a study"
+    except (sqlalchemy.exc.SQLAlchemyError, UnicodeDecodeError) as error:
         yield f"what cannot be read ({str(error).splitlines()[0]})"
     finally:
         engine.dispose()
@@ -86,6 +90,8 @@ def log_faults(reader: LogReader) -> Iterator[str]:
     if "fingerprint" not in attributes:
         if trials or reader.foreign_trials() or attributes.keys() - _FIRST:
             yield "it is a study that hqsearch did not make"
+        elif not reader.directions():
+            yield "the study's objectives and attributes are missing"
         return
     for needed in sorted(_FIRST - attributes.keys()):
         yield f"attribute {needed!r} of the study is missing"

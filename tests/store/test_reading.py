@@ -107,7 +107,7 @@ def _no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["front", "trials", "status"])
 def test_a_full_disk(studies: Path, tmp_path: Path, command: str) -> None:
     folder = tmp_path / "s"
     shutil.copytree(studies, folder)
