@@ -39,11 +39,13 @@ class Candidate:
         """
         items = []
         for part in _END.split(key) if ";;" in key else key.split(";"):
-            whole = _PART.fullmatch(part)
-            if whole is None:
+            name, separator, value = part.partition("=")
+            if "==" in part:
+                whole = _PART.fullmatch(part)
+                name, value = (whole[1].replace("==", "="), whole[2]) if whole else ("", "")
+            if not separator or not name or not value:
                 raise DefinitionError(f"{key!r} is no candidate key (name=value;name=value;…)")
-            name = whole[1].replace("==", "=") if "==" in part else whole[1]
-            items.append((name.replace(";;", ";"), whole[2]))
+            items.append((name.replace(";;", ";"), value))
         return cls(tuple(items))
 
     @property

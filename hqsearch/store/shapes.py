@@ -26,7 +26,8 @@ def checked(record: R) -> R:
     Raises:
         ValueError: a field is not what its type says, naming it.
     """
-    for name, check in _checks(type(record)):
+    kind: Any = type(record)
+    for name, check in _checks(kind):
         if not check(getattr(record, name)):
             raise ValueError(f"{name} is {_short(getattr(record, name))}")
     return record
