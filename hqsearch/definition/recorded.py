@@ -88,13 +88,12 @@ def _is_content(value: Any) -> bool:
 
 def _files(definition: StudyDefinition) -> Iterator[str]:
     """What the definition names in relative paths: ``file.py:Class`` or a TOML file."""
-    model = definition.model.path if definition.model is not None else None
-    for reference in (
-        definition.evaluator,
-        definition.space,
-        definition.hardware.profile,
-        *([model] if model else []),
-    ):
+    named = [definition.evaluator, definition.hardware.profile, definition.space]
+    if definition.model is not None:
+        named.append(definition.model.path or "")
+    for reference in named:
+        if not isinstance(reference, str):
+            continue  # a space that is written out in the definition
         path = Path(reference.partition(":")[0]).expanduser()
         if path.suffix in (".py", ".toml") and not path.is_absolute():
             yield reference
