@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hqsearch.definition import load_study, recorded_definition
+from hqsearch.definition import load_study, located_definition
 from hqsearch.plugins import file_identity
 
 FILES = {"own.py": "class Own: ...\n", "space.toml": 'choices = ["2u", "4u"]\n'}
@@ -33,7 +33,7 @@ def attributes(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_it_stays_where_it_was(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    found = recorded_definition(attributes, "own", tmp_path / "elsewhere")
+    found = located_definition(attributes, "own", tmp_path / "elsewhere")
     assert found.folder == tmp_path / "old"
 
 
@@ -42,7 +42,7 @@ def test_it_moved_with_its_studies(
     tmp_path: Path, attributes: dict[str, Any], studies: str
 ) -> None:
     (tmp_path / "old").rename(tmp_path / "new")
-    found = recorded_definition(attributes, "own", tmp_path / studies)
+    found = located_definition(attributes, "own", tmp_path / studies)
     assert found.folder == tmp_path / "new"
     assert found.data is not None
     assert found.data.path == tmp_path / "new" / "recordings"
@@ -51,7 +51,7 @@ def test_it_moved_with_its_studies(
 def test_the_file_that_is_named_comes_first(tmp_path: Path, attributes: dict[str, Any]) -> None:
     shutil.copytree(tmp_path / "old", tmp_path / "copy")
     named = str(tmp_path / "copy" / "own.toml")
-    assert recorded_definition(attributes, named, tmp_path).folder == tmp_path / "copy"
+    assert located_definition(attributes, named, tmp_path).folder == tmp_path / "copy"
 
 
 def test_contents_decide(
@@ -60,12 +60,12 @@ def test_contents_decide(
     shutil.copytree(tmp_path / "old", tmp_path / "copy")
     (tmp_path / "old" / "own.py").write_text("class Own: '''edited'''\n")
     monkeypatch.chdir(tmp_path / "copy")
-    assert recorded_definition(attributes, "own", tmp_path).folder == tmp_path / "copy"
+    assert located_definition(attributes, "own", tmp_path).folder == tmp_path / "copy"
     (tmp_path / "copy" / "own.py").write_text("class Own: '''edited, too'''\n")
     # Nowhere as it was: the fingerprint will say so.
-    assert recorded_definition(attributes, "own", tmp_path).folder == tmp_path / "old"
+    assert located_definition(attributes, "own", tmp_path).folder == tmp_path / "old"
 
 
 def test_files_that_are_nowhere(tmp_path: Path, attributes: dict[str, Any]) -> None:
     shutil.rmtree(tmp_path / "old")
-    assert recorded_definition(attributes, "own", tmp_path).folder == tmp_path / "old"
+    assert located_definition(attributes, "own", tmp_path).folder == tmp_path / "old"
