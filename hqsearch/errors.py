@@ -13,7 +13,8 @@
         ├── LimitsNotMet         limits that no member of a front meets
         ├── StudyMismatch        a study whose fingerprint differs from the one asked for
         ├── StorageError         a log that is not one, or that someone else is writing
-        │   └── StudyMissing     a study that is not there (yet)
+        │   ├── StudyMissing     a study that is not there (yet)
+        │   └── StudyDamaged     a log that is there and cannot be read
         ├── DeviceError          a device or resource that this machine does not have
         └── PluginError          a user's file that does not define what it should
 
@@ -73,6 +74,10 @@ class StorageError(InputError):
 
 class StudyMissing(StorageError):
     """A study that is not there, or was cut off while it was made."""
+
+
+class StudyDamaged(StorageError):
+    """A log that is there and cannot be read, or is not one of hqsearch's."""
 
 
 class DeviceError(InputError):

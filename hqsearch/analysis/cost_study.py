@@ -12,7 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from hqsearch.definition import StudyDefinition, find_definition, load_study
+from hqsearch.analysis.overview import opened_results
+from hqsearch.definition import (
+    StudyDefinition,
+    find_definition,
+    load_study,
+    located_definition,
+    study_name,
+)
 from hqsearch.definition.differences import differences
 from hqsearch.errors import DefinitionError, InputError, StudyMismatch
 from hqsearch.evaluator import Setup
@@ -20,9 +27,7 @@ from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import Constant, Profile, Workload, load_profile
 from hqsearch.hardware.workload import COUNTING
 from hqsearch.problem.space import LayerSize, Space
-from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
-from hqsearch.store.results import Results
 
 EARLIER_COUNTING: Final = (
     "the study was recorded by recipe 1, whose counting is used here, too: r·M with the operations "
@@ -55,8 +60,7 @@ class CostStudy:
     def __init__(self, request: CostRequest) -> None:
         self.request = request
         self.notes: list[str] = []
-        named_file = request.study.endswith(".toml")
-        self.name = Path(request.study).stem if named_file else request.study
+        self.name = study_name(request.study)
         self.folder = request.studies_dir.resolve() / self.name
         self.trials: list[TrialRow] = []
         self.front: list[TrialRow] = []
@@ -75,13 +79,10 @@ class CostStudy:
         self.space: Space = evaluator.space
 
     def _read_log(self) -> None:
-        reader = LogReader(storage_url(self.request.storage, self.folder), self.name)
-        self.attributes = reader.attributes()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        results = Results(self.folder, reader)
-        reader.close()
-        self.trials, self.front = results.trials(), results.front()
-        results.close()
+        request = self.request
+        with opened_results(self.name, request.studies_dir, request.storage) as results:
+            self.attributes = results.attributes
+            self.trials, self.front = results.trials(), results.front()
 
     def _definition(self) -> StudyDefinition:
         overrides: dict[str, Any] = {}
@@ -90,7 +91,8 @@ class CostStudy:
         if "definition" not in self.attributes:
             path = find_definition(self.request.study, self.request.studies_dir)
             return load_study(path, overrides)
-        recorded = StudyDefinition.model_validate(self.attributes["definition"])
+        request = self.request
+        recorded = located_definition(self.attributes, request.study, request.studies_dir)
         if overrides and recorded.data is not None:
             data = recorded.data.model_copy(update={"path": Path(overrides["data.path"])})
             recorded = recorded.model_copy(update={"data": data})

@@ -235,7 +235,7 @@ def _given(study: CostStudy, texts: Sequence[str]) -> dict[str, str]:
     layers = list(study.workload.layers)
     found: dict[str, str] = {}
     for text in texts:
-        name, separator, choice = text.partition("=")
+        name, separator, choice = text.rpartition("=")  # a layer's name may hold one
         if not separator or not name or not choice:
             raise InputError(f"--assign {text}: expected LAYER=CHOICE, such as head=4u")
         parse_choice(choice)

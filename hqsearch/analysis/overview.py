@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hqsearch.analysis.confirmed_verdict import study_verdict
-from hqsearch.definition import embedded, read_toml
+from hqsearch.definition import embedded, read_toml, study_name
 from hqsearch.errors import (
     DefinitionError,
     HqsearchError,
-    InputError,
     StorageError,
+    StudyMissing,
     UnknownName,
 )
 from hqsearch.store.disk import disk_use
@@ -47,19 +47,34 @@ def opened_results(study: str, studies_dir: Path, storage: str | None) -> Iterat
     Raises:
         InputError: the study does not exist, has not been run, or was cut off while it was made.
     """
-    name = Path(study).stem if study.endswith(".toml") else study
+    name = study_name(study)
     folder = require_study(name, studies_dir, storage)
     reader = LogReader(storage_url(storage, folder), name)
-    if not reader.attributes().get("study"):
+    try:
+        require_whole(reader.attributes(), name)
+        if storage is not None:
+            with suppress(OSError):  # else its tables are made in memory
+                folder.mkdir(parents=True, exist_ok=True)
+        results = Results(folder, reader)
+    finally:
         reader.close()
-        raise InputError(f"study {name!r} was cut off while it was made; run it again")
-    folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
-    results = Results(folder, reader)
-    reader.close()
     try:
         yield results
     finally:
         results.close()
+
+
+def require_whole(attributes: Mapping[str, Any], name: str) -> None:
+    """Refuse a study that has no definition in its log.
+
+    Raises:
+        StudyMissing: it was cut off while it was made, or somebody else made it.
+    """
+    if not {"study", "definition", "prepared", "fingerprint"} <= attributes.keys():
+        raise StudyMissing(
+            f"study {name!r} was cut off while it was made, or made by something else than "
+            "hqsearch; run it again, in another --studies-dir if this is refused"
+        )
 
 
 def studies_overview(studies_dir: Path) -> list[dict[str, Any]]:
@@ -82,8 +97,11 @@ def studies_overview(studies_dir: Path) -> list[dict[str, Any]]:
             rows.append(row)
         try:
             reader = LogReader(storage_url(None, database.parent.resolve()), name)
-            results = Results(database.parent.resolve(), reader)
-            reader.close()
+            try:
+                require_whole(reader.attributes(), name)
+                results = Results(database.parent.resolve(), reader)
+            finally:
+                reader.close()
         except HqsearchError as error:
             row["runs"] = [{"error": str(error)}]
             continue

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.analysis.overview import require_study
+from hqsearch.definition import study_name
 from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator.tasks import SupernetResult
 from hqsearch.store.log import LogReader, storage_url
@@ -63,7 +64,7 @@ def learned(study: str, studies_dir: Path, storage: str | None, strategy: str) -
     Raises:
         InputError: the study has no such run, or it trained none.
     """
-    name = Path(study).stem if study.endswith(".toml") else study
+    name = study_name(study)
     folder = require_study(name, studies_dir, storage)
     reader = LogReader(storage_url(storage, folder), name)
     try:

@@ -450,7 +450,7 @@ class Study:
 
         _, objects = self._described.made(self._studies_dir, {})
         attributes, _, _ = read_study(request)
-        recorded = recorded_definition(attributes)
+        recorded = recorded_definition(attributes, request)
         return replace(
             request, definition=with_objects(recorded, objects, self.folder), objects=objects
         )

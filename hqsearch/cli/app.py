@@ -18,6 +18,7 @@ from hqsearch.cli.clean import clean
 from hqsearch.cli.compare import compare
 from hqsearch.cli.confirm import confirm
 from hqsearch.cli.cost import cost
+from hqsearch.cli.doctor import doctor
 from hqsearch.cli.front import front
 from hqsearch.cli.guide import guide
 from hqsearch.cli.output import err
@@ -45,6 +46,7 @@ COMMANDS = (
     show,
     cost,
     clean,
+    doctor,
     guide,
 )
 

@@ -10,6 +10,8 @@ from hqsearch.definition.files import (
     parse_override,
     study_of_tables,
 )
+from hqsearch.definition.names import checked_name, study_name
+from hqsearch.definition.recorded import located_definition, moved
 from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import LayerRule, SpaceDefinition, StructureRule
 from hqsearch.definition.study import (
@@ -35,12 +37,16 @@ __all__ = [
     "StructureRule",
     "StudyDefinition",
     "changed_study",
+    "checked_name",
     "embedded",
     "find_definition",
     "load_space",
     "load_study",
+    "located_definition",
+    "moved",
     "parse_override",
     "read_toml",
+    "study_name",
     "study_of_tables",
     "validate",
 ]

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.definition.names import checked_name, study_name
 from hqsearch.definition.space import SpaceDefinition
 from hqsearch.definition.study import StudyDefinition
 from hqsearch.definition.tables import NO_KEYS, validate
@@ -27,10 +28,11 @@ def find_definition(study: str, studies_dir: Path) -> Path:
     A name is looked for in ``studies_dir`` first, then among the embedded ones.
     """
     if study.endswith(".toml") or "/" in study:
+        study_name(study)  # before it is looked for
         return Path(study).expanduser().resolve()
     known = embedded("studies")
     known.update({path.stem: path.resolve() for path in sorted(studies_dir.glob("*.toml"))})
-    if study not in known:
+    if checked_name(study) not in known:
         raise UnknownName("study", study, known)
     return known[study]
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from hqsearch.definition.data import DataDefinition
+from hqsearch.definition.names import checked_name
 from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import SpaceDefinition
 from hqsearch.definition.tables import Strict, validate
@@ -105,6 +106,11 @@ class StudyDefinition(Strict):
                 f"space: expected a name, a TOML file or a table (given: {value!r})"
             )
         return value
+
+    @field_validator("name")
+    @classmethod
+    def _names_one_folder(cls, value: str) -> str:
+        return checked_name(value)
 
     @model_validator(mode="after")
     def _objectives_differ(self) -> StudyDefinition:

@@ -1,11 +1,21 @@
-"""Candidates: one value for every dimension of a space."""
+"""Candidates: one value for every dimension of a space.
+
+A candidate's text key is ``name=value;name=value``. Names are module paths, which may hold
+anything, and in a name ``=`` and ``;`` are written twice: the first single ``=`` ends a name, and
+of an odd number of ``;`` the first one ends a value. Names without either are written as they are.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hqsearch.errors import DefinitionError
+
+_PART = re.compile(r"((?:[^=]|==)+)=(.+)", re.DOTALL)
+#: The first of an odd number of semicolons.
+_END = re.compile(r"(?<!;);(?=(?:;;)*(?!;))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +34,24 @@ class Candidate:
 
         >>> Candidate.from_key("a=2u;b=fp32")["b"]
         'fp32'
+        >>> Candidate.from_key("ops.k==3=2u;a;;b=4u").items
+        (('ops.k=3', '2u'), ('a;b', '4u'))
         """
         items = []
-        for part in key.split(";"):
+        for part in _END.split(key) if ";;" in key else key.split(";"):
             name, separator, value = part.partition("=")
+            if "==" in part:
+                whole = _PART.fullmatch(part)
+                name, value = (whole[1].replace("==", "="), whole[2]) if whole else ("", "")
             if not separator or not name or not value:
                 raise DefinitionError(f"{key!r} is no candidate key (name=value;name=value;…)")
-            items.append((name, value))
+            items.append((name.replace(";;", ";"), value))
         return cls(tuple(items))
 
     @property
     def key(self) -> str:
         """The text key ``name=value;…`` in the space's order."""
-        return ";".join(f"{name}={value}" for name, value in self.items)
+        return ";".join(f"{_written(name)}={value}" for name, value in self.items)
 
     @property
     def choices(self) -> dict[str, str]:
@@ -53,3 +68,7 @@ class Candidate:
 
     def __str__(self) -> str:
         return self.key
+
+
+def _written(name: str) -> str:
+    return name.replace("=", "==").replace(";", ";;")

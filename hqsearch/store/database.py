@@ -1,17 +1,20 @@
 """Where a log lives: ``study.db`` in the study's folder, or a PostgreSQL server.
 
 URLs, connections, and database errors turned into ones a person can act on. Passwords in
-URLs never reach a message.
+URLs never reach a message. A path is not a URL: what has a meaning in one (``%``, ``?``, ``#``)
+is quoted where it becomes one, and taken back from the parsed URL only.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 
@@ -22,6 +25,15 @@ SERVER = "postgresql+psycopg"
 _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _POSTGRES_FULL = "53100"
 #: Seconds to wait for a server to answer, and after which a silent connection is probed.
+#: Of a server's URL: its query may hold them instead of ``user:password@`` (libpq's names).
+_SECRETS = ("password", "passwd", "sslpassword")
+_HIDDEN = "***"
+#: SQLite's complaints about reading, among those about the disk.
+_UNREADABLE = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
 _SERVER_ARGUMENTS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
 
 
@@ -34,7 +46,7 @@ def storage_url(storage: str | None, folder: Path) -> str:
         StorageError: ``storage`` is no PostgreSQL URL, or its driver is not installed.
     """
     if storage is None:
-        return f"sqlite:///{folder / 'study.db'}"
+        return _sqlite_url(folder / "study.db")
     scheme, separator, rest = storage.partition("://")
     if not separator or scheme not in (SERVER, "postgresql", "postgres"):
         raise StorageError(
@@ -51,9 +63,22 @@ def storage_url(storage: str | None, folder: Path) -> str:
     url = f"{SERVER}://{rest}"
     try:
         sqlalchemy.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
-        raise StorageError(f"--storage {_without_password(storage)}: {error}") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # What it says may hold a part of the password.
+        raise StorageError(
+            f"--storage {_without_password(storage)}: cannot be read as a URL; in a user name or "
+            "password, @ is written %40, / is %2F, : is %3A and % is %25"
+        ) from None
     return url
+
+
+def _sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file, whatever its name has in it."""
+    try:
+        url = sqlalchemy.URL.create("sqlite", database=str(path))
+        return url.render_as_string(hide_password=False)
+    except UnicodeEncodeError:
+        raise StorageError(f"{str(path)!r}: the folder's name is not valid Unicode") from None
 
 
 def is_server(url: str) -> bool:
@@ -62,13 +87,20 @@ def is_server(url: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A URL for people: without its password."""
-    return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    """A log's place for people: the file, or the server's URL without its passwords."""
+    path = sqlite_path(url)
+    if path is not None:
+        return str(path)
+    parsed = sqlalchemy.make_url(url)
+    hidden = {key: _HIDDEN for key in parsed.query if key.lower() in _SECRETS}
+    text = parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    return text.replace(quote(_HIDDEN, safe=""), _HIDDEN)
 
 
 def sqlite_path(url: str) -> Path | None:
     """The file of an SQLite URL."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    parsed = sqlalchemy.make_url(url)
+    return Path(parsed.database) if parsed.drivername == "sqlite" and parsed.database else None
 
 
 def check_database(url: str) -> None:
@@ -137,7 +169,7 @@ def translated(url: str) -> Iterator[None]:
         database = _database_error(error)
         if database is None:
             raise
-        message = short(database)
+        message = _without_secrets(short(database), url)
         if _is_full(database):
             raise DiskFull(
                 f"no space left for {shown(url)}; free some and resume, nothing is lost"
@@ -155,7 +187,8 @@ def _is_full(error: BaseException) -> bool:
     raised = getattr(error, "orig", None)
     if isinstance(raised, sqlite3.Error):
         # Without room for its shared memory or a journal, SQLite tells of an I/O error.
-        return getattr(raised, "sqlite_errorcode", 0) & 0xFF in _SQLITE_FULL
+        code = getattr(raised, "sqlite_errorcode", 0)
+        return code & 0xFF in _SQLITE_FULL and code not in _UNREADABLE
     return getattr(raised, "sqlstate", None) == _POSTGRES_FULL
 
 
@@ -177,8 +210,20 @@ def short(error: BaseException) -> str:
     return lines[0] if lines else type(cause).__name__
 
 
+def _without_secrets(message: str, url: str) -> str:
+    """What a driver said, without the passwords of the URL that it was given."""
+    parsed = sqlalchemy.make_url(url)
+    secrets = [v for k, v in parsed.query.items() if k.lower() in _SECRETS and isinstance(v, str)]
+    for secret in (parsed.password, *secrets):
+        if secret:
+            message = message.replace(str(secret), _HIDDEN)
+    return message
+
+
 def _without_password(text: str) -> str:
-    """Any text that may be a URL, without what stands between ``:`` and ``@``."""
+    """Any text that may be a URL, without its passwords: before ``@`` and in its query."""
+    names = "|".join(_SECRETS)
+    text = re.sub(rf"(?i)([?&](?:{names})=)[^&]*", rf"\1{_HIDDEN}", text)
     scheme, separator, rest = text.rpartition("://")
     login, at, place = rest.rpartition("@")
     user = login.partition(":")[0]

@@ -79,13 +79,33 @@ class DriverLock:
         """Who drives the study now; empty where nobody does."""
         if is_server(url):
             return ServerLock.holder(url, name)
+        if not (folder / "driver.lock").exists():
+            return ""  # nothing is made by looking
         lock = FileLock(folder / "driver.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             return _who(folder / "driver.json")
+        except OSError:  # a folder that may only be read
+            return _who(folder / "driver.json") if _is_held(folder / "driver.lock") else ""
         lock.release()
         return ""
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a lock file that may only be read is locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is held cannot be opened
+        return not os.access(lock, os.R_OK)
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _who(holder: Path) -> str:

@@ -1,6 +1,7 @@
 """``results.db``: the log as tables that are made to be browsed.
 
 A projection: it is caught up from the log before every use and may be deleted at any time.
+One that turns out to be damaged is made anew; where none can be written, it is made in memory.
 ``trials`` has one column per dimension and per objective; ``layers`` the per-layer costs;
 ``fronts`` the front after every catch-up that changed it; ``runs`` and ``study`` the rest.
 """
@@ -9,25 +10,38 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
+from hqsearch.errors import HqsearchError, StudyDamaged
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.store.database import is_server, shown
 from hqsearch.store.lock import DriverLock
-from hqsearch.store.log import LogReader
+from hqsearch.store.log import DAMAGE, LogReader, damaged, said
+from hqsearch.store.reading import is_unwritable
 from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
+from hqsearch.store.shapes import STATES
+
+T = TypeVar("T")
 
 SCHEMA = 2
 _FIXED = (
     "number", "state", "run", "strategy", "kind", "copy_of", "average_bits", "seed", "seconds",
     "violation", "failure", "reason", "attempts", "origin", "stopped_at", "details",
 )  # fmt: skip
+#: Column → types of what it holds; every other one holds text.
+_KINDS: Mapping[str, set[type]] = {
+    **{key: {int} for key in ("number", "run", "seed", "attempts")},
+    **{key: {int, type(None)} for key in ("copy_of", "stopped_at")},
+    **{key: {float, int, type(None)} for key in ("average_bits", "seconds", "value")},
+    "violation": {float, int},
+}
 
 
 class Results:
@@ -36,9 +50,9 @@ class Results:
     def __init__(self, folder: Path, reader: LogReader) -> None:
         self.path = folder / "results.db"
         self._url, self._name = reader.url, reader.name
-        attributes = reader.attributes()
-        self.study: dict[str, Any] = attributes.get("study", {})
-        self.prepared: dict[str, str] = attributes.get("prepared", {})
+        self.attributes = reader.attributes()
+        self.study: dict[str, Any] = self.attributes.get("study", {})
+        self.prepared: dict[str, str] = self.attributes.get("prepared", {})
         self.runs: list[RunRecord] = reader.runs()
         self.budgets: tuple[Budget, ...] = self.runs[-1].budgets if self.runs else ()
         """The front is filtered by them: the latest run's, unless set otherwise."""
@@ -46,50 +60,105 @@ class Results:
         self.dimensions: list[str] = list(self.study.get("dimensions", []))
         self._columns = _column_names(self.dimensions, [o.name for o in self.objectives])
         self._trials: list[TrialRow] | None = None
-        self._db = self._open()
-        if not self._is_of_this_log():
-            self._discard()
+        self._db: Database
+        self.rebuilt = False
+        """Whether the tables that were there were damaged, or of another log or version."""
+        self.in_memory = False
+        """Whether results.db cannot be written."""
+        there = self.path.exists()
+        try:
+            self._open(reader)
+        except StudyDamaged:
+            self._close()
+            if not there:
+                self._unlink()
+            raise
+
+    def _open(self, reader: LogReader) -> None:
+        """The tables on disk, made anew where they are damaged; in memory where there is no
+        writing.
+
+        Raises:
+            StudyDamaged: the log cannot be read.
+        """
+        try:
+            self._connect()
+            if self._is_of_this_log():
+                self._catch_up(reader)
+                return
+        except (sqlite3.DatabaseError, *DAMAGE) as error:
+            if is_unwritable(error):
+                self._open_in_memory(reader)
+                return
+        self._make_anew(reader)
+
+    def _make_anew(self, reader: LogReader) -> None:
+        self._trials = None
+        self._close()
+        self.rebuilt = True
+        try:
+            self._unlink()
+            self._connect()
+            self._catch_up(reader)
+        except (OSError, sqlite3.DatabaseError, *DAMAGE):
+            self._open_in_memory(reader)
+
+    def _open_in_memory(self, reader: LogReader) -> None:
+        self._trials = None
+        self._close()
+        self._db = Database(sqlite3.connect(":memory:"))
+        self.in_memory = True
         try:
             self._catch_up(reader)
-        except sqlite3.DatabaseError:
-            self._discard()
-            self._catch_up(reader)
+        except (sqlite3.Error, *DAMAGE) as error:
+            what = f"its records make no table: {said(error)}"
+            raise damaged(self._url, self._name, what) from None
 
-    def _open(self) -> Database:
-        try:
-            db = self._connect()
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.DatabaseError:
-            version = -1
-        if version in (0, SCHEMA):
-            return db
-        self._discard()
-        return self._db
-
-    def _connect(self) -> Database:
+    def _connect(self) -> None:
         connection = sqlite3.connect(self.path, timeout=60)
+        self._db = Database(connection)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        return Database(connection)
 
-    def _discard(self) -> None:
-        self._trials = None
+    def _unlink(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self._db = self._connect()
+
+    def _close(self) -> None:
+        if "_db" in vars(self):
+            with suppress(sqlite3.Error):
+                self._db.close()
+
+    def _read(self, read: Callable[[], T]) -> T:
+        """What the tables hold; they are made anew from the log where they turn out damaged."""
+        try:
+            return read()
+        except (sqlite3.DatabaseError, *DAMAGE):
+            self.rebuild()
+            return read()
+
+    def rebuild(self) -> None:
+        """Make the tables anew from the log."""
+        reader = LogReader(self._url, self._name)
+        try:
+            self._make_anew(reader)
+        finally:
+            reader.close()
 
     def _log(self) -> str:
         """What tells this log from another: its making and, on a server, its place."""
         return json.dumps([self.study, shown(self._url) if is_server(self._url) else ""])
 
     def _is_of_this_log(self) -> bool:
-        """Whether the tables are new, or were made from this very log."""
-        try:
-            if not self._db["trials"].exists():
-                return True
-            made_from = self._db.execute("SELECT value FROM study WHERE key = 'log'").fetchone()
-        except sqlite3.DatabaseError:
+        """Whether the tables are new, or were made from this very log by this version."""
+        made = self._db["trials"].exists()
+        # In this order, for another process may make them in between.
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if not made:
+            return version in (0, SCHEMA)
+        if version != SCHEMA:
             return False
+        made_from = self._db.execute("SELECT value FROM study WHERE key = 'log'").fetchone()
         return made_from is not None and bool(made_from[0] == self._log())
 
     @property
@@ -107,7 +176,7 @@ class Results:
             db.execute(f"PRAGMA user_version = {SCHEMA}")
             if not known:
                 self._create_tables()
-            self._put("trials", [self._row(t) for t in fresh])
+            self._put("trials", self._rows(fresh))
             self._put("layers", _layer_rows(fresh))
             db["runs"].upsert_all(
                 (
@@ -171,15 +240,30 @@ class Results:
             {"trial": int, "position": int, "layer": str}, pk=("trial", "layer")
         )
 
+    def _rows(self, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+        """Rows of trials.
+
+        Raises:
+            StudyDamaged: a trial is none of this study's dimensions and objectives.
+        """
+        rows = []
+        for trial in trials:
+            try:
+                rows.append(self._row(trial))
+            except (HqsearchError, *DAMAGE) as error:
+                what = f"trial {trial.number}: {said(error)}"
+                raise damaged(self._url, self._name, what) from None
+        return rows
+
     def _row(self, trial: TrialRecord) -> dict[str, Any]:
         row = TrialRow.of(trial, self.objectives)
         columns = {name: getattr(row, name) for name in _FIXED if name != "details"}
-        columns |= {self._columns[d]: v for d, v in row.choices.items()}
+        columns |= {self._columns[d]: row.choices[d] for d in self.dimensions}
         columns |= {self._columns[o]: v for o, v in (row.values or {}).items()}
         return {**columns, "details": row.details_json}
 
     def _snapshot(self) -> None:
-        trials = self.trials()
+        trials = self._trials = self._read_trials()
         front = front_of(trials, self.objectives, self.budgets)
         last = self._db.execute(
             "SELECT trial FROM fronts WHERE finished = (SELECT max(finished) FROM fronts)"
@@ -194,25 +278,29 @@ class Results:
     def trials(self) -> list[TrialRow]:
         """Every trial, in order."""
         if self._trials is None:
-            own = [name for name in _FIXED if name != "details"]
-            values = [o.name for o in self.objectives]
-            columns = [*own, "details", *(self._columns[n] for n in (*values, *self.dimensions))]
-            rows = self._db.execute(
-                f"SELECT {', '.join(map(_quoted, columns))} FROM trials ORDER BY number"
-            )
-            first, second = len(own) + 1, len(own) + 1 + len(values)
-            self._trials = [
-                TrialRow(
-                    **dict(zip(own, row[: len(own)], strict=True)),
-                    details_json=row[len(own)],
-                    values=None
-                    if None in row[first:second]
-                    else dict(zip(values, row[first:second], strict=True)),
-                    choices=dict(zip(self.dimensions, row[second:], strict=True)),
-                )
-                for row in rows
-            ]
+            self._trials = self._read(self._read_trials)
         return list(self._trials)
+
+    def _read_trials(self) -> list[TrialRow]:
+        own = [name for name in _FIXED if name != "details"]
+        values = [o.name for o in self.objectives]
+        columns = [*own, "details", *(self._columns[n] for n in (*values, *self.dimensions))]
+        rows = self._db.execute(
+            f"SELECT {', '.join(map(_quoted, columns))} FROM trials ORDER BY number"
+        ).fetchall()
+        first, second = len(own) + 1, len(own) + 1 + len(values)
+        _check_columns([*own, "details", *("value" for _ in values)], rows)
+        return [
+            TrialRow(
+                **dict(zip(own, row[: len(own)], strict=True)),
+                details_json=row[len(own)],
+                values=None
+                if None in row[first:second]
+                else dict(zip(values, row[first:second], strict=True)),
+                choices=dict(zip(self.dimensions, row[second:], strict=True)),
+            )
+            for row in rows
+        ]
 
     def front(self) -> list[TrialRow]:
         """The front under :attr:`budgets`."""
@@ -220,11 +308,32 @@ class Results:
 
     def layers(self, number: int) -> list[dict[str, Any]]:
         """The per-layer rows of a trial."""
-        rows = list(self._db["layers"].rows_where("trial = ?", [number], order_by="position"))
+        table = self._db["layers"]
+        rows = self._read(
+            lambda: list(table.rows_where("trial = ?", [number], order_by="position"))
+        )
         return [{k: v for k, v in r.items() if k not in ("trial", "position")} for r in rows]
 
     def close(self) -> None:
-        self._db.close()
+        self._close()
+
+
+def _check_columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Compare what the table holds with what is written there; all columns after the named ones
+    hold choices.
+
+    Raises:
+        ValueError: a value of another type, or a text that is not whole.
+    """
+    for place, column in enumerate(zip(*rows, strict=True)):
+        name = names[place] if place < len(names) else "choice"
+        kinds = set(map(type, column))
+        if not kinds <= _KINDS.get(name, {str}):
+            raise ValueError(f"column {name}")
+        if name == "state" and not STATES.issuperset(column):
+            raise ValueError("column state")
+        if name == "details" and any("\0" in text or text[-1:] != "}" for text in column):
+            raise ValueError("column details")
 
 
 def _quoted(name: str) -> str:

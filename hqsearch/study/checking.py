@@ -26,6 +26,7 @@ from hqsearch.study.opening import (
     make_evaluator_for,
     objectives_of,
     recorded_study,
+    require_writable,
     study_folder,
     worker_count,
 )
@@ -183,6 +184,7 @@ def _check_recorded(
     folder = evaluator.setup.folder
     url = storage_url(request.storage, folder)
     check_database(url)
+    require_writable(url, definition.name, folder)
     recorded = recorded_study(url, definition.name, folder)
     findings.recorded = bool(recorded)
     if recorded:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hqsearch.definition import StudyDefinition
+from hqsearch.definition import StudyDefinition, located_definition
 from hqsearch.errors import InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.executors.task import Confirm, TaskOutcome
@@ -94,7 +94,7 @@ def confirm(
     """
     listener = guarded(listener)
     attributes, runs, trials = read_study(request)
-    definition = StudyDefinition.model_validate(attributes["definition"])
+    definition = located_definition(attributes, request.study, request.studies_dir)
     require_recorded_recipe(definition, attributes)
     _require(definition)
     objectives = tuple(Objective(**o) for o in attributes["study"]["objectives"])

@@ -38,9 +38,11 @@ from hqsearch.machine import cores
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import refuse_needless
 from hqsearch.search.events import Listener
+from hqsearch.store.leftovers import remove_leftovers
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
+from hqsearch.store.soundness import require_own_file, require_sound
 from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 from hqsearch.study.given import require_objects
 from hqsearch.study.traces import Traces, without_trace
@@ -153,6 +155,7 @@ def open_study(
         raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
     if not request.fresh:
         check_database(url)
+        require_writable(url, definition.name, folder)
     if request.fresh or not recorded_study(url, definition.name, folder):
         refuse_needless(evaluator.space)
     for note in evaluator.notes():
@@ -163,6 +166,7 @@ def open_study(
             traces.move_aside()
         folder.mkdir(parents=True, exist_ok=True)
         lock = stack.enter_context(DriverLock(folder, url, definition.name))
+        remove_leftovers(folder)
         asked = fingerprint_of(evaluator, definition)
         recorded = recorded_study(url, definition.name, folder)
         if recorded:
@@ -342,9 +346,25 @@ def recorded_study(url: str, name: str, folder: Path) -> dict[str, Any]:
         reader = LogReader(url, name)
     except StudyMissing:
         return {}
-    attributes = reader.attributes()
-    reader.close()
+    try:
+        attributes = reader.attributes()
+    finally:
+        reader.close()
     return attributes if "fingerprint" in attributes else {}
+
+
+def require_writable(url: str, name: str, folder: Path) -> None:
+    """Refuse a log that is damaged or not hqsearch's, before anything is made or written.
+
+    Raises:
+        StudyDamaged: saying what is wrong with it.
+    """
+    if url.startswith("sqlite") and not (folder / "study.db").exists():
+        return
+    try:
+        require_sound(url, name)
+    except StudyMissing:
+        require_own_file(url, name)
 
 
 def _facts(

@@ -12,15 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.analysis.overview import require_whole
 from hqsearch.definition import (
     SearchOptions,
     StudyDefinition,
     changed_study,
     find_definition,
     load_study,
+    located_definition,
+    moved,
+    study_name,
     validate,
 )
-from hqsearch.errors import InputError, RunFailed, StorageError, StudyMissing, UnknownName
+from hqsearch.errors import InputError, RunFailed, StorageError, UnknownName
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.problem.budgets import Budgets, parse_budgets
@@ -103,14 +107,21 @@ def definition_of(request: Request) -> StudyDefinition:
         attributes = recorded_study(storage_url(request.storage, folder), request.study, folder)
         if not attributes:
             raise
-        return changed_study(recorded_definition(attributes), overrides)
+        return changed_study(recorded_definition(attributes, request), overrides)
     return load_study(path, overrides)
 
 
-def recorded_definition(attributes: Mapping[str, Any]) -> StudyDefinition:
-    """What a study's log says it is, with the free settings that were given last."""
-    recorded = StudyDefinition.model_validate(attributes["definition"])
-    return _with_free(recorded, attributes.get("free", {}))
+def recorded_definition(attributes: Mapping[str, Any], request: Request) -> StudyDefinition:
+    """What a study's log says it is, with the free settings that were given last.
+
+    Its files are looked for where they are now (:mod:`hqsearch.definition.recorded`).
+    """
+    recorded = located_definition(attributes, request.study, request.studies_dir)
+    free = dict(attributes.get("free", {}))
+    if free.get("data_path") is not None:
+        before = Path(attributes["definition"].get("folder", ""))
+        free["data_path"] = str(moved(Path(free["data_path"]), before, recorded.folder))
+    return _with_free(recorded, free)
 
 
 def resume(request: Request, listener: Listener | None = None) -> Finished:
@@ -128,14 +139,14 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
     if not open_runs:
         raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
     run = open_runs[-1]
-    recorded = recorded_definition(attributes)
+    recorded = recorded_definition(attributes, request)
     require_recorded_recipe(recorded, attributes)
     definition = recorded.model_copy(
         update={
             "evaluations": run.evaluations,
             "seed": run.seed,
             "constraints": run.options["constraints"],
-            "search": SearchOptions.model_validate(run.options.get("search", {})),
+            "search": validate(SearchOptions, run.options.get("search", {}), "the run's [search]"),
             "strategy": {run.strategy: run.options["strategy"]},
         }
     )
@@ -173,12 +184,14 @@ def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[
     Raises:
         StudyMissing: there is no such study, or it was cut off while it was made.
     """
-    name = Path(request.study).stem if request.study.endswith(".toml") else request.study
+    name = study_name(request.study)
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
-    attributes, runs, trials = reader.attributes(), reader.runs(), reader.trials()
-    reader.close()
-    if "fingerprint" not in attributes:
-        raise StudyMissing(f"study {name!r} was cut off while it was made; run it again")
+    try:
+        attributes = reader.attributes()
+        require_whole(attributes, name)
+        runs, trials = reader.runs(), reader.trials()
+    finally:
+        reader.close()
     return attributes, runs, trials
 
 
