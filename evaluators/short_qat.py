@@ -42,10 +42,10 @@ from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.outlook import outlook_of
 from hqsearch.qat.parent import prepare_part, train_parent
-from hqsearch.qat.part import Part, structural_settings
 from hqsearch.qat.relaxation import Batching, relaxation_of
 from hqsearch.qat.scores import score_part
 from hqsearch.qat.short_training import ShortTraining, measure
+from hqsearch.qat.structural_part import Part, structural_settings
 from hqsearch.qat.study import QatStudy
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.train import run_supernet

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.details import Details
+from hqsearch.evaluator.per_sample import unpack_correct
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.evaluator.correct import unpack_correct
+from hqsearch.evaluator.per_sample import unpack_correct
 from hqsearch.store.records import TrialRow
 
 Floats = npt.NDArray[np.float64]

@@ -25,8 +25,8 @@ from hqsearch.definition import (
     validate,
 )
 from hqsearch.evaluator.details import Details
+from hqsearch.evaluator.dimension_check import require_few_parts, require_honoured
 from hqsearch.evaluator.given import GivenObjects
-from hqsearch.evaluator.honoured import require_few_parts, require_honoured
 from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity

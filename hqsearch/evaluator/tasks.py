@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hqsearch.evaluator.flat import (
+from hqsearch.evaluator.json_record import (
     FlatRecord,
     Reader,
     WrongType,

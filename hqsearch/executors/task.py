@@ -30,7 +30,7 @@ from hqsearch.evaluator import (
     Setup,
 )
 from hqsearch.evaluator.details import checked
-from hqsearch.evaluator.flat import WrongType, measured_number
+from hqsearch.evaluator.json_record import WrongType, measured_number
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.evaluator.tasks import checked_answer
 from hqsearch.executors.interrupts import persons_interrupt

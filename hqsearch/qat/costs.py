@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hqsearch.hardware import CostModel, LayerRate
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.schemes.choice import FP32, parse_choice
 
 #: Columns of :func:`cheap_metrics`.

@@ -11,7 +11,7 @@ from hqsearch.data.encoding import get_encoding
 from hqsearch.errors import HqsearchError, PluginError
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 
 
 def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -> Workload:

@@ -13,8 +13,8 @@ from hqsearch.definition.data import FRAMES
 from hqsearch.evaluator import Outlook
 from hqsearch.hardware import Workload
 from hqsearch.qat.parent import is_whole, parent_digest
-from hqsearch.qat.part import Part
 from hqsearch.qat.rates import RATE_SAMPLES
+from hqsearch.qat.structural_part import Part
 
 #: Forward and backward pass of a sample, in forward passes.
 TRAINING_PASSES = 3

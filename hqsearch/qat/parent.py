@@ -18,12 +18,12 @@ import torch
 from hqsearch.atomic import write_atomically
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.evaluator import PrepareContext, Resources
-from hqsearch.evaluator.correct import pack_correct
+from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.plugins import code_alone
-from hqsearch.qat.part import Part, Prepared
 from hqsearch.qat.rates import measure_rates, rate_batches
+from hqsearch.qat.structural_part import Part, Prepared
 from hqsearch.training import Schedule, Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
 

@@ -24,7 +24,7 @@ from hqsearch.hardware.rates import RateMeter
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import METRICS, fp32_metrics
 from hqsearch.qat.held_out import held_out_part, rows_of
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.quant.mixture import mix_model
 from hqsearch.schemes.choice import parse_choice

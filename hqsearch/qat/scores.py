@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 
 from hqsearch.evaluator.tasks import ScoresResult
 from hqsearch.problem.space import Space
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import FP32
 from hqsearch.training.batches import Samples, plain_batches

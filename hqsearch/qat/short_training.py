@@ -12,13 +12,13 @@ from typing import Literal
 import torch
 
 from hqsearch.evaluator import Evaluation
-from hqsearch.evaluator.correct import pack_correct
+from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.hardware import rates_to_json
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import cheap_metrics, layer_rows
-from hqsearch.qat.part import Part
 from hqsearch.qat.rates import RATE_SAMPLES, measure_rates
+from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.training import Schedule, Segment, evaluate, train
 

@@ -29,7 +29,7 @@ from hqsearch.errors import (
     UnknownName,
 )
 from hqsearch.evaluator import Evaluator, GivenObjects, PrepareContext, Resources, Setup
-from hqsearch.evaluator.flat import WrongType, plain
+from hqsearch.evaluator.json_record import WrongType, plain
 from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.executors.base import Executor
 from hqsearch.executors.in_process import InProcessExecutor

@@ -12,7 +12,7 @@ import pytest
 from hqsearch.analysis.choosing import Selection, choose
 from hqsearch.analysis.limits import parse_limits
 from hqsearch.errors import DefinitionError, InputError, LimitsNotMet, UnknownName
-from hqsearch.evaluator.correct import pack_correct
+from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.store.records import TrialRow
 

@@ -15,7 +15,7 @@ from hqsearch.analysis.confirmation import (
     confirmation_of,
 )
 from hqsearch.analysis.confirmed_verdict import study_verdict
-from hqsearch.evaluator.correct import pack_correct
+from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE
 from hqsearch.store.records import TrialRow
 

@@ -8,7 +8,7 @@ import pytest
 
 from hqsearch.analysis.paired import Difference, accuracy_difference
 from hqsearch.evaluator import Details
-from hqsearch.evaluator.correct import pack_correct, unpack_correct
+from hqsearch.evaluator.per_sample import pack_correct, unpack_correct
 
 
 def details(bits: list[int]) -> Details:

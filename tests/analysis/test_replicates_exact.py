@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hqsearch.analysis.replicates import Estimate, Measured, crossed_mean
-from hqsearch.evaluator.correct import pack_correct
+from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.store.records import TrialRow
 
 

@@ -10,7 +10,7 @@ import pytest
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.verdict import Verdict, verdict_text, verdicts
 from hqsearch.evaluator import Details
-from hqsearch.evaluator.correct import pack_correct
+from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.store.records import TrialRow
 
 N = 1000

@@ -27,7 +27,7 @@ from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.models import weight_layers
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.parent import prepare_part, train_parent
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 from hqsearch.quant import FakeQuantizer, quantize_model
 from hqsearch.quant.modules import quantizer_of

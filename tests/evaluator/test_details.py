@@ -10,7 +10,7 @@ import pytest
 
 from hqsearch.evaluator import Details, LayerRow
 from hqsearch.evaluator.details import RungRow, checked
-from hqsearch.evaluator.flat import WrongType, plain
+from hqsearch.evaluator.json_record import WrongType, plain
 
 #: As short-qat of release 0.1 left it in a log, shortened.
 STORED: dict[str, Any] = {

@@ -14,7 +14,7 @@ from hqsearch.evaluator import (
     SupernetTask,
     TaskAnswer,
 )
-from hqsearch.evaluator.flat import WrongType
+from hqsearch.evaluator.json_record import WrongType
 from hqsearch.evaluator.tasks import answer_from_json, checked_answer, task_from_json
 from hqsearch.store.records import TaskRecord
 from hqsearch.supernet.options import SupernetOptions

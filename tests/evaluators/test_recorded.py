@@ -21,7 +21,7 @@ from rich.console import Console
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError
 from hqsearch.evaluator import Evaluator, ScoresTask, Setup, SupernetTask
-from hqsearch.evaluator.correct import unpack_correct
+from hqsearch.evaluator.per_sample import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url

@@ -15,8 +15,8 @@ from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
 from hqsearch.evaluator import Evaluator, PrepareContext, Setup
-from hqsearch.evaluator.correct import unpack_correct
 from hqsearch.evaluator.details import checked
+from hqsearch.evaluator.per_sample import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.qat import short_training
 from hqsearch.testing import EvaluatorContract, prepare_here

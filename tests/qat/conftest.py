@@ -13,7 +13,7 @@ from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.parent import prepare_part, train_parent
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 
 SMALL = {

@@ -11,7 +11,7 @@ from hqsearch.definition import SpaceDefinition
 from hqsearch.hardware import LayerRate
 from hqsearch.problem.space import derive_space
 from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics, layer_rows
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.schemes.choice import FP32
 
 RULES = SpaceDefinition(choices=("2u", "4l", "fp32"))

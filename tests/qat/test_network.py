@@ -10,7 +10,7 @@ import pytest
 
 from hqsearch.errors import PluginError
 from hqsearch.qat.network import trace_untrained
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 
 MakeStudy = Callable[..., QatStudy]

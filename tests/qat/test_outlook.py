@@ -12,7 +12,7 @@ from hqsearch.data import data_outlook
 from hqsearch.qat import outlook as module
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.outlook import outlook_of
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 
 MakeStudy = Callable[..., QatStudy]

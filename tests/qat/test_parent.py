@@ -14,7 +14,7 @@ import torch
 
 from hqsearch.errors import RunFailed
 from hqsearch.qat.parent import epochs_done, is_whole, parent_digest
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 from hqsearch.training import load_tensors, save_tensors
 

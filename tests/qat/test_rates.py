@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hqsearch.qat import rates
-from hqsearch.qat.part import Part
+from hqsearch.qat.structural_part import Part
 from hqsearch.training import Samples
 
 

@@ -10,8 +10,8 @@ import torch
 
 from hqsearch.definition import SpaceDefinition
 from hqsearch.problem.space import Space, derive_space
-from hqsearch.qat.part import Part
 from hqsearch.qat.short_training import ShortTraining, measure
+from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 from hqsearch.training import Segment
 

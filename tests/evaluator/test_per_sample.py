@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hqsearch.evaluator.correct import pack_correct, unpack_correct
+from hqsearch.evaluator.per_sample import pack_correct, unpack_correct
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])

@@ -16,8 +16,8 @@ from hqsearch.definition import SpaceDefinition
 from hqsearch.errors import DataError, DefinitionError
 from hqsearch.problem.space import Space, derive_space
 from hqsearch.qat.costs import cheap_metrics, fp32_metrics
-from hqsearch.qat.part import Part, structural_settings
 from hqsearch.qat.short_training import ShortTraining, measure
+from hqsearch.qat.structural_part import Part, structural_settings
 from hqsearch.qat.study import QatStudy
 
 MakeStudy = Callable[..., QatStudy]
