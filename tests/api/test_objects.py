@@ -153,7 +153,7 @@ def test_a_function_in_a_file_travels_by_file_and_hash(
     # Nothing but its name is needed: the file and the frames are there.
     named = hqsearch.Study("edge", studies_dir=tmp_path / "studies")
     assert named.run("random", evaluations=4, workers=1).finished == 4
-    file.write_text(file.read_text() + "\n# changed\n")
+    file.write_text(file.read_text() + "\nCHANGED = True\n")
     with pytest.raises(StudyMismatch, match=r"model\.path"):
         named.run("random", evaluations=5, workers=1)
 
