@@ -291,7 +291,7 @@ def test_an_edited_evaluator_is_another_study(
     path = study_file(evaluator="mine.py:Mine")
     run(tmp_path / "s", str(path))
     with (tmp_path / "mine.py").open("a") as file:
-        file.write("# now it measures something else\n")
+        file.write('Mine.now = "it measures something else"\n')
     with pytest.raises(StudyMismatch, match=r"evaluator: 'mine\.py:Mine sha256"):
         run(tmp_path / "s", str(path), seed=1)
 

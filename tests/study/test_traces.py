@@ -104,6 +104,7 @@ REFUSED: dict[str, tuple[type[InputError], tuple[str, ...]]] = {
 REFUSED_THERE: dict[str, tuple[type[InputError], tuple[str, ...]]] = {
     "mismatch": (errors.StudyMismatch, (*TOY, "--set", "evaluation.noise=0.1")),
     "finished": (errors.StorageError, ("resume", "--study", "toy")),
+    "limits": (errors.LimitsNotMet, ("choose", "--study", "toy", "--accuracy", ">= 0.9999")),
     "no such trial": (InputError, ("show", "--study", "toy", "--trial", "999")),
     "figure": (InputError, ("front", "--study", "toy", "--plot", "front.doc")),
     "layers of nobody": (InputError, ("cost", "--study", "toy", "--trial", "0")),
@@ -160,7 +161,7 @@ def test_a_refusal_changes_nothing_of_a_study(refuse: Any, tmp_path: Path) -> No
 
 def test_every_error_of_bad_input_is_in_the_tables() -> None:
     cases = {**REFUSED, **REFUSED_THERE, **REFUSED_NOT_THERE}
-    tried = {error for error, _ in cases.values()}
+    tried = {error for error, _ in cases.values()} | {errors.StudyDamaged}  # further down
     kinds = {
         kind
         for kind in vars(errors).values()
@@ -194,6 +195,15 @@ def test_what_is_no_database_is_left_alone(refuse: Any, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "study.db").write_text("my own notes, and long enough to be a header\n" * 9)
     refuse(errors.StorageError, TOY)
+
+
+def test_a_damaged_log_is_left_alone(refuse: Any, tmp_path: Path) -> None:
+    there(tmp_path)
+    path = tmp_path / "studies" / "toy" / "study.db"
+    content = bytearray(path.read_bytes())
+    content[200:] = bytes(len(content) - 200)
+    path.write_bytes(content)
+    refuse(errors.StudyDamaged, TOY)
 
 
 def test_what_goes_wrong_after_hours_of_preparation_is_a_failed_run(tmp_path: Path) -> None:
