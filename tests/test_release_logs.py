@@ -48,8 +48,11 @@ FINISHING: dict[str, tuple[tuple[str, ...], ...]] = {
     "synthetic": (RESUME,),
     "recorded": (RESUME,),
 }
-#: In ``status`` the only facts that are not in the log, or are means of measured times.
-TIMES = ("driver", "seconds_per_evaluation", "worker_seconds_left")
+#: In ``status`` the only facts that are not in the log, or are means of measured times; and what
+#: was not told yet.
+OTHER = ("driver", "seconds_per_evaluation", "worker_seconds_left", "disk")
+#: Of a line of the verdict that was not told yet.
+FAILED_BASELINE = "not known, for its evaluation failed"
 
 #: Tables of what hqsearch and Optuna add to a trial.
 ATTRIBUTES = ("user_attributes", "system_attributes")
@@ -76,12 +79,13 @@ def unpack(folder: Path) -> Path:
 def shown(folder: Path, study: str) -> dict[str, Any]:
     """What the reading commands print of a study; long parts as their SHA-256."""
     status = json.loads(command(folder, study, "status", "--json"))
+    status["verdict"] = [line for line in status["verdict"] if FAILED_BASELINE not in line]
     trials = json.loads(command(folder, study, "trials", "--json"))
     last = max(row["number"] for row in trials if row["state"] == "COMPLETE")
     facts = {
         "front": [_short(row) for row in json.loads(command(folder, study, "front", "--json"))],
         "trials": [_short(row) for row in trials],
-        "status": {key: value for key, value in status.items() if key not in TIMES},
+        "status": {key: value for key, value in status.items() if key not in OTHER},
         "front_csv_sha256": _digest(command(folder, study, "front", "--csv")),
         "trials_csv_sha256": _digest(command(folder, study, "trials", "--csv")),
         "last_trial_sha256": _digest(

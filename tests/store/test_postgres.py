@@ -170,7 +170,7 @@ def test_a_lost_server_is_told_and_the_run_goes_on_later(
     wait_for_trials(url, 8)
     postgres.stop()
     _, told = driver.communicate(timeout=60)
-    assert driver.returncode == 2
+    assert driver.returncode == 1  # the run had begun: what it left on disk stays
     assert "Traceback" not in told
     assert "the same command goes on" in told
     absent = call(tmp_path, "front", "--study", "toy", "--storage", url, code=2)
