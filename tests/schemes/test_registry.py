@@ -46,7 +46,7 @@ def test_a_file(tmp_path: Path) -> None:
     # The same contents elsewhere are the same scheme; others of that name are not.
     (tmp_path / "ternary.py").write_text((HERE / "ternary.py").read_text())
     assert load_scheme("ternary.py:Ternary", tmp_path) is ternary
-    (tmp_path / "ternary.py").write_text((HERE / "ternary.py").read_text() + "# edited\n")
+    (tmp_path / "ternary.py").write_text((HERE / "ternary.py").read_text() + "EDITED = True\n")
     with pytest.raises(PluginError, match=r"there is a scheme 'ternary' already, from ternary\.py"):
         load_scheme("ternary.py:Ternary", tmp_path)
 
