@@ -18,6 +18,7 @@ from hqsearch.problem.space import Dimension, Space
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
 from hqsearch.strategies.scoring import scores_of
 from hqsearch.strategies.sensitivity import AdditiveProgram, Sensitivity
+from hqsearch.surrogate import Scores
 
 VALUES = ("2u", "4u", "fp32")
 COST = np.array([[1.0, 2.0, 9.0], [2.0, 4.5, 18.0], [0.5, 1.0, 4.0], [3.0, 6.0, 25.0]])
@@ -64,9 +65,15 @@ def proposals(given: Problem) -> tuple[list[Candidate], Sensitivity]:
     return found, strategy
 
 
+def scored(problem: Problem) -> Scores:
+    """What the pass of a problem without structure found."""
+    asked = StrategyTask(ScoresTask(), "one pass over the parent")
+    return scores_of(TaskResult(0, asked, answer()), problem.space)[""]
+
+
 def test_every_solution_is_the_best_under_its_limit() -> None:
     given = problem()
-    program = AdditiveProgram(given, scores_of(answer(), given.space))
+    program = AdditiveProgram(given, scored(given))
     every = np.array(list(itertools.product(range(3), repeat=4)))
     costs = COST[np.arange(4), every].sum(axis=1)
     losses = LOSS[np.arange(4), every].sum(axis=1)
@@ -108,7 +115,7 @@ def test_a_failed_scoring_pass_ends_it() -> None:
 def test_costs_that_are_no_sums_are_refused() -> None:
     given = problem(square=True)
     with pytest.raises(DefinitionError, match="sums over the space's dimensions"):
-        AdditiveProgram(given, scores_of(answer(), given.space))
+        AdditiveProgram(given, scored(given))
 
 
 def test_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
