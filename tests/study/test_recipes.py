@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def invoke(folder: Path, study: Path | str, *words: str) -> Result:
     return CliRunner().invoke(cli, [command, *place, *more])
 
 
+def without_sizes(text: str) -> str:
+    """What is shown, but for bytes on disk: tables grow as they are read."""
+    return re.sub(r'"tables": \d+|tables [0-9.]+ \w+', "tables", text)
+
+
 @pytest.mark.parametrize("words", READING)
 def test_it_opens_and_shows_all_that_it_holds(
     tmp_path: Path, old: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -64,7 +70,8 @@ def test_it_opens_and_shows_all_that_it_holds(
     shown = invoke(tmp_path, "mine", *words)
     assert shown.exit_code == 0, shown.output
     monkeypatch.setattr(evaluator_class("mine.py:Mine", old.parent), "recipe", 1)
-    assert shown.stdout == invoke(tmp_path, "mine", *words).stdout
+    again = invoke(tmp_path, "mine", *words).stdout
+    assert without_sizes(shown.stdout) == without_sizes(again)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +98,10 @@ def test_an_unfinished_run_of_it_is_not_resumed(
 ) -> None:
     from hqsearch.evaluators.toy import Toy
 
-    def cut(*_: Any, **__: Any) -> None:
+    def cut(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Toy, "evaluate", cut)
+    monkeypatch.setattr("hqsearch.executors.in_process.perform", cut)
     with pytest.raises(KeyboardInterrupt):
         launched.run(tmp_path / "studies")
     monkeypatch.undo()
