@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +29,9 @@ _SUSPICIOUS_BYTES = 16 << 20
 _SUSPICIOUS_RATIO = 100
 #: How an archive's members may be packed; numpy writes no other kind.
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+#: Held while numpy parses a header.
+_PARSING = threading.Lock()
 
 
 class Unusable(ValueError):
@@ -93,7 +97,9 @@ def check_npz(path: Path) -> None:
 
 def read_npy(path: Path) -> NDArray[Any]:
     """The events of a file that :func:`check_npy` accepts, with the fields x, y, t, p."""
-    return _named(np.load(path, allow_pickle=False))
+    with _PARSING:
+        events = np.load(path, allow_pickle=False)
+    return _named(events)
 
 
 def read_npz(path: Path) -> NDArray[Any]:
@@ -105,7 +111,7 @@ def read_npz(path: Path) -> NDArray[Any]:
     arrays = {}
     with zipfile.ZipFile(path) as archive:
         for info, field in _members(archive):
-            with archive.open(info) as member:
+            with archive.open(info) as member, _PARSING:
                 arrays[field] = np.lib.format.read_array(member, allow_pickle=False)
     if "" in arrays:
         return _named(arrays[""])
@@ -124,7 +130,10 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         }.get(version)
         if read is None:
             raise Unusable(f"format version {version} is unknown")
-        shape, _, dtype = read(file)
+        # Parsers of one process share a recursion count; in several threads at a time it is
+        # told wrong ("AST constructor recursion depth mismatch", gh-106905).
+        with _PARSING:
+            shape, _, dtype = read(file)
     except Unusable:
         raise
     except Exception as error:
