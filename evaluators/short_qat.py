@@ -59,7 +59,8 @@ class ShortQat(Evaluator):
     metrics: ClassVar[tuple[str, ...]] = METRICS
     costly: ClassVar[bool] = True
     #: 2: operations are counted exactly, and parameters that nothing reads are not stored.
-    recipe: ClassVar[int] = 2
+    #: 3: stored tensors take whole bytes, and shifts of thresholds and biases are counted.
+    recipe: ClassVar[int] = 3
     can_confirm: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions
