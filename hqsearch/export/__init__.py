@@ -21,3 +21,34 @@ order takes the bits i·b … (i + 1)·b - 1 of a little-endian stream, lowest b
 complement; the last byte is filled up with zeros (:func:`hqsearch.schemes.packing.whole_bytes`,
 which :mod:`hqsearch.hardware.storage` counts by).
 """
+
+import sys as _sys
+from pathlib import Path as _Path
+from types import ModuleType as _ModuleType
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+if _TYPE_CHECKING:
+    from hqsearch.export.formats import Exported
+
+
+class _Callable(_ModuleType):
+    """``hqsearch.export`` is a package and, as ``hqsearch.export(net, "edge.hq")``, a function."""
+
+    def __call__(self, model: _Any, path: str | _Path, format: str = "hq") -> "Exported":
+        """Write a trained model to a file.
+
+        Args:
+            model: what :meth:`hqsearch.Study.train` or :func:`hqsearch.load_model` returned.
+            path: where to.
+            format: ``hq``: one packed file, whose tensors take exactly the reported storage.
+
+        Raises:
+            InputError: bad usage, an unknown format, or a path that cannot be written to.
+        """
+        from hqsearch.export.formats import export_model
+
+        return export_model(model, path, format)
+
+
+_sys.modules[__name__].__class__ = _Callable
