@@ -108,7 +108,6 @@ def is_kept(folder: Path, record: ModelRecord) -> bool:
 def loaded(kept: KeptModel, evaluator: Evaluator) -> TrainedModel:
     """The network of a kept model, with what is known of it."""
     from hqsearch.export.trained import TrainedModel
-    from hqsearch.study.opening import Request
 
     candidate = evaluator.space.candidate(kept.manifest["choices"])
     network, workload = evaluator.trained(candidate, kept.folder / WEIGHTS)
