@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from hqsearch.data import SIMULATED_NOTE
 from hqsearch.definition import EvaluationOptions, validate
@@ -24,6 +25,7 @@ from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
     EvaluatorTask,
+    FinalTask,
     Outlook,
     PrepareContext,
     Resources,
@@ -38,6 +40,7 @@ from hqsearch.models import WeightLayer
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics
+from hqsearch.qat.final import final_task, trained, workload_of
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.outlook import outlook_of
@@ -59,9 +62,10 @@ class ShortQat(Evaluator):
     metrics: ClassVar[tuple[str, ...]] = METRICS
     costly: ClassVar[bool] = True
     #: 2: operations are counted exactly, and parameters that nothing reads are not stored.
-    recipe: ClassVar[int] = 2
+    #: 3: stored tensors take whole bytes, and shifts of thresholds and biases are counted.
+    recipe: ClassVar[int] = 3
     can_confirm: ClassVar[bool] = True
-    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet", "final"})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions
 
     def __init__(self, setup: Setup) -> None:
@@ -180,7 +184,14 @@ class ShortQat(Evaluator):
             return self._train_supernet(task, seed, folder)
         if isinstance(task, ScoresTask):
             return score_part(self._first, self.space, seed)
+        if isinstance(task, FinalTask):
+            part = self._part(Candidate.from_key(task.key))
+            return final_task(part, self.space, task, seed, folder)
         return super().strategy_task(task, seed, folder)
+
+    def trained(self, candidate: Candidate, weights: Path) -> tuple[nn.Module, Workload]:
+        part = self._part(candidate)
+        return trained(part, self.space, candidate, weights), workload_of(part)
 
     def _train_supernet(self, task: SupernetTask, seed: int, folder: Path) -> SupernetResult:
         torch.set_num_threads(self.options.threads)

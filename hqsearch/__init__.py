@@ -25,6 +25,7 @@ from typing import Any as _Any
 from hqsearch._moved import install as _install_moved
 
 if _TYPE_CHECKING:
+    from hqsearch import export
     from hqsearch.api import (
         Check,
         Chosen,
@@ -55,6 +56,8 @@ if _TYPE_CHECKING:
         StudyMissing,
         UnknownName,
     )
+    from hqsearch.export.formats import Exported
+    from hqsearch.export.trained import TrainedModel, load_model
     from hqsearch.search.events import Listener
 
 __version__ = "0.2.0"
@@ -69,6 +72,7 @@ __all__ = [
     "DefinitionError",
     "DeviceError",
     "DiskFull",
+    "Exported",
     "Frames",
     "Front",
     "HqsearchError",
@@ -84,14 +88,23 @@ __all__ = [
     "StudyDamaged",
     "StudyMismatch",
     "StudyMissing",
+    "TrainedModel",
     "Trial",
     "Trials",
     "UnknownName",
     "__version__",
+    "export",
+    "load_model",
 ]
 
 #: Where a public name is, unless it is an error or in ``hqsearch.api``.
-_ELSEWHERE = {"Frames": "hqsearch.data", "Listener": "hqsearch.search.events"}
+_ELSEWHERE = {
+    "Exported": "hqsearch.export.formats",
+    "Frames": "hqsearch.data",
+    "Listener": "hqsearch.search.events",
+    "TrainedModel": "hqsearch.export.trained",
+    "load_model": "hqsearch.export.trained",
+}
 
 _root = _Path(__file__).resolve().parent
 if not (_root / "evaluators").is_dir() and (_root.parent / "evaluators").is_dir():
@@ -104,6 +117,8 @@ _install_moved()
 def __getattr__(name: str) -> _Any:
     if name not in __all__:
         raise AttributeError(f"module 'hqsearch' has no attribute {name!r}")
+    if name == "export":  # a package that can be called
+        return _importlib.import_module("hqsearch.export")
     errors = _importlib.import_module("hqsearch.errors")
     place = errors if hasattr(errors, name) else None
     if place is None:

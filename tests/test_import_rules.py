@@ -38,6 +38,7 @@ ORDER = {
     "training": "how a network is trained, whatever it is",
     "data": "samples, as a definition asks for them",
     "hardware": "what a network costs, layer by layer",
+    "export": "a trained quantized network as integers and bytes, in a file or as C",
     "surrogate": "a model of accuracy over a space",
     "evaluator": "the contract: candidates of a problem become values",
     "supernet": "the differentiable search over a problem, as a task of an evaluator",
@@ -60,7 +61,10 @@ ORDER = {
 #: What the order alone would allow, and must not be: package → packages.
 APART = {
     # These know nothing of studies.
-    **{apart: {"definition", "problem"} for apart in ("schemes", "models", "quant", "hardware")},
+    **{
+        apart: {"definition", "problem"}
+        for apart in ("schemes", "models", "quant", "hardware", "export")
+    },
     # Replay and several machines rest on it.
     "strategies": {"store", "executors"},
     # What is read from a log must not depend on how it came about.
@@ -82,7 +86,7 @@ LIBRARIES = {
     "pandas": {"api"},
     "torch": {
         "models", "quant", "training", "data", "hardware", "supernet", "qat", "evaluators",
-        "study", "schemes", "testing",
+        "study", "schemes", "testing", "export",
     },
 }  # fmt: skip
 #: Of those, packages that import it only inside functions: reading them must stay quick.

@@ -166,6 +166,8 @@ class CostStudy:
             self._check_network(prepared)
             if prepared.counting != COUNTING:
                 self.notes.append(EARLIER_COUNTING)
+            else:
+                self._tell_earlier_recipe()
             for option, given in (
                 ("--data", request.data is not None),
                 ("--unknown-as-real", request.unknown_as_real),
@@ -182,6 +184,15 @@ class CostStudy:
         if unknown:
             self.notes.append(f"counted as real-valued MACs, one per output: {listed(unknown)}")
         return traced.with_rate(request.rate)
+
+    def _tell_earlier_recipe(self) -> None:
+        recorded = self.attributes.get("fingerprint", {}).get("recipe")
+        now = getattr(self.evaluator, "recipe", recorded)
+        if recorded is not None and recorded != now:
+            self.notes.append(
+                f"the study was recorded by recipe {recorded}; what is computed here is of recipe "
+                f"{now} and does not compare with what it holds (hqsearch guide versions)"
+            )
 
     def _check_network(self, prepared: Workload) -> None:
         defined = {layer.path: layer.weights for layer in self.evaluator.layers()}

@@ -134,6 +134,7 @@ def status_of(results: Results) -> dict[str, Any]:
         "failures": dict(Counter(t.failure for t in every if t.failure)),
         "front": len(front),
         "replicates": dict(replicates),
+        "models": [model.as_json() for model in results.models.values()],
         "seconds_per_evaluation": per_trial,
         "evaluations_left": waiting,
         "worker_seconds_left": per_trial * waiting if per_trial else None,

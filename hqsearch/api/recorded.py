@@ -67,7 +67,8 @@ class RecordedStudy:
         with self._results() as results:
             for row in results.trials():
                 if row.number == number:
-                    return Trial(row, results.objectives, results.layers(number))
+                    layers, model = results.layers(number), results.models.get(number)
+                    return Trial(row, results.objectives, layers, model)
         raise InputError(f"study {self._asked!r} has no trial {number}")
 
     def status(self) -> Status:

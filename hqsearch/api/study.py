@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hqsearch.api.describing import Description, plain, require
+from hqsearch.api.members import Member, member_number
 from hqsearch.api.recorded import RecordedStudy
 from hqsearch.errors import DefinitionError, HqsearchError, RunFailed
 
 if TYPE_CHECKING:
     from hqsearch.api.answers import Check, Confirmation, Run
     from hqsearch.api.comparison import Comparison
+    from hqsearch.export.formats import Exported
+    from hqsearch.export.trained import TrainedModel
     from hqsearch.search.events import Listener
     from hqsearch.study.opening import Request
 
@@ -309,6 +312,72 @@ class Study(RecordedStudy):
         request = replace(request, evaluations=_whole(evaluations, "evaluations", 1))
         with following(listener, progress) as notes:
             return Comparison(compare(request, list(strategies), seeds, notes, clock))
+
+    def train(
+        self,
+        member: Member,
+        seeds: int = 1,
+        epochs: int | None = None,
+        merge: bool = False,
+        *,
+        workers: int | None = None,
+        executor: ExecutorKind = "auto",
+        device: Device = "auto",
+        ray_address: str | None = None,
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> TrainedModel:
+        """The final training of one candidate, whose weights are kept with the study.
+
+        A longer schedule from the same parent. It is measured on the test split once. A model
+        that is there, of the same training, is not trained again.
+
+        Args:
+            member: a trial of a front or its number, or what :meth:`choose` gave.
+            seeds: trainings, of which the best on validation is kept.
+            epochs: of each; ``evaluation.final_epochs`` by default.
+            merge: learn from the validation split, too; with one seed.
+            workers: see :meth:`run`; so are the others.
+
+        Returns:
+            A torch module in evaluation mode, with its accuracy on test, to use or to export.
+
+        Raises:
+            InputError: no such trial; one that failed, was stopped, is infeasible or has not
+                ended; no test split; or an evaluator that keeps no weights.
+            RunFailed: every training failed.
+        """
+        from hqsearch.api.following import following
+        from hqsearch.study.finishing import train_member
+        from hqsearch.study.models import loaded
+
+        number = member_number(member)
+        seeds = _whole(seeds, "seeds", 1) or 1
+        epochs = _whole(epochs, "epochs", 1)
+        request = self._recorded(device, workers, executor, ray_address)
+        with following(listener, progress) as notes:
+            kept, evaluator = train_member(request, number, seeds, epochs, merge, notes)
+        return loaded(kept, evaluator)
+
+    def export(self, member: Member, path: str | Path, format: str = "hq") -> Exported:
+        """Write the model of a trial that :meth:`train` has trained; nothing is trained here.
+
+        Args:
+            member: a trial or its number, or what :meth:`choose` gave.
+            path: of the file.
+            format: ``hq``: one packed file, whose tensors take exactly the reported storage.
+
+        Raises:
+            InputError: an unknown format; a trial that was not trained; a path that cannot be
+                written to.
+        """
+        from hqsearch.export.formats import export_model, require_format
+        from hqsearch.study.exporting import kept_model
+
+        require(format, str, "format", "a name")
+        require_format(format)
+        request = self._recorded("cpu", None, "auto", None)
+        return export_model(kept_model(request, member_number(member)), path, format)
 
     # Inside
 

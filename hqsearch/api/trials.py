@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hqsearch.analysis import confirmation
     from hqsearch.problem.budgets import Budget
     from hqsearch.problem.objective import Objective
+    from hqsearch.store.model_record import ModelRecord
     from hqsearch.store.records import TrialRow
     from hqsearch.store.results import Results
 
@@ -41,6 +42,8 @@ class Trial(Printed):
         details: everything else that was recorded with it.
         layers: layer, choice, weights, energy, storage, …, of each layer; only of
             :meth:`hqsearch.Study.trial`.
+        model: what :meth:`hqsearch.Study.train` made of it, or None; only of
+            :meth:`hqsearch.Study.trial`.
     """
 
     def __init__(
@@ -48,8 +51,9 @@ class Trial(Printed):
         row: TrialRow,
         objectives: tuple[Objective, ...],
         layers: Sequence[dict[str, Any]] = (),
+        model: ModelRecord | None = None,
     ) -> None:
-        self.layers = tuple(layers)
+        self.layers, self.model = tuple(layers), model
         self.row, self.objectives = row, objectives
         self.number, self.state, self.run = row.number, row.state, row.run
         self.strategy, self.kind, self.copy_of = row.strategy, row.kind, row.copy_of
@@ -154,6 +158,7 @@ class Front(Trials):
         budgets: hard limits that the front is under, of the study's last run.
         notes: what every report of this study must say.
         searched: how many trials the searches of the study have.
+        models: what :meth:`hqsearch.Study.train` made of trials, by number.
     """
 
     def __init__(self, results: Results, budgets: tuple[Budget, ...] | None = None) -> None:
@@ -161,7 +166,7 @@ class Front(Trials):
             results.budgets = budgets
         super().__init__(str(results.study["name"]), results.front(), results.objectives)
         self.title = str(results.study.get("title") or self.study)
-        self.budgets = results.budgets
+        self.budgets, self.models = results.budgets, dict(results.models)
         self.notes: tuple[str, ...] = tuple(results.study.get("notes", ()))
         self.every = tuple(results.trials())
         self.searched = sum(row.kind != "replicate" for row in self.every)
@@ -183,6 +188,9 @@ class Front(Trials):
     def as_json(self) -> list[dict[str, Any]]:
         """The list that ``hqsearch front --json`` prints."""
         rows = super().as_json()
+        if self.models:
+            models = {number: model.as_json() for number, model in self.models.items()}
+            rows = [{**row, "model": models.get(row["number"])} for row in rows]
         if self.confirmation is None:
             return rows
         members = {member.key: member.as_json() for member in self.confirmation.members}
@@ -211,8 +219,15 @@ class Front(Trials):
         return self.heading()
 
     def _grid(self) -> Grid:
+        from hqsearch.show.models import models_lines
+
         grid = super()._grid()
-        return Grid(grid.title, grid.heads, grid.rows, (*self.notes, *self.verdict.splitlines()))
+        below = (*self.notes, *models_lines(self.members_kept()), *self.verdict.splitlines())
+        return Grid(grid.title, grid.heads, grid.rows, below)
+
+    def members_kept(self) -> list[ModelRecord]:
+        """Models of members of the front, in its order."""
+        return [self.models[row.number] for row in self.rows if row.number in self.models]
 
 
 def _head(objective: Objective) -> str:

@@ -19,6 +19,7 @@ from hqsearch.cli.compare import compare
 from hqsearch.cli.confirm import confirm
 from hqsearch.cli.cost import cost
 from hqsearch.cli.doctor import doctor
+from hqsearch.cli.export import export
 from hqsearch.cli.front import front
 from hqsearch.cli.guide import guide
 from hqsearch.cli.output import err
@@ -28,6 +29,7 @@ from hqsearch.cli.show import show
 from hqsearch.cli.status import status
 from hqsearch.cli.streams import finish_streams, prepare_streams
 from hqsearch.cli.studies import studies
+from hqsearch.cli.train import train
 from hqsearch.cli.trials import trials
 from hqsearch.errors import HqsearchError, UnknownName
 from hqsearch.wording import described
@@ -45,6 +47,8 @@ COMMANDS = (
     trials,
     show,
     cost,
+    train,
+    export,
     clean,
     doctor,
     guide,

@@ -36,19 +36,20 @@ def overrides_of(settings: tuple[str, ...]) -> dict[str, Any]:
     return dict(parse_override(text) for text in settings)
 
 
-study_and_folder = _together(
-    click.option("--study", required=True, metavar="NAME|FILE", help="Name or TOML file."),
-    click.option(
-        "--studies-dir",
-        type=click.Path(path_type=Path),
-        default=Path("studies"),
-        show_default=True,
-        help="Where studies keep their state.",
-    ),
+_folder = click.option(
+    "--studies-dir",
+    type=click.Path(path_type=Path),
+    default=Path("studies"),
+    show_default=True,
+    help="Where studies keep their state.",
 )
-study = _together(
-    study_and_folder,
-    click.option("--storage", metavar="URL", help="Log on a server instead of study.db."),
+_storage = click.option("--storage", metavar="URL", help="Log on a server instead of study.db.")
+study_and_folder = _together(
+    click.option("--study", required=True, metavar="NAME|FILE", help="Name or TOML file."), _folder
+)
+study = _together(study_and_folder, _storage)
+study_if_needed = _together(
+    click.option("--study", metavar="NAME|FILE", help="Name or TOML file."), _folder, _storage
 )
 work = _together(
     click.option(

@@ -58,6 +58,7 @@ def tell_file(what: str, path: Path, more: str = "") -> None:
 def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
     """The front of a study and the verdict on it, as ``front`` and ``run`` end with it."""
     from hqsearch.show.confirmation import front_marks
+    from hqsearch.show.models import models_lines
     from hqsearch.show.tables import LONG_FRONT, front_table, trials_lines
     from hqsearch.show.tables import as_csv as csv_text
 
@@ -74,4 +75,6 @@ def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
         click.echo(f"{front.heading()}\n{trials_lines(front.rows, front.objectives)}")
     else:
         out.print(front_table(front.rows, front.objectives, front.heading(), marks))
+    for line in models_lines(front.members_kept()):
+        print_text(line)
     print_text(front.verdict)

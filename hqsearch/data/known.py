@@ -49,6 +49,7 @@ class KnownSet:
         parts: Folder of each official split inside that folder; one part "train" where there
             is no official split.
         sized: Event files of this set keep within ``sensor`` as they lie on disk.
+        licence: As its publisher states it; None where that was not looked up.
     """
 
     title: str
@@ -56,6 +57,7 @@ class KnownSet:
     sensor: tuple[int, int]
     parts: dict[str, str]
     sized: bool = True
+    licence: str | None = None
 
 
 KNOWN = {
@@ -64,6 +66,7 @@ KNOWN = {
         "DVSGesture",
         (128, 128),
         {"train": "ibmGestureTrain", "test": "ibmGestureTest"},
+        licence="CC BY 4.0",
     ),
     "cifar10-dvs": KnownSet("CIFAR10-DVS", "CIFAR10DVS", (128, 128), {"train": ""}),
     "n-caltech101": KnownSet(
@@ -71,6 +74,11 @@ KNOWN = {
     ),
     "nmnist": KnownSet("N-MNIST", "NMNIST", (34, 34), {"train": "Train", "test": "Test"}),
 }
+
+
+def licence_of(dataset: str) -> str | None:
+    """The licence of a data set by its name in ``[data]``, where it is known."""
+    return KNOWN[dataset].licence if dataset in KNOWN else None
 
 
 def native_root(known: KnownSet, path: Path) -> Path | None:

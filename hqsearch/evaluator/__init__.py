@@ -17,6 +17,8 @@ from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.tasks import (
     EvaluatorTask,
+    FinalResult,
+    FinalTask,
     OtherTask,
     ScoresResult,
     ScoresTask,
@@ -35,6 +37,8 @@ __all__ = [
     "EvaluationOptions",
     "Evaluator",
     "EvaluatorTask",
+    "FinalResult",
+    "FinalTask",
     "GivenObjects",
     "LayerRow",
     "Objective",

@@ -127,7 +127,8 @@ class Evaluator(ABC):
     #: What its trainings, quantizers and costs mean, as a number; part of a study's fingerprint.
     #: Raised whenever any of them changes its meaning, so that old and new results never mix.
     recipe: ClassVar[int] = 1
-    #: Kinds of tasks that it does for strategies (:meth:`strategy_task`): ``supernet``, say.
+    #: Kinds of tasks that it does (:meth:`strategy_task`): for strategies ``supernet``, say; for
+    #: ``hqsearch train`` ``final``, which needs :meth:`trained`, too.
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
     can_confirm: ClassVar[bool] = False
@@ -253,6 +254,15 @@ class Evaluator(ABC):
             and the answer names them with their SHA-256.
         """
         raise ValueError(f"{type(self).__name__} does no task {task.kind!r}")
+
+    def trained(self, candidate: Candidate, weights: Path) -> tuple[Any, Any]:
+        """What a final training left, from the file of its weights.
+
+        Returns:
+            The network, a torch module with its quantizers, on the CPU in evaluation mode; and its
+            :class:`hqsearch.hardware.Workload`.
+        """
+        raise ValueError(f"{type(self).__name__} trains nothing to keep")
 
     def task_resources(self, kind: str) -> Resources:
         """What one task of a strategy needs."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from hqsearch.evaluator.details import LayerRow
 from hqsearch.evaluator.json_record import (
     FlatRecord,
     Reader,
@@ -20,6 +21,7 @@ from hqsearch.evaluator.json_record import (
     numbers,
     plain,
     rows_of,
+    table,
     tables_of_numbers,
     text,
     texts,
@@ -27,6 +29,7 @@ from hqsearch.evaluator.json_record import (
 
 SCORES = "scores"
 SUPERNET = "supernet"
+FINAL = "final"
 
 
 class EvaluatorTask(ABC):
@@ -101,6 +104,33 @@ class SupernetTask(EvaluatorTask):
     def from_json(cls, payload: Mapping[str, Any]) -> SupernetTask:
         named = {k: payload[k] for k in ("target", "beta", "budgets", "structure") if k in payload}
         return cls(**named, training={k: v for k, v in payload.items() if k not in named})
+
+
+@dataclass(frozen=True)
+class FinalTask(EvaluatorTask):
+    """The final training of a candidate with one seed, or the measurement of its outcome.
+
+    Attributes:
+        key: the candidate's.
+        epochs: length of the whole schedule.
+        merge: learn from the validation split, too.
+        stage: ``train`` leaves the weights in the task's folder and measures on validation, where
+            that was not learned from; ``measure``, in the same folder, measures on test.
+    """
+
+    key: str
+    epochs: int
+    merge: bool = False
+    stage: Literal["train", "measure"] = "train"
+
+    @property
+    def kind(self) -> str:
+        return FINAL
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "key": self.key, "epochs": self.epochs, "merge": self.merge, "stage": self.stage
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -213,7 +243,45 @@ class SupernetResult(TaskAnswer):
     history: dict[str, str] | None = None
 
 
-_ANSWERS: Mapping[str, type[TaskAnswer]] = {SCORES: ScoresResult, SUPERNET: SupernetResult}
+@dataclass(frozen=True, kw_only=True)
+class FinalResult(TaskAnswer):
+    """The answer to a :class:`FinalTask`.
+
+    Attributes:
+        weights: SHA-256 of the file that ``file`` names, in the task's folder.
+        file: the trained network's state.
+        accuracy: on the stage's split; None where validation was learned from.
+        loss: likewise.
+        samples: that accuracy rests on.
+        correct: which of them were right, as :func:`hqsearch.evaluator.per_sample.pack_correct`.
+        values: objective → value, of a measurement.
+        layers: of a measurement, layer by layer.
+        average_bits: of a measurement.
+        about: of a measurement: how the network is built, its input, its classes, and where its
+            data come from.
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **TaskAnswer.readers, "weights": text, "file": text, "accuracy": number, "loss": number,
+        "samples": integer, "correct": text, "values": numbers, "layers": rows_of(LayerRow),
+        "average_bits": number, "about": table,
+    }  # fmt: skip
+
+    weights: str | None = None
+    file: str | None = None
+    accuracy: float | None = None
+    loss: float | None = None
+    samples: int | None = None
+    correct: str | None = None
+    values: dict[str, float] | None = None
+    layers: tuple[LayerRow, ...] = ()
+    average_bits: float | None = None
+    about: dict[str, Any] | None = None
+
+
+_ANSWERS: Mapping[str, type[TaskAnswer]] = {
+    SCORES: ScoresResult, SUPERNET: SupernetResult, FINAL: FinalResult,
+}  # fmt: skip
 
 
 def answer_from_json(kind: str, data: Mapping[str, Any], strict: bool = False) -> TaskAnswer:

@@ -51,7 +51,7 @@ KEEP_SECONDS = 7 * 86_400
 #: Rung checkpoints of a run that a node without the driver's folder keeps, the newest ones.
 KEEP_RUNGS = 64
 #: hqsearch's own state in a study's folder, which no evaluation needs.
-OWN_STATE = frozenset({"results", "rungs", "tasks", "fronts", "report"})
+OWN_STATE = frozenset({"results", "rungs", "tasks", "fronts", "report", "models"})
 _STUDY, _NAMED = "study", "files"
 #: Names that a cache gives to contents and to studies' folders; with a point while unfinished.
 _CONTENT_NAME = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9]+")

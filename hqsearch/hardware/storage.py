@@ -3,8 +3,10 @@
 Weight codes; a scale for each output channel (a 32-bit float or an 8-bit exponent, as the scheme
 says; fp32 has none); biases; normalisation. Where a layer's output goes only to a neuron,
 scale, normalisation and bias are absorbed exactly into a threshold and a bias of the neuron for
-each channel. Codebooks follow from the choice and take no bits. Names, shapes and the layout of
-a container are not counted.
+each channel, which a quantized layer keeps as 32-bit integers with one 8-bit shift for all
+thresholds and one for all biases (:mod:`hqsearch.export`). Every tensor takes whole bytes
+(:func:`hqsearch.schemes.packing.whole_bytes`). Codebooks follow from the choice and take no bits.
+Names, shapes and the layout of a container are not counted.
 """
 
 from __future__ import annotations
@@ -15,16 +17,23 @@ from typing import Final
 
 from hqsearch.hardware.workload import Operation, Workload
 from hqsearch.schemes.choice import Choice
+from hqsearch.schemes.packing import whole_bytes
 
 THRESHOLD_BITS: Final = 32
 BIAS_BITS: Final = 32
 MULTIPLIER_BITS: Final = 32
 FLOAT_BITS: Final = 32
+#: How far the binary point of all thresholds, or all biases, of a layer is moved.
+SHIFT_BITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class LayerStorage:
-    """Bits of one weight layer; ``norm`` holds thresholds or multipliers, with their biases."""
+    """Bits of one weight layer.
+
+    ``norm`` holds thresholds or multipliers, with their biases and shifts; ``padding`` fills the
+    last byte of the codes.
+    """
 
     path: str
     choice: str
@@ -33,11 +42,12 @@ class LayerStorage:
     scales: int
     bias: int
     norm: int
+    padding: int = 0
 
     @property
     def total(self) -> int:
-        """Sum of the columns, bits."""
-        return self.codes + self.scales + self.bias + self.norm
+        """Sum of the columns, bits; whole bytes."""
+        return self.codes + self.padding + self.scales + self.bias + self.norm
 
 
 @dataclass(frozen=True)
@@ -75,12 +85,13 @@ def layer_storage(op: Operation, choice: Choice) -> LayerStorage:
     if op.neuron is not None and (op.norm is not None or quantized):
         shifted = op.norm is not None or op.bias > 0
         norm = op.channels * (THRESHOLD_BITS + BIAS_BITS * shifted)
+        norm += SHIFT_BITS * (1 + shifted) * quantized
         scales = bias = 0
     elif op.norm is not None:
         norm, bias = op.channels * (MULTIPLIER_BITS + BIAS_BITS), 0
-    return LayerStorage(
-        op.path, choice.text, op.weights, op.weights * choice.bits, scales, bias, norm
-    )
+    codes = op.weights * choice.bits
+    padding = 8 * whole_bytes(codes) - codes
+    return LayerStorage(op.path, choice.text, op.weights, codes, scales, bias, norm, padding)
 
 
 def storage_report(workload: Workload, choices: Mapping[str, Choice]) -> StorageReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,3 +22,7 @@ class QatOptions(EvaluationOptions):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     shift: Annotated[int, Field(ge=0, le=64)] = 2
     """Augmentation by shifts of up to this many pixels. Never mirrored: left is not right."""
+    final_epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Of a final training (``hqsearch train``), which no search and no confirmation does."""
+
+    FREE: ClassVar[frozenset[str]] = EvaluationOptions.FREE | {"final_epochs"}

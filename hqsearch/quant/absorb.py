@@ -55,18 +55,27 @@ def absorb(
     Raises:
         ValueError: a norm that keeps no running statistics.
     """
+    slope, offset = normalized(norm, scale.dtype)
+    if layer_bias is not None:
+        offset = offset + slope * layer_bias.detach().to(scale.dtype)
+    slope = slope * scale
+    unit = torch.where(slope == 0, torch.ones_like(scale), slope)
+    return Absorbed(threshold / unit, offset / unit, (slope != 0).to(scale.dtype), slope < 0)
+
+
+def normalized(norm: Norm, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``(a, d)``, each ``[C]`` of type ``kind``: in evaluation ``norm(x)`` is ``a x + d``.
+
+    Raises:
+        ValueError: a norm that keeps no running statistics.
+    """
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("this batch normalization keeps no running statistics to absorb.")
-    kind = scale.dtype
-    ones = torch.ones_like(scale)
-    gamma = ones if norm.weight is None else norm.weight.detach().to(kind)
-    beta = torch.zeros_like(scale) if norm.bias is None else norm.bias.detach().to(kind)
-    slope = gamma / torch.sqrt(norm.running_var.to(kind) + norm.eps)
-    mean = norm.running_mean.to(kind)
-    offset = beta - slope * (mean if layer_bias is None else mean - layer_bias.detach().to(kind))
-    slope = slope * scale
-    unit = torch.where(slope == 0, ones, slope)
-    return Absorbed(threshold / unit, offset / unit, (slope != 0).to(kind), slope < 0)
+    mean, variance = norm.running_mean.to(kind), norm.running_var.to(kind)
+    gamma = torch.ones_like(mean) if norm.weight is None else norm.weight.detach().to(kind)
+    beta = torch.zeros_like(mean) if norm.bias is None else norm.bias.detach().to(kind)
+    slope = gamma / torch.sqrt(variance + norm.eps)
+    return slope, beta - slope * mean
 
 
 def fire_absorbed(sums: Tensor, absorbed: Absorbed, tau: float) -> Tensor:

@@ -12,6 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 
+def whole_bytes(bits: int) -> int:
+    """Bytes that hold ``bits`` bits: what a tensor of that many takes in a file.
+
+    Every tensor starts at a byte of its own; :mod:`hqsearch.hardware.storage` counts by this.
+
+    >>> whole_bytes(16), whole_bytes(17)
+    (2, 3)
+    """
+    return -(-bits // 8)
+
+
 def pack_codes(codes: npt.ArrayLike, bits: int, low: int, high: int) -> bytes:
     """Pack codes of any shape in C order.
 
@@ -43,7 +54,7 @@ def unpack_codes(packed: bytes, bits: int, low: int, high: int, count: int) -> n
     >>> unpack_codes(bytes.fromhex("f107"), 4, -8, 7, 3).tolist()
     [1, -1, 7]
     """
-    size = -(-count * bits // 8)
+    size = whole_bytes(count * bits)
     if len(packed) != size:
         raise ValueError(f"{count} codes of {bits} bits take {size} bytes, not {len(packed)}.")
     stream = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")

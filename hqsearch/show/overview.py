@@ -8,7 +8,9 @@ from typing import Any
 from hqsearch.problem.objective import Objective
 from hqsearch.show.disk import disk_text
 from hqsearch.show.literal_table import LiteralTable
+from hqsearch.show.models import models_lines
 from hqsearch.show.text import number, value_text
+from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.records import TrialRow
 
 
@@ -46,6 +48,7 @@ def status_text(facts: dict[str, Any]) -> str:
     failures = ", ".join(f"{n} {kind}" for kind, n in sorted(facts["failures"].items()))
     lines.append(f"failures: {failures or 'none'}")
     lines += [f"budget: {b}" for b in facts["budgets"]]
+    lines += models_lines([ModelRecord.from_json(model) for model in facts["models"]])
     left = facts["worker_seconds_left"]
     if left:
         lines.append(

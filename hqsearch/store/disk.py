@@ -12,6 +12,7 @@ _KEPT_FOR = {
     "results.db": "tables",
     "data": "frames",
     "parents": "parents",
+    "models": "models",
     "tasks": "strategies",
     "rungs": "rungs",
     "results": "results",
@@ -22,8 +23,8 @@ _KEPT_FOR = {
 def disk_use(folder: Path) -> dict[str, int]:
     """Bytes in a study's folder by what they are kept for, largest first; links count nothing.
 
-    The kinds are ``log``, ``tables``, ``frames``, ``parents``, ``strategies`` (their own
-    trainings), ``rungs``, ``results``, ``comparisons`` and ``other``.
+    The kinds are ``log``, ``tables``, ``frames``, ``parents``, ``models``, ``strategies`` (their
+    own trainings), ``rungs``, ``results``, ``comparisons`` and ``other``.
     """
     use: dict[str, int] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PID = r"\.(?P<pid>\d+)"
+_WEIGHTS = r"\.model\.safetensors\.(?P<part>\d+)\.part"
 #: Folder below a study's → names of what is written there, before it is whole.
 _PLACES = {
     ".": rf"\.prepared(-[0-9a-f]{{8}})?\.json{_PID}",
@@ -20,6 +21,8 @@ _PLACES = {
     "comparisons": rf"\.\d+\.json{_PID}",
     "parents/*": rf"\.(workload|parent)\.json{_PID}|\.parent\.safetensors\.(?P<part>\d+)\.part",
     "tasks/*": rf"\.(history|progress)\.json{_PID}",
+    "tasks/final-*/*": rf"\.(progress|(train|measure)-outcome)\.json{_PID}|{_WEIGHTS}",
+    "models/*": rf"\.manifest\.json{_PID}|{_WEIGHTS}",
 }
 
 

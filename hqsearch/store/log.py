@@ -34,6 +34,7 @@ from hqsearch.store.database import (
     translated,
     tune_sqlite,
 )
+from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.reading import ReadingEngine
 from hqsearch.store.records import (
     FINISHED,
@@ -142,6 +143,11 @@ class LogReader:
     def decisions(self, run: int) -> list[Decision]:
         """What early stopping has decided in a run."""
         return self._records(f"rung:{run}:", Decision.from_json)
+
+    def models(self) -> dict[int, ModelRecord]:
+        """Models that were trained to be kept, by trial."""
+        found = self._records("model:", ModelRecord.from_json)
+        return {model.trial: model for model in sorted(found, key=lambda m: m.trial)}
 
     def _records(self, prefix: str, read: Callable[[Any], T]) -> list[T]:
         """The records of the study's attributes whose keys begin so."""
@@ -310,6 +316,10 @@ class StudyLog(LogReader):
     def put_task(self, task: TaskRecord) -> None:
         """Write a strategy's own task, before it starts and when it has ended."""
         self.set_attribute(f"task:{task.run}:{task.index}", task.as_json())
+
+    def put_model(self, model: ModelRecord) -> None:
+        """Write that a model is kept: last, when its files are whole."""
+        self.set_attribute(f"model:{model.trial}", model.as_json())
 
     def put_decision(self, decision: Decision) -> None:
         """Write what early stopping decided, before it takes effect."""

@@ -24,6 +24,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.store.database import is_server, shown
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import DAMAGE, LogReader, damaged, said
+from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.reading import is_unwritable
 from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
 from hqsearch.store.shapes import STATES
@@ -54,6 +55,7 @@ class Results:
         self.study: dict[str, Any] = self.attributes.get("study", {})
         self.prepared: dict[str, str] = self.attributes.get("prepared", {})
         self.runs: list[RunRecord] = reader.runs()
+        self.models: dict[int, ModelRecord] = reader.models()
         self.budgets: tuple[Budget, ...] = self.runs[-1].budgets if self.runs else ()
         """The front is filtered by them: the latest run's, unless set otherwise."""
         self.objectives = tuple(Objective(**o) for o in self.study.get("objectives", []))
