@@ -392,7 +392,7 @@ def test_sensitivity_without_a_front(tmp_path: Path) -> None:
     assert "no front yet" in found.notes[0]
     assert found.robustness is not None
     assert [r["candidate"] for r in found.robustness.rows()] == [
-        f"uniform {c}" for c in ("2l", "2u", "4l", "4u", "fp32")
+        f"uniform {c}" for c in ("2l", "2u", "3l", "3u", "4l", "4u", "fp32")
     ]
 
 
