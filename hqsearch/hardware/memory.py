@@ -2,7 +2,7 @@
 
 Reading a bit from an SRAM costs more the larger it is. Three sizes are published (Horowitz, ISSCC
 2014, 45 nm: 8 KB 10 pJ, 32 KB 20 pJ, 1 MB 100 pJ for 64 bit); between them the energy is taken as
-a power of the size, so a straight line in logarithms: size^0.5 up to 32 KiB, size^0.46 above. Beyond
+a power of the size, a straight line in logarithms: size^0.5 up to 32 KiB, size^0.46 above. Beyond
 1 MiB that line goes on, which is extrapolation; below 8 KiB the energy of 8 KiB is kept, for what
 streams through passes some memory, too.
 
