@@ -39,7 +39,8 @@ from hqsearch.hardware import Workload
 from hqsearch.models import WeightLayer
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
-from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics
+from hqsearch.problem.overflow import Overflow
+from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics, overflows_of
 from hqsearch.qat.final import final_task, trained, workload_of
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
@@ -151,6 +152,9 @@ class ShortQat(Evaluator):
 
     def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         return cheap_metrics(self.parts, self.space, candidates)
+
+    def overflows(self) -> Mapping[str, Overflow]:
+        return overflows_of(self.parts, self.space)
 
     def reference(self) -> Mapping[str, float]:
         return fp32_metrics(self._first.costs(self.space))

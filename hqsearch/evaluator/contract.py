@@ -32,6 +32,7 @@ from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
+from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import LayerSize, Space, derive_space
 
 if TYPE_CHECKING:
@@ -193,6 +194,15 @@ class Evaluator(ABC):
     @abstractmethod
     def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         """Cheap metrics ``[n_candidates, len(metrics)]``, before any training."""
+
+    def overflows(self) -> Mapping[str, Overflow]:
+        """What cheap metrics gain for what does not fit into a memory, by structural part.
+
+        Where :meth:`cheap` is a sum over dimensions but for this, say so, and searches go on
+        exactly. Parts of which every candidate fits, or none does, need none. Available when
+        :meth:`cheap` is.
+        """
+        return {}
 
     @abstractmethod
     def reference(self) -> Mapping[str, float]:

@@ -1,7 +1,10 @@
 """The cost model: energy and storage of any assignment of choices to layers.
 
 Energy is a sum of entries, one for each layer and choice, and of a constant part (neurons,
-attention, residual adds); see ``energy`` for the formula and ``storage`` for the bits.
+attention, residual adds); see ``energy`` for the formula and ``storage`` for the bits. Where the
+network's codes share one memory, what does not fit is loaded at every inference, which is added to
+that sum (:class:`~hqsearch.hardware.memory.WeightMemory`); in reports the layers share it in
+proportion to their codes, for which of them stay on the chip makes no difference.
 Entries are rounded to 2^-36 µJ (0.015 fJ), so that sums below 0.13 J are exact in any order:
 the vectorised estimate, the report and the sum of its rows agree to the last digit.
 """
@@ -10,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy.typing as npt
 
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.hardware import energy
+from hqsearch.hardware.memory import BITS_PER_KIB, Placement, WeightMemory
 from hqsearch.hardware.profile import Profile
 from hqsearch.hardware.storage import (
     StorageReport,
@@ -45,7 +49,8 @@ class EnergyRow:
     """One operation: energy by column, µJ per inference.
 
     macs: as published, padding included. operations: accumulations or multiply-accumulates that
-    take place; padded_operations: r·M, as papers count them.
+    take place; padded_operations: r·M, as papers count them. offchip: of the column ``weights``,
+    what comes from off-chip.
     """
 
     path: str
@@ -57,6 +62,7 @@ class EnergyRow:
     operations: float
     padded_operations: float
     columns: Mapping[str, float]
+    offchip: float = 0.0
 
     @property
     def total(self) -> float:
@@ -83,6 +89,11 @@ class EnergyReport:
     def column(self, name: str) -> float:
         """Sum of one column over all rows, µJ."""
         return sum(row.columns[name] for row in self.rows)
+
+    @property
+    def offchip(self) -> float:
+        """Of the column ``weights``, what comes from off-chip, µJ."""
+        return sum(row.offchip for row in self.rows)
 
     def operations(self) -> tuple[float, float] | None:
         """Operations of all weight layers: exact, and r·M; None where not counted exactly."""
@@ -126,6 +137,7 @@ class CostModel:
             if not names:
                 raise DefinitionError(f"layer {path!r} has no choices; give at least one.")
         self._values = profile.values()
+        self.memory = WeightMemory.of(self._values, profile.rules)
         self._tables = [
             np.array([self._entries(path, parse_choice(n)) for n in names])
             for path, names in self.layers.items()
@@ -134,8 +146,26 @@ class CostModel:
         self._groups = _grouped(self._tables)
 
     def tables(self) -> tuple[list[Floats], list[Floats]]:
-        """Energy µJ and storage bits, each one array [n_choices] per layer."""
+        """Energy µJ and storage bits, each one array [n_choices] per layer.
+
+        Loading what does not fit :attr:`memory` is not among the energies.
+        """
         return [t[:, 0] for t in self._tables], [t[:, 1] for t in self._tables]
+
+    def code_tables(self) -> list[Floats]:
+        """Bits of codes, one array [n_choices] per layer."""
+        return [t[:, 2] for t in self._tables]
+
+    @property
+    def codes_rest(self) -> float:
+        """Bits of codes that no choice changes."""
+        return float(self._rest[2])
+
+    @property
+    def codes_range(self) -> tuple[float, float]:
+        """Least and largest number of bits that the codes of a candidate take."""
+        bits, rest = self.code_tables(), self.codes_rest
+        return rest + sum(float(b.min()) for b in bits), rest + sum(float(b.max()) for b in bits)
 
     @property
     def rest(self) -> tuple[float, float]:
@@ -160,6 +190,8 @@ class CostModel:
         sums = np.empty((len(codes), 3))
         for start in range(0, len(codes), _CHUNK):
             self._gather(codes[start : start + _CHUNK], sums[start : start + _CHUNK])
+        if self.memory is not None:
+            sums[:, 0] += to_uj(self.memory.loading(sums[:, 2]))
         weights = max(self.workload.weights, 1)
         return CostEstimate(
             np.ascontiguousarray(sums[:, 0]), sums[:, 1] / 8192, sums[:, 2] / weights
@@ -186,11 +218,27 @@ class CostModel:
             energy_row(op, full.get(op.path), self._values, self.profile.rules)
             for op in workload.operations
         )
+        if self.memory is not None:
+            rows = _loaded(rows, workload, full, self.memory)
         return EnergyReport(self.profile.name, rows, workload.counting == COUNTING)
 
     def storage(self, choices: Mapping[str, str | Choice]) -> StorageReport:
         """Storage of one assignment, layer by layer; see :meth:`energy` for the errors."""
         return storage_report(self.workload, self.complete(choices))
+
+    def placement(self, choices: Mapping[str, str | Choice]) -> Placement | None:
+        """Where the codes of one assignment are; None where layers are placed one by one."""
+        if self.memory is None:
+            return None
+        full = self.complete(choices)
+        bits = sum(op.weights * full[path].bits for path, op in self.workload.layers.items())
+        return Placement(
+            codes=bits / BITS_PER_KIB,
+            capacity=float(self.memory.capacity) / BITS_PER_KIB,
+            offchip=float(self.memory.excess(bits)) / BITS_PER_KIB,
+            loads=self._values["weight_loads"],
+            energy=float(to_uj(self.memory.loading(bits))),
+        )
 
     def compression(self, choices: Mapping[str, str | Choice]) -> dict[str, float]:
         """How many times smaller than fp32: weight codes only, and everything stored.
@@ -275,6 +323,35 @@ def energy_row(
         operations=energy.operations(op, rules),
         padded_operations=energy.padded_operations(op, rules),
         columns={name: float(to_uj(columns[name])) for name in energy.COLUMNS},
+        offchip=(
+            float(to_uj(energy.weight_reads(op, choice, values, rules)[1]))
+            if choice is not None
+            else 0.0
+        ),
+    )
+
+
+def _loaded(
+    rows: tuple[EnergyRow, ...],
+    workload: Workload,
+    choices: Mapping[str, Choice],
+    memory: WeightMemory,
+) -> tuple[EnergyRow, ...]:
+    """Rows with what loading costs, shared out by bits so that it adds up to the last digit."""
+    bits = np.array([op.weights * choices[path].bits for path, op in workload.layers.items()])
+    total = max(float(bits.sum()), 1.0)
+    # Rounded sums are taken apart again: rounded shares would not add up.
+    upto = to_uj(memory.loading(bits.sum()) * (np.cumsum(bits) / total))
+    share = dict(zip(workload.layers, np.diff(upto, prepend=0.0).tolist(), strict=True))
+    return tuple(
+        replace(
+            row,
+            columns={**row.columns, "weights": row.columns["weights"] + share[row.path]},
+            offchip=row.offchip + share[row.path],
+        )
+        if row.kind == "weight"
+        else row
+        for row in rows
     )
 
 

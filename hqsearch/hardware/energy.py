@@ -15,6 +15,8 @@ weights
     b bits for each fetch. One fetch serves R = positions × timesteps uses and is skipped if all
     of them are zero: fetches = uses / R · (1 − (1 − p)^R), zeros being independent. p is the
     mean over a layer's weights of the share of uses that are not zero, padding counted as zero.
+    Loads from off-chip are added by layer, or (rule ``residency = "network"``) for the network as
+    a whole (:class:`hqsearch.hardware.memory.WeightMemory`).
 membrane
     neuron updates, and a read and a write of every membrane potential in every step.
 traffic
@@ -33,6 +35,8 @@ from typing import Final, Literal
 import numpy as np
 
 from hqsearch.errors import DefinitionError
+from hqsearch.hardware.memory import BITS_PER_KIB as BITS_PER_KIB
+from hqsearch.hardware.memory import resident
 from hqsearch.hardware.workload import Operation
 from hqsearch.schemes.adders import Number as Number
 from hqsearch.schemes.adders import Rules as Rules
@@ -41,7 +45,6 @@ from hqsearch.schemes.adders import addition
 from hqsearch.schemes.choice import Choice
 
 COLUMNS: Final = ("compute", "weights", "membrane", "traffic", "rest")
-BITS_PER_KIB: Final = 8192
 
 
 def _needs(value: float | None, op: Operation) -> float:
@@ -102,7 +105,12 @@ def _per_spike(op: Operation, rules: Rules) -> Literal["rate", "activity"] | Non
     return "activity" if op.spike_driven and rules["integer_inputs"] == "unit-spikes" else None
 
 
-def _fetches(op: Operation, choice: Choice, c: Values) -> Number:
+def weight_reads(op: Operation, choice: Choice, c: Values, rules: Rules) -> tuple[Number, Number]:
+    """Reading a layer's weights from the chip's memory and, layer by layer, from off-chip, pJ.
+
+    Raises:
+        DefinitionError: its firing rate is needed and not known.
+    """
     bits = op.weights * choice.bits
     positions, steps = max(op.positions, 1), max(op.timesteps, 1)
     groups = np.ceil(positions / np.clip(c["reuse_positions"], 1, positions)) * np.ceil(
@@ -115,12 +123,14 @@ def _fetches(op: Operation, choice: Choice, c: Values) -> Number:
         needed = rate * (op.valid_macs / max(op.macs, 1))
         share = 1.0 - (1.0 - min(needed, 1.0)) ** uses
     fetched = bits * groups * share
+    if resident(rules):
+        return fetched * c["weight_memory"], 0.0
     loads = bits * c["weight_loads"]
     # Without room in the buffer a weight comes from off-chip whenever it is used, and at least
     # as often as a buffered one would be loaded.
     fits = bits <= c["weight_buffer"] * BITS_PER_KIB
     streamed = np.where(fits, loads, np.maximum(fetched, loads))
-    return fetched * c["weight_memory"] + streamed * c["offchip"]
+    return fetched * c["weight_memory"], streamed * c["offchip"]
 
 
 def _reading(op: Operation, c: Values) -> Number:
@@ -154,7 +164,7 @@ def weight_layer(op: Operation, choice: Choice, c: Values, rules: Rules) -> dict
             rest = outputs * c["float_add"]
     return {
         "compute": _compute(op, choice, c, rules),
-        "weights": _fetches(op, choice, c),
+        "weights": sum(weight_reads(op, choice, c, rules)),
         "membrane": 0.0,
         "traffic": _reading(op, c),
         "rest": rest,

@@ -12,7 +12,10 @@ A profile is a TOML file::
     source = "Horowitz, ISSCC 2014"
 
 :data:`CONSTANTS` and :data:`RULES` list everything that a profile must say; nothing has a
-default, so that no number enters an energy without a line that says where it comes from.
+default, so that no number enters an energy without a line that says where it comes from. Two
+rules came later than the others; profiles without them mean what :data:`EARLIER` says. Under
+``memory = "by-size"`` the read energies of memories follow from their sizes
+(:mod:`hqsearch.hardware.memory`) and are not stated.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.hardware.memory import PUBLISHED, by_size, read_energy, with_memories
 from hqsearch.toml import parse_toml
 
 Origin = Literal["published", "extrapolated", "assumed"]
@@ -46,13 +50,24 @@ CONSTANTS: dict[str, tuple[str, str]] = {
     "neuron_per_bit": ("pJ/bit", "neuron update, for each bit of the membrane"),
     "weight_memory": ("pJ/bit", "reading a weight from the weight buffer"),
     "offchip": ("pJ/bit", "reading a weight from off-chip memory"),
-    "weight_buffer": ("KiB", "capacity of the weight buffer"),
-    "weight_loads": ("load/inference", "off-chip loads of a buffered layer's weights"),
+    "weight_buffer": ("KiB", "capacity of the weight buffer, or of the memory for all weights"),
+    "weight_loads": ("load/inference", "off-chip loads of weights, as the residency rule says"),
     "reuse_positions": ("position/fetch", "output positions that share one weight fetch"),
     "reuse_timesteps": ("step/fetch", "timesteps that share one weight fetch"),
     "membrane_memory": ("pJ/bit", "reading or writing a membrane potential"),
     "traffic_per_bit": ("pJ/bit", "moving an activation, spike or not, per bit"),
     "traffic_per_spike": ("pJ/spike", "moving one spike as an event"),
+}
+#: What takes the place of :data:`DERIVED` under ``memory = "by-size"``.
+SIZED: dict[str, tuple[str, str]] = {
+    **{name: ("pJ/bit", f"reading from an SRAM of {kib} KiB") for kib, name in PUBLISHED.items()},
+    "state_memory": ("KiB", "size of the memory for membranes and spikes"),
+}
+#: Name -> the constant that holds the size of its memory.
+DERIVED = {
+    "weight_memory": "weight_buffer",
+    "membrane_memory": "state_memory",
+    "traffic_per_bit": "state_memory",
 }
 
 #: Name -> (value -> meaning).
@@ -77,7 +92,17 @@ RULES: dict[str, dict[str, str]] = {
         "ignored": "biases, unabsorbed normalisation, residual adds and pooling are free",
         "counted": "biases, unabsorbed normalisation, residual adds and pooling are counted",
     },
+    "residency": {
+        "layer": "a layer that fits the weight buffer is loaded into it, any other streams",
+        "network": "weights stay on the chip as far as they fit together; the rest is loaded",
+    },
+    "memory": {
+        "stated": "read energies of memories are constants",
+        "by-size": "read energies of memories follow from their sizes",
+    },
 }
+#: What profiles without a rule mean, which was all there was when they were written.
+EARLIER: Mapping[str, str] = {"residency": "layer", "memory": "stated"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +126,7 @@ class Profile:
 
     def values(self) -> dict[str, float]:
         """Constant name -> number, in the units of :data:`CONSTANTS`."""
-        return {name: constant.value for name, constant in self.constants.items()}
+        return with_memories({name: c.value for name, c in self.constants.items()}, self.rules)
 
     def uncertain(self) -> list[str]:
         """Constants that no source gives and that are not zero."""
@@ -124,17 +149,40 @@ class Profile:
 
     def table(self) -> list[dict[str, str | float]]:
         """Rows (constant, value, unit, origin, meaning, source), for people."""
+        meanings = CONSTANTS | SIZED
+        constants = {**self.constants, **self.derived()}
         return [
             {
                 "constant": name,
                 "value": c.value,
                 "unit": c.unit,
                 "origin": c.origin,
-                "meaning": CONSTANTS[name][1],
+                "meaning": meanings[name][1],
                 "source": c.source,
             }
-            for name, c in self.constants.items()
+            for name, c in constants.items()
         ]
+
+    def derived(self) -> dict[str, Constant]:
+        """The read energies that follow from sizes; none where they are stated."""
+        if not by_size(self.rules):
+            return {}
+        values, found = self.values(), {}
+        for name, memory in DERIVED.items():
+            kib = values[memory]
+            published = kib in PUBLISHED
+            source = f"{kib:g} KiB ({memory}): " + (
+                "its published point"
+                if published
+                else "a power of the size through the published points"
+            )
+            found[name] = Constant(
+                float(read_energy(kib, values)),
+                CONSTANTS[name][0],
+                "published" if published else "extrapolated",
+                source,
+            )
+        return found
 
 
 def profile_names() -> list[str]:
@@ -172,9 +220,8 @@ def parse_profile(name: str, content: bytes, where: str) -> Profile:
     title = data.get("title")
     if not isinstance(title, str):
         raise DefinitionError(f"hardware profile {where}: 'title' is missing or no text.")
-    return Profile(
-        name, title, _rules(data.get("rules"), where), _constants(data.get("constants"), where)
-    )
+    rules = _rules(data.get("rules"), where)
+    return Profile(name, title, rules, _constants(data.get("constants"), rules, where))
 
 
 def _rules(data: Any, where: str) -> dict[str, str]:
@@ -182,6 +229,8 @@ def _rules(data: Any, where: str) -> dict[str, str]:
     _only(table, RULES, "rule", where)
     rules = {}
     for name, values in RULES.items():
+        if name not in table and name in EARLIER:
+            continue
         if name not in table:
             raise DefinitionError(
                 f"hardware profile {where}: rule {name!r} is missing; one of {', '.join(values)}."
@@ -192,31 +241,52 @@ def _rules(data: Any, where: str) -> dict[str, str]:
     return rules
 
 
-def _constants(data: Any, where: str) -> dict[str, Constant]:
+def _constants(data: Any, rules: Mapping[str, str], where: str) -> dict[str, Constant]:
     table = _table(data, "constants", where)
-    _only(table, CONSTANTS, "constant", where)
+    sized = by_size(rules)
+    needed = CONSTANTS
+    if sized:
+        needed = {n: c for n, c in CONSTANTS.items() if n not in DERIVED} | SIZED
+    for name in table:
+        if sized and name in DERIVED:
+            raise DefinitionError(
+                f"hardware profile {where}: constant {name!r} follows from {DERIVED[name]!r} by "
+                "the rule memory = 'by-size'; leave it out, or state every read energy with "
+                "memory = 'stated'."
+            )
+        if not sized and name in SIZED:
+            raise DefinitionError(
+                f"hardware profile {where}: constant {name!r} has no effect without the rule "
+                "memory = 'by-size'; add that rule, or leave it out."
+            )
+    _only(table, needed, "constant", where)
     constants = {}
-    for name, (unit, meaning) in CONSTANTS.items():
+    for name, (unit, meaning) in needed.items():
         if name not in table:
             raise DefinitionError(
                 f"hardware profile {where}: constant {name!r} is missing ({meaning}, in {unit})."
             )
-        constants[name] = _constant(name, table[name], f"{where}, constant {name!r}")
+        constants[name] = _constant(name, unit, table[name], f"{where}, constant {name!r}")
     return constants
 
 
-def _constant(name: str, data: Any, where: str) -> Constant:
+def _constant(name: str, unit: str, data: Any, where: str) -> Constant:
     table = _table(data, name, where)
     _only(table, ("value", "unit", "origin", "source"), "key", where)
     for key in ("value", "unit", "origin", "source"):
         if key not in table:
             raise DefinitionError(f"hardware profile {where}: {key!r} is missing.")
-    value, unit = table["value"], CONSTANTS[name][0]
+    value = table["value"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise DefinitionError(f"hardware profile {where}: {value!r} is no finite number.")
     least = 1.0 if name.startswith("reuse_") or name.endswith("_bits") else 0.0
     if value < least:
         raise DefinitionError(f"hardware profile {where}: {value} is less than {least:g}.")
+    if name in PUBLISHED.values() and not value > 0:
+        raise DefinitionError(
+            f"hardware profile {where}: the energies of other sizes are powers through this one, "
+            "so it must be above 0."
+        )
     if table["unit"] != unit:
         raise DefinitionError(
             f"hardware profile {where}: the unit is {table['unit']!r}; give it in {unit!r}."

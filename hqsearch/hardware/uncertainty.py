@@ -19,6 +19,7 @@ from scipy.stats import kendalltau, qmc
 
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware import energy
+from hqsearch.hardware.memory import WeightMemory, with_memories
 from hqsearch.hardware.profile import Profile
 from hqsearch.hardware.workload import LayerRate, Operation, Workload
 from hqsearch.schemes.choice import Choice, parse_choice
@@ -101,7 +102,7 @@ def draw_constants(
         factors = 1.0 + spread * (2.0 * sampler.random(draws) - 1.0)
         for column, name in enumerate(names):
             values[name] = profile.constants[name].value * factors[:, column]
-    return values
+    return with_memories(values, profile.rules)
 
 
 def vary_constants(
@@ -184,6 +185,7 @@ def _energies(
 ) -> Floats:
     """Energy µJ, [n candidates, draws]; operations that candidates share are computed once."""
     computed: dict[tuple[Operation, str], Any] = {}
+    memory = WeightMemory.of(values, profile.rules)
     totals = np.zeros((len(candidates), draws))
     for index, (choices, rates) in enumerate(candidates):
         run = workload.with_rates(rates) if rates else workload
@@ -197,6 +199,10 @@ def _energies(
             if key not in computed:
                 computed[key] = _total(op, choice, values, profile)
             totals[index] += computed[key]
+        if memory is not None:
+            layers = workload.layers.items()
+            bits = sum(op.weights * parse_choice(str(choices[p])).bits for p, op in layers)
+            totals[index] += memory.loading(bits) * 1e-6
     return totals
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hqsearch.errors import BudgetError, DefinitionError, UnknownName
-from hqsearch.problem.additive import AdditiveTables, Cheap, neighbours
+from hqsearch.problem.additive import TOLERANCE, AdditiveTables, Cheap, neighbours
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.integer_program import ChooseOne
+from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +29,8 @@ UNITS: dict[str, dict[str, float]] = {
     "average_bits": {"": 1.0, "bits": 1.0, "bit": 1.0},
 }
 OWN_UNIT = {"energy": "µJ", "storage": "KiB", "average_bits": "bits"}
+#: Solutions that may exceed a limit by the solver's tolerance before none is taken to exist.
+_TRIES = 64
 _PATTERN = re.compile(r"\s*<=\s*([0-9]*\.?[0-9]+(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
 
 
@@ -71,11 +75,16 @@ class Budgets:
     """The budgets of a run on a space: feasibility, violation, repair."""
 
     def __init__(
-        self, budgets: Sequence[Budget], space: Space, metrics: Sequence[str], cheap: Cheap
+        self,
+        budgets: Sequence[Budget],
+        space: Space,
+        metrics: Sequence[str],
+        cheap: Cheap,
+        overflows: Mapping[str, Overflow] | None = None,
     ) -> None:
         self.budgets = tuple(budgets)
         self.space, self._cheap = space, cheap
-        self._tables = AdditiveTables(space, cheap)
+        self._tables = AdditiveTables(space, cheap, overflows=overflows or {})
         self._columns = [list(metrics).index(b.metric) for b in self.budgets]
         self._limits = np.array([b.limit for b in self.budgets])
 
@@ -126,11 +135,49 @@ class Budgets:
             after = self.violations(self._cheap(self.space.decode(steps)))
             better = np.flatnonzero(after < violation * (1 - 1e-12))
             if not len(better):
-                limits = ", ".join(f"{b.metric} {b.text}" for b in self.budgets)
-                raise BudgetError(f"no candidate meets all budgets together: {limits}")
+                # No single step helps, but several at once may.
+                return self._nearest(code)
             moved = (steps[better] != code).argmax(axis=1)
             dimension = generator.choice(np.unique(moved))
             options = better[moved == dimension]
             step = options[np.argmax(after[options])]
             code, violation = steps[step], after[step]
         return self.space.decode(code)[0]
+
+    def _nearest(self, code: npt.NDArray[np.int64]) -> Candidate:
+        """A feasible candidate with the fewest other values, in the code's part if there is one.
+
+        Raises:
+            BudgetError: there is none, or no integer program can find it.
+        """
+        own = int(self.space.part_indices(code[None])[0])
+        keys = list(self.space.parts)
+        for key in (keys[own], *keys[:own], *keys[own + 1 :]) if self._tables.additive else ():
+            found = self._nearest_in(key, code)
+            if found is not None:
+                return found
+        limits = ", ".join(f"{b.metric} {b.text}" for b in self.budgets)
+        raise BudgetError(f"no candidate meets all budgets together: {limits}")
+
+    def _nearest_in(self, key: str, code: npt.NDArray[np.int64]) -> Candidate | None:
+        part, sums = self.space.parts[key], self._tables.parts[key]
+        inside = code.copy()
+        inside[list(self.space.structural)] = 0
+        changed = [np.arange(n) != v for n, v in zip(part.cardinalities, inside, strict=True)]
+        columns, rows = self._columns, sums.rows
+        program = ChooseOne(
+            part.cardinalities,
+            np.concatenate(changed).astype(np.float64),
+            rows[:, columns].T,
+            self._limits * (1.0 + TOLERANCE) - sums.base[columns],
+            sums.overflow.hinge(rows, sums.base, columns) if sums.overflow else None,
+        )
+        for _ in range(_TRIES):
+            found = program.solve()
+            if found is None:
+                return None
+            candidate = part.decode(found)[0]
+            if self.violations(self._cheap([candidate]))[0] <= 0:
+                return candidate
+            program.exclude(found)
+        return None

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hqsearch.hardware import CostModel, LayerRate
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import Space
 from hqsearch.qat.structural_part import Part
 from hqsearch.schemes.choice import FP32, parse_choice
@@ -37,6 +38,37 @@ def cheap_metrics(
         estimate = model.estimate(codes)
         out[rows] = np.column_stack([estimate.energy, estimate.storage, estimate.average_bits])
     return out
+
+
+def overflows_of(parts: Mapping[str, Part], space: Space) -> dict[str, Overflow]:
+    """What energy gains where codes exceed the memory that they share, by structural key.
+
+    None for parts of which every candidate fits, or none does: their metrics are plain sums.
+    """
+    found = {key: overflow_of(part.costs(space)) for key, part in parts.items()}
+    return {key: overflow for key, overflow in found.items() if overflow is not None}
+
+
+def overflow_of(costs: CostModel, *, always: bool = False) -> Overflow | None:
+    """That of one cost model, as a bend of :func:`cheap_metrics`; None where there is none.
+
+    Args:
+        costs: of one structural part.
+        always: also where every candidate fits, or none does, for the model's tables leave it out.
+    """
+    if costs.memory is None:
+        return None
+    least, most = costs.codes_range
+    capacity = float(costs.memory.capacity)
+    if not (always or least < capacity < most):
+        return None
+    weights = max(costs.workload.weights, 1)
+    return Overflow(
+        column=METRICS.index("energy"),
+        total=METRICS.index("average_bits"),
+        capacity=capacity / weights,
+        price=float(costs.memory.price) * 1e-6 * weights,
+    )
 
 
 def fp32_metrics(costs: CostModel) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 Weights learn on the training split without its held-out part, logits on that part; validation
 and test are never read. Costs are the cost model's own tables at the firing rates of the mixed
-network, linear in the mixture. A reconstruction of SpikeHQ (arXiv 2412.05505), whose loss and
+network, linear in the mixture but for what does not fit into the weight memory, which is that of
+the expected bits: less than the expected cost (Jensen), so that targets are kept by the exact
+costs of what is derived. A reconstruction of SpikeHQ (arXiv 2412.05505), whose loss and
 schedule are not published.
 """
 
@@ -22,7 +24,7 @@ from torch.func import functional_call
 from hqsearch.hardware import CostModel, LayerRate
 from hqsearch.hardware.rates import RateMeter
 from hqsearch.problem.space import Space
-from hqsearch.qat.costs import METRICS, fp32_metrics
+from hqsearch.qat.costs import METRICS, fp32_metrics, overflow_of
 from hqsearch.qat.held_out import held_out_part, rows_of
 from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
@@ -96,6 +98,7 @@ class QatRelaxation(Relaxation):
         self._rates: dict[str, LayerRate] = {}
         fp32 = fp32_metrics(costs)
         self._unit = torch.tensor([fp32[name] for name in self.metrics], dtype=torch.float64)
+        self._overflow = overflow_of(costs, always=True)  # of bits: rates do not move it
         self._table, self._rest = self._cost_tables(costs)
 
     # Weights
@@ -174,7 +177,13 @@ class QatRelaxation(Relaxation):
     def costs(self, mixture: Sequence[Tensor]) -> Tensor:
         """Expected energy, storage and average bits ``[3]``, as fractions of the fp32 parent's."""
         whole = torch.cat(list(mixture)).double()
-        return ((whole @ self._table + self._rest) / self._unit).float()
+        total = whole @ self._table + self._rest
+        if self._overflow is not None:
+            excess = (total[self._overflow.total] - self._overflow.capacity).clamp(min=0.0)
+            paid = torch.zeros_like(total)
+            paid[self._overflow.column] = self._overflow.price * excess
+            total = total + paid
+        return (total / self._unit).float()
 
     def _cost_tables(self, costs: CostModel) -> tuple[Tensor, Tensor]:
         """Costs of each value of each dimension ``[sum(choices), 3]``, and of all the rest."""

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,11 @@ import numpy.typing as npt
 
 from hqsearch.definition import Strict
 from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
+from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective, minimized
+from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -104,6 +107,7 @@ class Problem:
         history: results of the study's earlier runs that were finished when this one began,
             oldest first.
         reference: cheap metrics of the network with every layer in fp32.
+        overflows: by structural part, what metrics pay for what does not fit into a memory.
     """
 
     space: Space
@@ -126,6 +130,12 @@ class Problem:
 
     tasks: frozenset[str] = frozenset()
     """Kinds of tasks that the evaluator does for strategies."""
+    overflows: Mapping[str, Overflow] = field(default_factory=dict)
+
+    @cached_property
+    def tables(self) -> AdditiveTables:
+        """The cheap metrics as sums over dimensions, with what comes on top."""
+        return AdditiveTables(self.space, self.cheap, overflows=self.overflows)
 
     def costs(self, results: Sequence[Result]) -> Floats:
         """Results as costs ``[n, m]``, every column minimized; NaN where one failed."""

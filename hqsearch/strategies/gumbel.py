@@ -20,7 +20,6 @@ from pydantic import Field, model_validator
 
 from hqsearch.errors import BudgetError, DefinitionError, UnknownName
 from hqsearch.evaluator.tasks import SUPERNET, SupernetResult, SupernetTask
-from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.schemes.choice import FP32
 from hqsearch.strategies.base import (
@@ -85,7 +84,6 @@ class Gumbel(Strategy):
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
-        self._tables = AdditiveTables(problem.space, problem.cheap)
         self._tasks = self._plan()
         self._asked = 0
         self._answers: dict[int, list[str]] = {}
@@ -208,11 +206,11 @@ class Gumbel(Strategy):
         fp32 is what the others are measured by: between the dearest codes and fp32 there is
         accuracy to gain only where the codes are too few, and a supernet for each step of that
         wide range would leave none for the range of the codes. Exact where a metric is a sum
-        over dimensions, as those of the cost model are.
+        over dimensions, or one with a memory that codes may exceed, as those of the cost model are.
         """
         column = self.problem.metrics.index(metric)
-        least, _ = self._tables.part_extremes(column)[part]
-        _, most = self._tables.part_extremes(column, lambda value: value != FP32)[part]
+        least, _ = self.problem.tables.part_extremes(column)[part]
+        _, most = self.problem.tables.part_extremes(column, lambda value: value != FP32)[part]
         return least, most
 
     def _reaches(self, part: str, metric: str, target: float) -> bool:

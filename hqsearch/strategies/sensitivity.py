@@ -20,9 +20,8 @@ import numpy.typing as npt
 
 from hqsearch.errors import DefinitionError
 from hqsearch.evaluator.tasks import SCORES
-from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.integer_program import ChooseOne
+from hqsearch.problem.integer_program import ChooseOne, Hinge
 from hqsearch.strategies.base import (
     Problem,
     Result,
@@ -116,7 +115,7 @@ class AdditiveProgram:
 
     def __init__(self, problem: Problem, scores: Scores, part: str = "") -> None:
         self.part, self.space = part, problem.space.parts[part]
-        tables = AdditiveTables(self.space, problem.cheap)
+        tables = problem.tables
         if not tables.additive:
             raise DefinitionError(
                 "strategy sensitivity needs costs that are sums over the space's dimensions; "
@@ -129,11 +128,15 @@ class AdditiveProgram:
                 "strategy sensitivity needs an objective that is known beforehand"
             )
         columns = [problem.metrics.index(name) for name in self.names]
-        (sums,) = tables.parts.values()
-        self._added, self._base = sums.rows, sums.base
+        sums = tables.parts[part]
+        self._added, self._base, self._overflow = sums.rows, sums.base, sums.overflow
         self._swept = columns
         self._least = (sums.base + sum(t.min(axis=0) for t in sums.tables))[columns]
         self._most = (sums.base + sum(t.max(axis=0) for t in sums.tables))[columns]
+        if self._overflow is not None and self._overflow.column in columns:
+            place = columns.index(self._overflow.column)
+            ends = tables.part_extremes(self._overflow.column)[part]
+            self._least[place], self._most[place] = ends
         for budget in problem.budgets.budgets:
             if budget.metric in self.names:
                 # Above a budget there is nothing to sweep.
@@ -143,6 +146,7 @@ class AdditiveProgram:
         largest = max(float(added.max()), 1e-300)
         scaled = self._added[:, columns] / np.maximum(self._most - self._least, 1e-300)
         self._target = added / largest + TIE * scaled.sum(axis=1)
+        self._scale = np.maximum(self._most - self._least, 1e-300)
         self._limits = [(problem.metrics.index(b.metric), b.limit) for b in problem.budgets.budgets]
 
     def solve(self, index: int) -> tuple[Candidate, str] | None:
@@ -155,7 +159,7 @@ class AdditiveProgram:
         upper = [float(v) - self._base[c] for v, c in zip(limits, self._swept, strict=True)]
         upper += [limit - self._base[c] for c, limit in self._limits]
         code = ChooseOne(
-            self.space.cardinalities, self._target, np.array(rows), np.array(upper)
+            self.space.cardinalities, self._target, np.array(rows), np.array(upper), self._hinge()
         ).solve()
         if code is None:
             return None
@@ -164,6 +168,16 @@ class AdditiveProgram:
             for name, limit in zip(self.names, limits, strict=True)
         )
         return self.space.decode(code)[0], f"{self.part}: {label}" if self.part else label
+
+    def _hinge(self) -> Hinge | None:
+        """What does not fit into a memory, where an objective or a budget pays for it."""
+        overflow, columns = self._overflow, [*self._swept, *(c for c, _ in self._limits)]
+        if overflow is None or overflow.column not in columns:
+            return None
+        tie = 0.0
+        if overflow.column in self._swept:
+            tie = TIE * overflow.price / float(self._scale[self._swept.index(overflow.column)])
+        return overflow.hinge(self._added, self._base, columns, tie)
 
     def _relative(self, name: str, limit: float) -> str:
         full = self.problem.reference.get(name)

@@ -252,6 +252,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             evaluator.space,
             evaluator.metrics,
             evaluator.cheap,
+            evaluator.overflows(),
         )
         notes = budgets.check()
         runs, held = opened.held()
@@ -331,7 +332,7 @@ def _check_budgets(definition: StudyDefinition, request: Request, folder: Path) 
     except Exception:  # of any kind: it has to be prepared first, and then all is checked
         return
     limits = parse_budgets(definition.constraints, metrics, reference)
-    Budgets(limits, evaluator.space, metrics, evaluator.cheap).check()
+    Budgets(limits, evaluator.space, metrics, evaluator.cheap, evaluator.overflows()).check()
 
 
 def _tell_failed_tasks(search: Search, run: RunRecord, listener: Listener) -> None:
@@ -418,6 +419,7 @@ def _problem(
         full_budget=evaluator.full_budget,
         early_stopping="search" in run.options,
         tasks=evaluator.strategy_tasks,
+        overflows=evaluator.overflows(),
     )
 
 

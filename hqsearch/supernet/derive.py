@@ -1,8 +1,8 @@
 """The most probable candidates whose exact costs stay under every limit.
 
 The likelihood of a candidate is the product of its values' probabilities. Where costs are sums
-over dimensions (those of the cost model are, for one structural part), the best ones are found
-exactly by integer programming (:class:`~hqsearch.problem.integer_program.ChooseOne`). Where they
+over dimensions (those of the cost model are, for one structural part, with what does not fit into a
+memory on top), the best ones are found exactly by integer programming (:class:`~hqsearch.problem.integer_program.ChooseOne`). Where they
 are not, candidates are looked through in the order of their likelihood. Either way what is
 returned was checked against the evaluator's own costs.
 """
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from hqsearch.problem.additive import AdditiveTables, Cheap, Sums
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.integer_program import ChooseOne
+from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +51,7 @@ def derive(
     metrics: Sequence[str],
     limits: Mapping[str, float],
     count: int,
+    overflows: Mapping[str, Overflow] | None = None,
 ) -> list[Derived]:
     """The ``count`` most probable candidates under the limits, most probable first.
 
@@ -60,6 +62,7 @@ def derive(
         metrics: the columns of ``cheap``.
         limits: metric → largest cost allowed, in the metric's own unit.
         count: how many; fewer are returned where fewer exist, none where none does.
+        overflows: by structural part, what costs gain for what does not fit into a memory.
 
     Raises:
         ValueError: costs are not sums over dimensions, and no more feasible candidates are among
@@ -72,7 +75,7 @@ def derive(
     def exact(codes: Codes) -> Floats:
         return cheap(space.decode(codes))
 
-    tables = AdditiveTables(space, cheap, NEARLY)
+    tables = AdditiveTables(space, cheap, NEARLY, overflows or {})
     if columns and tables.additive:
         (sums,) = tables.parts.values()
         codes = _by_integer_program(scores, sums, exact, columns, bounds, count)
@@ -105,6 +108,7 @@ def _by_integer_program(
         -np.concatenate(scores),
         sums.rows[:, list(columns)].T,
         limits,
+        sums.overflow.hinge(sums.rows, sums.base, columns) if sums.overflow else None,
     )
     feasible: list[Codes] = []
     while len(feasible) < count:

@@ -92,7 +92,8 @@ def run_supernet(
         limits[name] = min(limit, limits.get(name, math.inf))
 
     def derived(table: list[list[float]], count: int) -> list[Derived]:
-        return derive(table, space, evaluator.cheap, evaluator.metrics, limits, count)
+        costs = evaluator.cheap, evaluator.metrics
+        return derive(table, space, *costs, limits, count, evaluator.overflows())
 
     even = [[1.0 / n] * n for n in relaxation.choices]
     if not derived(even, 1):

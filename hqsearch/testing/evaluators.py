@@ -11,6 +11,7 @@ import numpy as np
 
 from hqsearch.evaluator import Evaluation, Evaluator, PrepareContext
 from hqsearch.executors.task import Prepare, Task, perform
+from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 
 
@@ -63,6 +64,13 @@ class EvaluatorContract:
         assert np.isfinite(together).all()
         alone = np.vstack([evaluator.cheap([c]) for c in candidates])
         np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+    def test_what_does_not_fit_is_declared_exactly(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        overflows = evaluator.overflows()
+        assert set(overflows) <= set(evaluator.space.parts)
+        tables = AdditiveTables(evaluator.space, evaluator.cheap, overflows=overflows)
+        assert tables.additive or not overflows
 
     def test_reference_is_dearest(self, tmp_path: Path) -> None:
         evaluator = self.prepared(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from hqsearch.hardware import CostModel, load_profile
@@ -14,17 +15,18 @@ from hqsearch.models import build_model
 CHOICES = ("2u", "4u", "2l", "4l", "fp32")
 
 
-def model() -> CostModel:
+def model(profile: str = "horowitz-45nm") -> CostModel:
     """Six layers to choose for, the others in fp32."""
     options = {"embed_dim": 64, "depth": 2, "heads": 4, "pooled_stages": 3}
     network = build_model("spikformer", options, timesteps=8, size=32, classes=11).to("meta")
     workload = trace_workload(network, torch.zeros(8, 1, 2, 32, 32, device="meta"), 4)
     layers = dict.fromkeys(list(workload.layers)[4:10], CHOICES)
-    return CostModel(workload.with_rate(0.17), load_profile("horowitz-45nm"), layers)
+    return CostModel(workload.with_rate(0.17), load_profile(profile), layers)
 
 
-def test_the_cheap_front_is_exact() -> None:
-    costs = model()
+@pytest.mark.parametrize("profile", ["horowitz-45nm", "resident-45nm", "resident-45nm-1mb"])
+def test_the_cheap_front_is_exact(profile: str) -> None:
+    costs = model(profile)
     codes = all_codes([len(CHOICES)] * 6)
     found = costs.estimate(codes)
     pairs = np.stack([found.energy, found.storage], axis=1)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.errors import DefinitionError, InputError, UnknownName
 from hqsearch.hardware import load_profile, profile_names
-from hqsearch.hardware.profile import CONSTANTS, RULES
+from hqsearch.hardware.profile import CONSTANTS, DERIVED, EARLIER, RULES, SIZED
 
-NAMES = ("horowitz-45nm", "horowitz-45nm-memory", "loihi-14nm", "sop-45nm")
+EARLY = ("horowitz-45nm", "horowitz-45nm-memory", "loihi-14nm", "sop-45nm")
+SIZES = ("resident-45nm", "resident-45nm-1mb")
+NAMES = (*EARLY[:2], "linear-bits", EARLY[2], *SIZES, EARLY[3])
 
 
 def text() -> str:
@@ -28,11 +32,41 @@ def test_the_profiles_that_come_along() -> None:
     assert tuple(profile_names()) == NAMES
     for name in NAMES:
         profile = load_profile(name)
-        assert list(profile.constants) == list(CONSTANTS)
-        assert list(profile.rules) == list(RULES)
+        sized = {*CONSTANTS, *SIZED} - {*DERIVED}
+        assert set(profile.constants) == (sized if name in SIZES else {*CONSTANTS})
+        assert {*profile.values()} >= {*CONSTANTS}
+        assert set(profile.rules) == {*RULES} - ({*EARLIER} if name in EARLY else set())
         assert all(c.source for c in profile.constants.values())
         # Two and four bits are published nowhere.
         assert profile.constants["add_per_bit"].origin != "published"
+
+
+#: Of what 0.1 and 0.2 have in the fingerprints of studies.
+CONTENTS = {
+    "horowitz-45nm": "b4bfff2b9f4437fe",
+    "horowitz-45nm-memory": "224be84b5aa8b437",
+    "loihi-14nm": "5761ee2b8d8bf4b1",
+    "sop-45nm": "0dd4a517f2344eeb",
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_earlier_profiles_are_what_they_were(name: str) -> None:
+    contents = json.dumps(load_profile(name).contents(), sort_keys=True)
+    assert hashlib.sha256(contents.encode()).hexdigest()[:16] == CONTENTS[name]
+
+
+def test_reading_costs_what_the_size_says() -> None:
+    for name, energy in (("resident-45nm", 0.3125 * 4**0.46439), ("resident-45nm-1mb", 1.5625)):
+        profile = load_profile(name)
+        values = profile.values()
+        assert values["weight_memory"] == pytest.approx(energy, rel=1e-4)
+        assert values["membrane_memory"] == values["traffic_per_bit"] == 0.3125
+        derived = {row["constant"]: row for row in profile.table() if row["constant"] in DERIVED}
+        assert set(derived) == set(DERIVED)
+        published = derived["weight_memory"]["origin"] == "published"
+        assert published == (name == "resident-45nm-1mb")
+    assert load_profile("sop-45nm").derived() == {}
 
 
 def test_the_fields_convention_and_the_published_additions() -> None:
@@ -90,6 +124,35 @@ def test_a_missing_constant_is_named_with_its_unit(tmp_path: Path) -> None:
     end = content.index("[constants.weight_buffer]")
     with pytest.raises(DefinitionError, match=r"'offchip' is missing \(.*pJ/bit\)"):
         load(tmp_path, content[:start] + content[end:])
+
+
+SIZE_RULE = 'memory = "by-size"\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (SIZE_RULE, "", "'sram_8_kib' has no effect without the rule memory = 'by-size'"),
+        ("[constants.sram_8_kib]", "[constants.weight_memory]", "follows from 'weight_buffer'"),
+        ("value = 0.15625\n", "value = 0\n", "must be above 0"),
+        ("[constants.state_memory]", "[constants.state_memori]", "mean 'state_memory'"),
+        ('residency = "network"', 'residency = "networks"', "mean 'network'"),
+    ],
+)
+def test_bad_memories(tmp_path: Path, old: str, new: str, message: str) -> None:
+    folder = resources.files("hqsearch.hardware.profiles")
+    content = (folder / "resident-45nm.toml").read_text()
+    assert old in content
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, content.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", ["weight_buffer", "state_memory"])
+def test_memories_without_a_size_are_refused(tmp_path: Path, name: str) -> None:
+    content = (resources.files("hqsearch.hardware.profiles") / "resident-45nm.toml").read_text()
+    before, _, after = content.partition(f"[constants.{name}]\n")
+    with pytest.raises(DefinitionError, match=rf"'{name}' is missing \(.*KiB\)"):
+        load(tmp_path, before + after[after.index("[constants.") :])
 
 
 def test_missing_files_and_unknown_names(tmp_path: Path) -> None:

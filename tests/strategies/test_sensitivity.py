@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hqsearch.evaluator import ScoresResult, ScoresTask
 from hqsearch.problem.budgets import Budget, Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY
+from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.strategies import Problem, Result, Signal, StrategyTask, TaskResult, strategy_class
 from hqsearch.strategies.scoring import scores_of
@@ -87,6 +89,65 @@ def test_every_solution_is_the_best_under_its_limit() -> None:
         assert own <= limit * 1.01
         best = losses[costs <= max(own, limit * 0.99)].min()
         assert LOSS[np.arange(4), code].sum() == pytest.approx(best)
+
+
+@pytest.mark.parametrize("budget", [None, 40.0])
+def test_solutions_are_best_where_codes_may_exceed_a_memory(budget: float | None) -> None:
+    """Energy pays 2 for each unit of bits beyond 60; the best of all 81 under its limits."""
+    bits = np.array([[2.0, 4.0, 32.0]] * 4) * np.array([1.0, 2.0, 0.5, 3.0])[:, None]
+    overflow = Overflow(0, 1, 60.0, 2.0)
+    space = problem().space
+
+    def cheap(candidates: Sequence[Candidate]) -> Any:
+        codes = space.encode(candidates)
+        total = np.stack([t[np.arange(4), codes].sum(axis=1) for t in (COST, bits)], axis=1)
+        total[:, 0] += overflow.amount(total)
+        return total
+
+    every = np.array(list(itertools.product(range(3), repeat=4)))
+    costs = cheap(space.decode(every))
+    assert 0 < (costs[:, 1] > 60).sum() < 81
+    limits = (Budget("energy", budget, "") for _ in range(1 if budget else 0))
+    metrics, overflows = ("energy", "average_bits"), {"": overflow}
+    given = Problem(
+        space,
+        (ACCURACY, ENERGY),
+        cheap,
+        metrics,
+        Budgets(tuple(limits), space, metrics, cheap, overflows),
+        reference={"energy": float(costs[-1, 0])},
+        overflows=overflows,
+    )
+    program = AdditiveProgram(given, scored(given))
+    losses = LOSS[np.arange(4), every].sum(axis=1)
+    seen = set()
+    for index in range(1, 40):
+        solved = program.solve(index)
+        assert solved is not None
+        candidate, label = solved
+        limit = float(label.removeprefix("energy <= ").removesuffix(" fp32")) * costs[-1, 0]
+        own = cheap([candidate])[0, 0]
+        assert own <= min(limit * 1.01, budget or np.inf)
+        best = losses[costs[:, 0] <= max(own, min(limit, budget or np.inf) * 0.99)].min()
+        code = space.encode([candidate])[0]
+        assert LOSS[np.arange(4), code].sum() == pytest.approx(best)
+        seen.add(bool(costs[(every == code).all(axis=1), 1][0] > 60))
+    assert seen == ({False, True} if budget is None else {False})
+
+
+def test_a_memory_that_no_objective_pays_for_changes_nothing() -> None:
+    """Energy is no objective and no budget here: its bend must not reach the program."""
+    overflows = {"": Overflow(1, 0, 9.0, 5.0)}
+    plain = problem()
+
+    def cheap(candidates: Sequence[Candidate]) -> Any:
+        own = plain.cheap(candidates)
+        return np.column_stack([own, 5.0 * np.maximum(own[:, 0] - 9.0, 0.0)])
+
+    given = replace(plain, cheap=cheap, metrics=("energy", "paid"), overflows=overflows)
+    with_it, without = (AdditiveProgram(p, scored(p)) for p in (given, plain))
+    for index in range(1, 20):
+        assert with_it.solve(index) == without.solve(index)
 
 
 def test_proposes_each_once_and_says_why() -> None:

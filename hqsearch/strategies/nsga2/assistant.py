@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem, Result
 from hqsearch.strategies.nsga2.batch import Batch, Columns
@@ -51,7 +50,7 @@ class Assistant:
         dear = [i for i, name in enumerate(names) if name not in problem.metrics]
         self._main = dear[0] if dear else 0
         self._blas = ThreadpoolController()
-        self.costs = AdditiveTables(problem.space, problem.cheap)
+        self.costs = problem.tables
         self._fitted_at = 0
         self._settings: dict[int, Settings] = {}
 
@@ -116,7 +115,7 @@ class Assistant:
         """A posterior of the main objective, and what is known or predicted of the others."""
         values = np.array([r.values for r in measured])
         noise = np.array([np.nan if r.noise is None else r.noise for r in measured])
-        estimates = self.costs.metrics(codes)
+        straight, top = self._estimates(codes)
         model = self._model(self._main, codes, values[:, self._main], noise)
         predictors = []
         for column, objective in enumerate(self.problem.objectives):
@@ -125,17 +124,28 @@ class Assistant:
             sign = -1.0 if objective.direction == "max" else 1.0
             if objective.name in self.problem.metrics:
                 place = self.problem.metrics.index(objective.name)
-                predictors.append(self._corrected(column, place, codes, estimates, values, sign))
+                # What does not fit into a memory depends on bits alone: it is known exactly.
+                own, rest = straight[:, place], values[:, column] - top[:, place]
+                predictors.append(self._corrected(column, place, codes, own, rest, sign))
             else:
                 other = self._model(column, codes, values[:, column])
                 predictors.append(_times(sign, other))
 
-        def known(asked: Codes) -> Floats:
-            cheap = self.costs.metrics(asked)
-            return np.column_stack([p(asked, cheap) for p in predictors])
+        def known(asked: Codes, bend: float | None = None) -> Floats:
+            cheap, on_top = self._estimates(asked, bend)
+            return np.column_stack([p(asked, cheap, on_top) for p in predictors])
 
         sign = -1.0 if self.problem.objectives[self._main].direction == "max" else 1.0
-        return Columns(self._main, sign, model, known)
+        return Columns(self._main, sign, model, known, self.costs.bends)
+
+    def _estimates(self, codes: Codes, bend: float | None = None) -> tuple[Floats, Floats]:
+        """Cheap metrics as sums, and what comes on top; each ``[n, n_metrics]``."""
+        metrics = self.costs.metrics(codes)
+        if not self.costs.bends:
+            return metrics, np.zeros_like(metrics)
+        straight = self.costs.straightened(codes, 0.0)
+        whole = metrics if bend is None else self.costs.straightened(codes, bend)
+        return straight, whole - straight
 
     def _model(
         self, column: int, codes: Codes, values: Floats, errors: Floats | None = None
@@ -160,19 +170,22 @@ class Assistant:
         column: int,
         place: int,
         codes: Codes,
-        estimates: Floats,
-        values: Floats,
+        own: Floats,
+        measured: Floats,
         sign: float,
-    ) -> Callable[[Codes, Floats], Floats]:
-        """A cheap column, times what measurements were found to differ from it."""
-        own, measured = estimates[:, place], values[:, column]
+    ) -> Callable[[Codes, Floats, Floats], Floats]:
+        """A cheap column, times what measurements were found to differ from it, and its top."""
         ratio = np.zeros(len(own))
         if ((own > 0) & (measured > 0)).all():
             ratio = np.log(measured / own)
         if np.abs(ratio).max() < SAME:
-            return lambda _, cheap: sign * cheap[:, place]
+            return lambda _, cheap, top: sign * (cheap[:, place] + top[:, place])
         model = self._model(column, codes, ratio)
-        return lambda asked, cheap: sign * cheap[:, place] * np.exp(model.mean(asked))
+
+        def corrected(asked: Codes, cheap: Floats, top: Floats) -> Floats:
+            return sign * (cheap[:, place] * np.exp(model.mean(asked)) + top[:, place])
+
+        return corrected
 
 
 def _measured(results: Iterable[Result]) -> list[Result]:
@@ -184,5 +197,5 @@ def _measured(results: Iterable[Result]) -> list[Result]:
     return list(first.values())
 
 
-def _times(sign: float, model: Posterior) -> Callable[[Codes, Floats], Floats]:
-    return lambda asked, _: sign * model.mean(asked)
+def _times(sign: float, model: Posterior) -> Callable[[Codes, Floats, Floats], Floats]:
+    return lambda asked, *_: sign * model.mean(asked)

@@ -7,8 +7,9 @@ believed (Kriging believer; Ginsbourger et al. 2010), so that the next one looks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,14 +39,25 @@ STEPS = 12
 LOOK = 64
 
 
+class Known(Protocol):
+    """The other costs ``[n, m - 1]`` of value indices ``[n, n_dimensions]``."""
+
+    def __call__(self, codes: Codes, bend: float | None = None) -> Floats: ...
+
+
 @dataclass
 class Columns:
-    """Predicted costs: the uncertain objective with its posterior, and the others' means."""
+    """Predicted costs: the uncertain objective with its posterior, and the others' means.
+
+    Where costs bend (a memory that codes may exceed), ``known`` takes the part of the bend's price
+    that a straight line in its place has (:meth:`hqsearch.problem.overflow.Overflow.amount`).
+    """
 
     main: int
     sign: float
     model: Posterior
-    known: Callable[[Codes], Floats]
+    known: Known
+    bends: bool = False
 
 
 class Batch:
@@ -187,10 +199,19 @@ class Batch:
         drawn = self.columns.sign * np.vstack([mean[None], spread])
         costs = self.columns.known(probes)
         scale = np.maximum(np.ptp(costs, axis=0), 1e-12)
+        bent = None
+        if self.columns.bends:
+            # Below the capacity another bit costs less than beyond it, and where the network just
+            # fits anything in between: single changes of a straight line each.
+            costs = self.columns.known(probes, 0.0)
+            bent = self.columns.known(probes, 1.0) - costs
         found = []
         for own in drawn:
             weights = 10.0 ** self.generator.uniform(-2.5, 1.5, (count, costs.shape[1]))
             change = (own - own[0])[None] / range_of_main + weights @ ((costs - costs[0]) / scale).T
+            if bent is not None:
+                bends = np.clip(self.generator.uniform(-0.5, 1.5, (count, 1)), 0.0, 1.0)
+                change += (bends * weights) @ ((bent - bent[0]) / scale).T
             found.append(self._assemble(base, change))
         return np.vstack(found)
 
