@@ -155,6 +155,7 @@ class LogReader:
     def trials(self, start: int = 0) -> list[TrialRecord]:
         """Trials from number ``start`` on, in order."""
         bound = {"study": self.study_id, "start": start}
+        objectives = self._objective_count()
         attributes: dict[int, dict[str, Any]] = {}
         values: dict[int, list[float]] = {}
         with self._reading("trials"), self._engine.connect() as connection:
@@ -179,8 +180,27 @@ class LogReader:
             if "proposal" not in own:
                 continue  # a trial that someone else put into this study
             with self._reading(f"trial {number}"):
-                records.append(_trial(trial, number, state, own, values.get(trial)))
+                record = _trial(trial, number, state, own, values.get(trial))
+                if objectives is not None:
+                    _check_counts(record, objectives)
+                records.append(record)
         return records
+
+    def _objective_count(self) -> int | None:
+        """How many values a trial has; None where the study has no attributes yet."""
+        with self._reading("attributes of the study"), self._engine.connect() as connection:
+            row = connection.execute(
+                text(
+                    "SELECT value_json FROM study_user_attributes "
+                    "WHERE study_id = :study AND key = 'study'"
+                ),
+                {"study": self.study_id},
+            ).first()
+            if row is None:
+                return None
+            attributes = {"study": _read_json("study", row[0])}
+            check_attributes(attributes)
+            return len(attributes["study"]["objectives"])
 
     def foreign_trials(self) -> int:
         """How many trials somebody else put into this study."""
@@ -434,6 +454,13 @@ def _trial(
         checked(Outcome.from_json(own["result"])) if "result" in own else None,
         tuple(checked(Rung.from_json(r)) for r in own.get("rungs", ())),
     )
+
+
+def _check_counts(trial: TrialRecord, objectives: int) -> None:
+    """Compare what a trial was worth, at its end and part-way, with what its study asks for."""
+    for values in (trial.values, *(r.values for r in trial.rungs)):
+        if values is not None and len(values) != objectives:
+            raise ValueError(f"{len(values)} values for {objectives} objectives")
 
 
 def _constraints(proposal: Proposal, outcome: Outcome) -> Mapping[str, float]:

@@ -103,7 +103,7 @@ def log_faults(reader: LogReader) -> Iterator[str]:
         yield f"the log says that it is of study {attributes['study']['name']!r}"
     yield from _run_faults(runs, tasks)
     names = attributes["study"]["dimensions"]
-    yield from _trial_faults(trials, runs, names, len(objectives))
+    yield from _trial_faults(trials, runs, names)
     for run in runs:
         ranked = {n for d in reader.decisions(run.ordinal) for n in d.ranked}
         if ranked - {t.number for t in trials if t.proposal.run == run.ordinal}:
@@ -142,7 +142,7 @@ def _run_faults(runs: Sequence[RunRecord], tasks: Sequence[TaskRecord]) -> Itera
 
 
 def _trial_faults(
-    trials: Sequence[TrialRecord], runs: Sequence[RunRecord], names: list[str], objectives: int
+    trials: Sequence[TrialRecord], runs: Sequence[RunRecord], names: list[str]
 ) -> Iterator[str]:
     slots: dict[int, list[int]] = {}
     numbers = {t.number for t in trials}
@@ -162,8 +162,6 @@ def _trial_faults(
             yield f"{where} is a copy of trial {proposal.copy_of}, which is not there"
         if trial.state == "COMPLETE" and (trial.outcome is None or trial.values is None):
             yield f"{where} is complete and has no result"
-        if trial.values is not None and len(trial.values) != objectives:
-            yield f"{where} has {len(trial.values)} values for {objectives} objectives"
     for run, given in slots.items():
         if sorted(given) != list(range(len(given))):
             yield f"proposals of run {run} are missing, or there twice"
