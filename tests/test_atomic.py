@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -31,3 +32,15 @@ def test_a_crash_before_the_end_leaves_the_older_file(
     with pytest.raises(KeyboardInterrupt):
         write_atomically(file, "two")
     assert file.read_text() == "one"
+
+
+def test_what_does_not_fit_on_the_disk_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "b.json", "two")
+    assert not list(tmp_path.iterdir())

@@ -70,6 +70,20 @@ def check_npy(file: IO[bytes], size: int) -> None:
     _check_size(shape, dtype, size - file.tell())
 
 
+def open_npy(path: Path, mapped: bool) -> NDArray[Any]:
+    """An array of ours, memory-mapped read-only or read whole.
+
+    Raises:
+        Unusable: it is damaged, or announces more than there is.
+    """
+    with path.open("rb") as file:
+        shape, dtype = _read_header(file)
+        _check_size(shape, dtype, path.stat().st_size - file.tell())
+    with _PARSING:
+        opened: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return opened
+
+
 def check_npz(path: Path) -> None:
     """Look at the directory of an ``.npz`` file and at the header of each array that is needed.
 

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hqsearch.data.arrays import open_npy
 from hqsearch.data.encoding import Encoding, get_encoding
-from hqsearch.errors import DataError
+from hqsearch.errors import DataError, UnknownName
 
 SPLITS = ("train", "validation", "test")
 DESCRIPTION = "frames.json"
 #: Below this many validation samples the standard error of an accuracy is told.
 ENOUGH_VALIDATION = 1000
+#: Key of the description → its type.
+_TOLD: Mapping[str, Any] = {
+    "classes": list, "encoding": str, "fingerprint": str, "simulated": bool, "warnings": list,
+    "step": (int, float), "signed": bool, "summary": str, "empty": list,
+}  # fmt: skip
+#: Keys that releases before did not write, or that are not needed for all frames.
+_MAY_LACK: Mapping[str, Any] = {"step": 1.0, "signed": False, "summary": "", "empty": []}
 
 
 @dataclass(frozen=True)
@@ -74,39 +84,59 @@ def open_frames(folder: Path) -> FrameData:
         DataError: ``folder`` is none, or a file in it is damaged.
     """
     try:
-        told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        splits = {}
-        for name in SPLITS:
-            # What is empty cannot be mapped.
-            frames = np.load(
-                folder / f"{name}-frames.npy",
-                mmap_mode="r" if name not in told.get("empty", ()) else None,
-                allow_pickle=False,
-            )
-            labels = np.load(folder / f"{name}-labels.npy", allow_pickle=False)
-            if frames.dtype != np.uint8 or frames.ndim != 5 or len(frames) != len(labels):
-                raise ValueError(f"{name}: {frames.dtype} {frames.shape}, {len(labels)} labels")
-            splits[name] = Split(frames, labels)
+        told = _description(folder / DESCRIPTION)
+        splits = {name: _open_split(folder, name, told) for name in SPLITS}
         return FrameData(
             train=splits["train"],
             validation=splits["validation"],
             test=splits["test"],
             classes=tuple(told["classes"]),
-            encoding=get_encoding(
-                told["encoding"], told.get("step", 1.0), told.get("signed", False)
-            ),
+            encoding=get_encoding(told["encoding"], told["step"], told["signed"]),
             fingerprint=told["fingerprint"],
             simulated=told["simulated"],
             warnings=tuple(told["warnings"]),
             folder=folder,
-            summary=told.get("summary", ""),
+            summary=told["summary"],
         )
     except FileNotFoundError as error:
         raise DataError(f"no prepared frames in {folder}: run the study to make them.") from error
-    except (ValueError, KeyError, EOFError, TypeError) as error:
+    except (ValueError, RecursionError, UnknownName) as error:
         raise DataError(
             f"the frames in {folder} are damaged ({error}). Delete that folder; it is made again."
         ) from error
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """What is told of the frames, complete.
+
+    Raises:
+        ValueError: it is damaged, naming the key.
+    """
+    told = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(told, dict):
+        raise ValueError(f"{path.name} holds no table")
+    told = {**_MAY_LACK, **told}
+    for key, kind in _TOLD.items():
+        value = told.get(key)
+        texts = value if isinstance(value, list) else ()
+        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{path.name}: {key}")
+    return told
+
+
+def _open_split(folder: Path, name: str, told: Mapping[str, Any]) -> Split:
+    """One split, its frames memory-mapped; what is empty cannot be mapped.
+
+    Raises:
+        ValueError: frames and labels are not those of a split.
+    """
+    frames = open_npy(folder / f"{name}-frames.npy", name not in told["empty"])
+    labels = open_npy(folder / f"{name}-labels.npy", False)
+    if frames.dtype != np.uint8 or frames.ndim != 5 or labels.shape != frames.shape[:1]:
+        raise ValueError(f"{name}: {frames.dtype} {frames.shape}, {labels.shape} labels")
+    if labels.dtype != np.int64 or not ((labels >= 0) & (labels < len(told["classes"]))).all():
+        raise ValueError(f"{name}: labels of none of the {len(told['classes'])} classes")
+    return Split(frames, labels)
 
 
 def small_validation(n: int) -> list[str]:

@@ -97,10 +97,21 @@ def native_root(known: KnownSet, path: Path) -> Path | None:
 def native_recordings(
     known: KnownSet, root: Path, part: str
 ) -> tuple[list[Recording], list[str]] | None:
-    """Recordings of one official split, sorted by path, and warnings; None where it is absent."""
+    """Recordings of one official split, sorted by path, and warnings; None where it is absent.
+
+    Raises:
+        DataError: there is something in its folder that is none of the set.
+    """
     if part not in known.parts or not (root / known.tonic_class / known.parts[part]).is_dir():
         return None
-    dataset = _open(known, root, part, download=False)
+    try:
+        dataset = _open(known, root, part, download=False)
+    except Exception as error:
+        # tonic makes labels of names, and stumbles over others.
+        raise DataError(
+            f"{root / known.tonic_class / known.parts[part]}: holds a file or folder that is none "
+            f"of {known.title} ({error}). Move it out, or get the set again."
+        ) from error
     home = root / known.tonic_class
     users = getattr(dataset, "users", [None] * len(dataset))
     names = _class_names(known, dataset)
@@ -109,7 +120,14 @@ def native_recordings(
         path = Path(file)
         relative = path.relative_to(home).as_posix()
         read = partial(_read, dataset, index, path)
-        found.append(Recording(path, relative, names(target), users[index], read, "us"))
+        try:
+            label = names(target)
+        except LookupError:
+            raise DataError(
+                f"{path}: label {target} is none of {known.title}. Move it out, or get "
+                "the set again."
+            ) from None
+        found.append(Recording(path, relative, label, users[index], read, "us"))
     found.sort(key=lambda recording: recording.relative)
     warnings = []
     if not dataset.complete:
@@ -172,7 +190,13 @@ def _class_names(known: KnownSet, dataset: Any) -> Callable[[Any], str]:
     if official is None:
         return str
     names = [_simple(name) for name in official]
-    return lambda target: names[int(target)]
+
+    def name_of(target: Any) -> str:
+        if int(target) < 0:
+            raise IndexError
+        return names[int(target)]
+
+    return name_of
 
 
 @cache

@@ -8,6 +8,7 @@ finds it on resume and nothing finished is computed twice.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import shutil
@@ -36,6 +37,9 @@ from hqsearch.evaluator.tasks import checked_answer
 from hqsearch.executors.interrupts import persons_interrupt
 from hqsearch.problem.candidate import Candidate
 from hqsearch.wording import described, reason
+
+#: Key of a result file: SHA-256 of everything else in it.
+_SEAL = "sha256"
 
 
 @dataclass(frozen=True)
@@ -281,16 +285,26 @@ def leave_result(task: Task, outcome: TaskOutcome) -> None:
     """Write the outcome to the task's result file, if it has one."""
     if task.result_file is not None:
         content = {"key": task.identity(), **outcome.to_json()}
-        write_atomically(task.result_file, json.dumps(content))
+        sealed = {**content, _SEAL: _digest(content)}
+        write_atomically(task.result_file, json.dumps(sealed))
 
 
 def read_result(path: Path, task: Task) -> TaskOutcome | None:
-    """The outcome that a worker left for this very task, if it did; what is damaged is none."""
+    """The outcome that a worker left for this very task, if it did; what is damaged is none.
+
+    A digit that a disk turned into another one would pass for a measurement, so files are sealed;
+    those of releases before 0.3 were not.
+    """
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(data, dict) or data.pop("key", None) != task.identity():
+    if not isinstance(data, dict):
+        return None
+    seal = data.pop(_SEAL, None)
+    if seal is not None and seal != _digest(data):
+        return None
+    if data.pop("key", None) != task.identity():
         return None
     if not _is_outcome(data):
         return None
@@ -301,6 +315,10 @@ def read_result(path: Path, task: Task) -> TaskOutcome | None:
         return TaskOutcome(**data, details=checked(left))
     except WrongType:
         return None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _is_outcome(data: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 import threading
@@ -18,8 +19,8 @@ import pytest
 import torch
 
 from hqsearch.errors import RunFailed
-from hqsearch.evaluator import Evaluation, Evaluator
-from hqsearch.executors.task import Evaluate, Prepare, Task, perform, read_result
+from hqsearch.evaluator import Evaluation, Evaluator, ScoresTask
+from hqsearch.executors.task import Evaluate, Prepare, StrategyWork, Task, perform, read_result
 
 #: What ends a process, or looks as if it did.
 ENDINGS: dict[str, Callable[[], Any]] = {
@@ -226,6 +227,9 @@ def test_a_result_file_with_anything_in_it_is_no_result(toy: Evaluator, tmp_path
     assert task.result_file is not None
     assert read_result(task.result_file, task) == outcome
     whole = json.loads(task.result_file.read_text())
+    assert whole.pop("sha256")  # releases before 0.3 wrote none
+    task.result_file.write_text(json.dumps(whole))
+    assert read_result(task.result_file, task) == outcome
     for change in (
         {"details": [1]},
         {"details": {"average_bits": "x"}},
@@ -249,3 +253,36 @@ def test_a_result_file_with_anything_in_it_is_no_result(toy: Evaluator, tmp_path
     assert left is not None
     assert left.reason.startswith("\\ud83d\\x1b[31mxxx")
     assert len(left.reason) < 2000
+
+
+def damaged_results(toy: Evaluator, folder: Path, seeds: range) -> None:
+    """Result files of evaluations and of scores, changed at random: the result, or none."""
+    key = next(iter(toy.space.baselines().values())).key
+    scores = ScoresTask(structure="")
+    for number, work in enumerate((Evaluate(key), StrategyWork(scores, "tasks/0"))):
+        task = Task(number, work, 3, result_file=folder / f"{number}.json", study="token")
+        outcome = perform(toy, task)
+        assert task.result_file is not None
+        content = task.result_file.read_bytes()
+        for seed in seeds:
+            draw = random.Random(seed)
+            changed = bytearray(content)
+            for _ in range(draw.choice([1, 1, 1, 2, 5])):
+                at = draw.randrange(len(changed))
+                length = draw.choice([1, 1, 1, 2, 30])
+                new = draw.choice(
+                    [draw.randbytes(length), b"7", b"", b"[[", b"null", bytes(length)]
+                )
+                changed[at : at + length] = new
+            task.result_file.write_bytes(changed[: draw.choice([None, None, None, at])])
+            left = read_result(task.result_file, task)
+            assert left is None or left == outcome, seed
+
+
+def test_a_damaged_result_file_is_the_result_or_none(toy: Evaluator, tmp_path: Path) -> None:
+    damaged_results(toy, tmp_path, range(100))
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_result_files(toy: Evaluator, tmp_path: Path) -> None:
+    damaged_results(toy, tmp_path, range(1000))

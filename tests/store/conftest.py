@@ -2,115 +2,53 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-USER = "postgres"
+
+def _server() -> ModuleType:
+    path = Path(__file__).with_name("postgres_server.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-class PostgresServer:
-    """A cluster of its own in a temporary folder, on a free port of this machine."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._data = programs, folder / "data"
-        self._process: subprocess.Popen[bytes] | None = None
-        # The server refuses to run as root.
-        self._user = USER if os.geteuid() == 0 else None
-        if self._user is not None:
-            shutil.chown(folder, self._user)
-        words = ["-D", str(self._data), "-U", USER, "--auth=trust", "-E", "UTF8", "--no-locale"]
-        self._call("initdb", *words, "--no-sync")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-
-    def _call(self, program: str, *words: str) -> None:
-        done = subprocess.run(
-            [self._programs / program, *words],
-            user=self._user,
-            cwd=self._data.parent,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-
-    def start(self) -> None:
-        settings = ("fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=")
-        options = [word for setting in settings for word in ("-c", setting)]
-        with (self._data.parent / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, "-p", str(self.port), *options],
-                user=self._user,
-                cwd=self._data.parent,
-                stderr=log,
-            )
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            assert self._process.poll() is None, (self._data.parent / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        words = ["-h", "127.0.0.1", "-p", str(self.port), "-q"]
-        return subprocess.run([self._programs / "pg_isready", *words], check=False).returncode == 0
-
-    def stop(self) -> None:
-        """At once, throwing every client out."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(30)
-            self._process = None
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None
-
-    def new_database(self) -> str:
-        """The URL of a database that is empty."""
-        name = f"d{time.monotonic_ns()}"
-        words = ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
-        self._call("createdb", *words, name)
-        return f"postgresql+psycopg://{USER}:secret@127.0.0.1:{self.port}/{name}"
-
-
-def _programs() -> Path | None:
-    """Where the server's programs are; Debian keeps them off PATH."""
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: p.parts[4])
-    found = str(versions[-1]) if versions else shutil.which("initdb")
-    return Path(found).resolve().parent if found else None
+server = _server()
+USER, PostgresServer, programs = server.USER, server.PostgresServer, server.programs
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster() -> Iterator[PostgresServer]:
+def postgres_cluster() -> Iterator[Any]:
     pytest.importorskip("psycopg", reason="needs pip install 'hqsearch[postgres]'")
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         pytest.skip("needs a PostgreSQL server: apt-get install postgresql")
     if os.geteuid() == 0 and USER not in {entry.pw_name for entry in pwd.getpwall()}:
         pytest.skip(f"needs a user {USER!r}, for the server refuses to run as root")
     folder = Path(tempfile.mkdtemp(prefix="hqsearch-postgres-"))
-    server = PostgresServer(programs, folder)
+    started = PostgresServer(found, folder)
     try:
-        server.start()
-        yield server
+        started.start()
+        yield started
     finally:
-        server.stop()
+        started.stop()
         shutil.rmtree(folder)
 
 
 @pytest.fixture
-def postgres(postgres_cluster: PostgresServer) -> PostgresServer:
+def postgres(postgres_cluster: Any) -> Any:
     """A server that runs, whatever the test before did to it."""
     if not postgres_cluster.running:
         postgres_cluster.start()
