@@ -91,9 +91,11 @@ class SpikingNeuron(nn.Module):
         threshold: membrane potential at which it fires.
         v_reset: membrane potential after a spike; a neuron that subtracts its threshold
             instead sets None, and takes in no normalisation.
+        stateless: whether it keeps no membrane potential from step to step.
     """
 
     v_reset: float | None = 0.0
+    stateless = False
 
     def __init__(self, tau: float, threshold: float) -> None:
         super().__init__()

@@ -96,13 +96,17 @@ class Part:
         place, _, function = self.model.path.rpartition(":")
         return f"{self.study.definition.located(place)}:{function}"
 
-    def build(self) -> nn.Module:
+    def build(self, *, deployed: bool = True) -> nn.Module:
         """The untrained network, the same every time.
+
+        Args:
+            deployed: in the form that candidates have; else as its parent is trained, which is
+                another one where ``fold`` says so (:func:`hqsearch.models.deploy`).
 
         Raises:
             InputError: it was given as a Python object, and this process has none.
         """
-        given = {
+        given: dict[str, Any] = {
             "timesteps": self.data.timesteps,
             "size": self.data.size,
             "classes": self.classes,
@@ -110,7 +114,8 @@ class Part:
         }
         seed = self.study.options.seed
         if self.model.object is None:
-            return build_model(self.network, self.model.options, **given, seed=seed)
+            options = self.model.options
+            return build_model(self.network, options, **given, seed=seed, deployed=deployed)
         model = self.study.objects.model
         if model is None:
             raise missing_model(self.study.definition)
