@@ -50,6 +50,7 @@ from hqsearch.qat.study import QatStudy
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.train import run_supernet
 from hqsearch.training import Segment
+from hqsearch.training.distillation import require_alike
 
 
 class ShortQat(Evaluator):
@@ -100,6 +101,9 @@ class ShortQat(Evaluator):
         self._defined.check_data()
         _ = self._study.profile
         _ = self._traced  # a network that does not run is found before anything is trained
+        if self.options.distillation == "fine-grained":
+            network = self._defined.build()
+            require_alike(network, network)
 
     def notes(self) -> list[str]:
         return [SIMULATED_NOTE] if self._defined.data.dataset == SIMULATED else []

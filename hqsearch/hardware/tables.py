@@ -19,7 +19,7 @@ from hqsearch.hardware.storage import StorageReport
 #: Part of the network -> patterns of module paths; the first match counts.
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tokenizer": (
-        "*tokenizer*", "*patch_embed*", "*downsample*", "*stem*", "down[0-9].*", "conv[0-9]_[0-9].*",
+        "*tokenizer*", "*patch_embed*", "*downsample*", "*stem*", "down[0-9].*", "conv[0-9]_*",
     ),
     "attention: query": ("*.q", "*.q.*", "*.q_*", "*.q@*", "*.query*"),
     "attention: key": ("*.k", "*.k.*", "*.k_*", "*.key*"),

@@ -17,12 +17,21 @@ class AttentionProducts(nn.Module):
     """``(Q K^T) V * scale`` on images ``[M, C, h, w]``.
 
     Two products of ``L * L * C`` MACs each per image, with L = h * w tokens.
+
+    Args:
+        heads: must divide C.
+        scale: gain on the product.
+        unit: size of a unit spike in q, k and v.
+        levels: unit spikes that an element of them has at most.
     """
 
-    def __init__(self, heads: int, scale: float = ATTENTION_SCALE) -> None:
+    def __init__(
+        self, heads: int, scale: float = ATTENTION_SCALE, unit: float = 1.0, levels: int = 1
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.scale = scale
+        self.unit, self.levels = unit, levels
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         images, width, height, breadth = q.shape

@@ -186,7 +186,10 @@ class Attention(nn.Module):
             self.add_module(name, RepConv(channels))
             self.add_module(f"{name}_norm", nn.BatchNorm2d(channels))
             self.add_module(f"{name}_fire", Fire(config))
-        self.products = LinearAttentionProducts(config.heads)
+        spikes = self.fire.neuron
+        self.products = LinearAttentionProducts(
+            config.heads, unit=spikes.unit, levels=spikes.levels
+        )
         self.products_fire = Fire(config, attention=True)
         self.proj = RepConv(channels)
         self.proj_norm = nn.BatchNorm2d(channels)

@@ -29,7 +29,7 @@ from hqsearch.training import Schedule, Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
 
 #: Keys of ``[evaluation]`` that do not change a parent.
-_OF_CANDIDATES = ("epochs", "learning_rate", "threads")
+_OF_CANDIDATES = ("epochs", "learning_rate", "threads", "distillation")
 
 
 def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> dict[str, str]:

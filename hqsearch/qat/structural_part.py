@@ -37,7 +37,7 @@ from hqsearch.hardware import CostModel, Workload
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.problem.space import Space
 from hqsearch.qat.study import QatStudy
-from hqsearch.training import Samples, load_state
+from hqsearch.training import Samples, Teacher, load_state
 from hqsearch.training.finite import require_finite
 
 SplitName = Literal["train", "validation", "test"]
@@ -211,6 +211,17 @@ class Part:
         except FloatingPointError as error:
             raise RunFailed(f"the parent cannot be used: {error}") from error
         return model
+
+    def teacher(self, student: nn.Module) -> Teacher | None:
+        """The parent as a teacher of ``student``, as ``distillation`` says; None where it is off.
+
+        Raises:
+            DefinitionError: a network whose patterns cannot be compared.
+        """
+        kind = self.study.options.distillation
+        if kind == "none":
+            return None
+        return Teacher(self.parent().to(self.study.device), student, kind)
 
     @property
     def _required(self) -> Prepared:
