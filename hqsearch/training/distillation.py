@@ -2,9 +2,9 @@
 
 ``logits`` is Hinton et al. 2015 (arXiv 1503.02531). ``fine-grained`` reconstructs the fine-grained
 distillation of QSD-Transformer, whose code is not public: for each block, head and each of q, k and
-v, the spikes ``s`` [L, d] of the L tokens give the pattern ``s s^T``, each row divided by its length
-(Tung & Mori, ICCV 2019, arXiv 1907.09682), and the squared distance of the student's rows from the
-teacher's is added to the loss. The gradient goes through the student's neurons.
+v, the spikes ``s`` [L, d] of the L tokens give the pattern ``s s^T``, each row divided by its
+length (Tung & Mori, ICCV 2019, arXiv 1907.09682), and the squared distance of the student's rows
+from the teacher's is added to the loss. The gradient goes through the student's neurons.
 """
 
 from __future__ import annotations
