@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import nn
 
 from hqsearch.data import SIMULATED_NOTE
 from hqsearch.definition import EvaluationOptions, validate
-from hqsearch.definition.data import SIMULATED
+from hqsearch.definition.data import FRAMES, SIMULATED
+from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
@@ -37,6 +39,7 @@ from hqsearch.evaluator import (
 )
 from hqsearch.hardware import Workload
 from hqsearch.models import WeightLayer
+from hqsearch.models.neuron_choice import NeuronName
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.overflow import Overflow
@@ -54,6 +57,7 @@ from hqsearch.qat.study import QatStudy
 from hqsearch.supernet.options import SupernetOptions
 from hqsearch.supernet.train import run_supernet
 from hqsearch.training import Segment
+from hqsearch.training.distillation import require_alike
 
 
 class ShortQat(Evaluator):
@@ -61,6 +65,11 @@ class ShortQat(Evaluator):
 
     objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
     metrics: ClassVar[tuple[str, ...]] = METRICS
+    dimension_kinds: ClassVar[frozenset[str]] = frozenset({"weights", "structure"})
+    structure: ClassVar[Mapping[str, Any]] = {
+        "timesteps": Annotated[int, Field(ge=1, le=1024)],
+        "neuron": NeuronName,
+    }
     costly: ClassVar[bool] = True
     #: 2: operations are counted exactly, and parameters that nothing reads are not stored.
     #: 3: stored tensors take whole bytes, and shifts of thresholds and biases are counted.
@@ -102,9 +111,20 @@ class ShortQat(Evaluator):
         return self._defined.layers
 
     def check(self) -> None:
-        self._defined.check_data()
         _ = self._study.profile
+        given = self._study.data.dataset == FRAMES
+        for part in self.parts.values():
+            if given and part.model.timesteps != self._defined.model.timesteps:
+                raise DefinitionError(
+                    f"timesteps = {part.model.timesteps} in the space's [[structure]]: the frames "
+                    f"that were given have {self._defined.model.timesteps}; events in files can "
+                    "be framed for any number of them."
+                )
+            part.check_data()
         _ = self._traced  # a network that does not run is found before anything is trained
+        if self.options.distillation == "fine-grained":
+            network = self._defined.build()
+            require_alike(network, network)
 
     def notes(self) -> list[str]:
         return [SIMULATED_NOTE] if self._defined.data.dataset == SIMULATED else []
@@ -119,7 +139,7 @@ class ShortQat(Evaluator):
         }
 
     def outlook(self) -> Outlook:
-        return outlook_of(self.parts.values(), self._traced)
+        return outlook_of({part: self._traced[key] for key, part in self.parts.items()})
 
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Frames, then the parent, of every structural part."""
@@ -138,17 +158,30 @@ class ShortQat(Evaluator):
         train_parent(self.parts[payload["parent"]])
         return {}
 
-    def workload(self) -> Workload | None:
-        """The prepared parent's, with its firing rates; None before :meth:`prepare`."""
-        return self._first.workload()
+    def workload(self, structure: str = "") -> Workload | None:
+        """The prepared parent's, with its firing rates; None before :meth:`prepare`.
 
-    def trace(self, unknown: Literal["refuse", "real"] = "refuse") -> Workload:
-        """What the untrained network does, without firing rates."""
-        return trace_untrained(self._defined, unknown)
+        Args:
+            structure: key of its structural part; by default the first one.
+        """
+        return self._part_of(structure).workload()
+
+    def trace(self, unknown: Literal["refuse", "real"] = "refuse", structure: str = "") -> Workload:
+        """What the untrained network does, without firing rates; see :meth:`workload`."""
+        return trace_untrained(self._part_of(structure), unknown)
 
     @cached_property
-    def _traced(self) -> Workload:
-        return self.trace()
+    def _traced(self) -> dict[str, Workload]:
+        """Of every structural part, by key."""
+        traced = {key: trace_untrained(part) for key, part in self.parts.items()}
+        defined = {layer.path: layer.weights for layer in self.layers()}
+        for key, workload in traced.items():
+            if {path: op.weights for path, op in workload.layers.items()} != defined:
+                raise DefinitionError(
+                    f"the network of {key or 'the study'} has other weight layers than that of "
+                    "[model], so one space cannot hold both."
+                )
+        return traced
 
     def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
         return cheap_metrics(self.parts, self.space, candidates)
@@ -181,13 +214,24 @@ class ShortQat(Evaluator):
     def _part(self, candidate: Candidate) -> Part:
         return self.parts[self.space.structural_key(candidate)]
 
+    def _part_of(self, structure: str) -> Part:
+        """The structural part of a key; the first one for an empty key.
+
+        Raises:
+            UnknownName: there is no such part.
+        """
+        if structure and structure not in self.parts:
+            raise UnknownName("structural part", structure, self.parts)
+        return self.parts[structure] if structure else self._first
+
     def strategy_task(
         self, task: EvaluatorTask, seed: int, folder: Path
     ) -> TaskAnswer | Mapping[str, Any]:
         if isinstance(task, SupernetTask):
             return self._train_supernet(task, seed, folder)
         if isinstance(task, ScoresTask):
-            return score_part(self._first, self.space, seed)
+            part = self._part_of(task.structure)
+            return score_part(part, self.space.parts[part.key], seed)
         if isinstance(task, FinalTask):
             part = self._part(Candidate.from_key(task.key))
             return final_task(part, self.space, task, seed, folder)
@@ -202,5 +246,6 @@ class ShortQat(Evaluator):
         given = validate(SupernetOptions, task.to_json(), "the supernet's payload")
         batch_size = given.batch_size or self.options.batch_size
         batching = Batching(given.held_out, batch_size, self.options.shift, seed)
-        relaxation = relaxation_of(self._first, self.space, batching)
+        part = self._part_of(task.structure)
+        relaxation = relaxation_of(part, self.space.parts[part.key], batching)
         return run_supernet(relaxation, task, seed, folder, self)

@@ -153,9 +153,24 @@ class CostStudy:
         return current
 
     @cached_property
+    def part(self) -> str:
+        """Key of the structural part whose network is costed: the trial's, else the first one.
+
+        Empty without structural dimensions.
+        """
+        first = next(iter(self.space.parts))
+        if self.request.trial is None:
+            return first
+        found = self.space.candidate(self.row(self.request.trial).choices)
+        return self.space.structural_key(found)
+
+    @cached_property
     def workload(self) -> Workload:
         """The network, with the firing rates to use where no trial brings its own."""
-        request, prepared = self.request, self.evaluator.workload()
+        request, of_part = self.request, (self.part,) if self.part else ()
+        if self.part:
+            self.notes.append(f"costs are those of the network with {self.part}")
+        prepared = self.evaluator.workload(*of_part)
         if prepared is None and request.rate is None:
             raise InputError(
                 f"study {self.name!r} has no prepared parent whose firing rates could be used: "
@@ -177,7 +192,7 @@ class CostStudy:
             return prepared if request.rate is None else prepared.with_rate(request.rate)
         assert request.rate is not None
         try:
-            traced = self.evaluator.trace("real" if request.unknown_as_real else "refuse")
+            traced = self.evaluator.trace("real" if request.unknown_as_real else "refuse", *of_part)
         except DefinitionError as error:
             raise DefinitionError(f"{error} On the command line: --unknown-as-real.") from None
         unknown = [op.path for op in traced.operations if op.kind == "unknown"]
@@ -231,10 +246,13 @@ class Traceable(Protocol):
     @property
     def space(self) -> Space: ...
     def layers(self) -> Sequence[LayerSize]: ...
-    def workload(self) -> Workload | None:
-        """That of the prepared parent, with its firing rates; None before it is prepared."""
+    def workload(self, structure: str = ...) -> Workload | None:
+        """That of the prepared parent, with its firing rates; None before it is prepared.
 
-    def trace(self, unknown: Literal["refuse", "real"]) -> Workload:
+        ``structure`` is the key of a structural part, where there are any.
+        """
+
+    def trace(self, unknown: Literal["refuse", "real"], structure: str = ...) -> Workload:
         """That of the untrained network, without firing rates."""
 
 

@@ -279,7 +279,13 @@ def _candidates(study: CostStudy, assigned: Assigned | None) -> list[CostedAssig
             f"trial {row.number}", row.number, _choices(study, row), _rates(study, row)
         )
         for row in study.front
+        if study.space.structural_key(study.space.candidate(row.choices)) == study.part
     ]
+    if len(found) < len(study.front):
+        study.notes.append(
+            f"{len(study.front) - len(found)} members of the front have another structure; "
+            "--trial N says whose is compared"
+        )
     if not found:
         study.notes.append("there is no front yet: the uniform baselines are compared")
         found = [

@@ -85,6 +85,7 @@ class Details(FlatRecord):
         cpu_seconds: of the worker.
         layers: a row per weight layer.
         rates: firing rates by layer, as :mod:`hqsearch.hardware` stores them.
+        entropy: of the values of q, k and v, in bits, by path.
         rungs: what early stopping saw, where a trial is shown.
         epochs: that a confirmation was asked for.
         measured: everything that a budget may be about, by metric.
@@ -95,8 +96,8 @@ class Details(FlatRecord):
         "average_bits": number, "accuracy_se": number, "validation_samples": integer,
         "test_samples": integer, "correct": text, "energy_estimate": number,
         "training_seconds": number, "cpu_seconds": number, "layers": rows_of(LayerRow),
-        "rates": table, "rungs": rows_of(RungRow), "epochs": integer, "measured": numbers,
-        "versions": texts,
+        "rates": table, "entropy": numbers, "rungs": rows_of(RungRow), "epochs": integer,
+        "measured": numbers, "versions": texts,
     }  # fmt: skip
 
     average_bits: float | None = None
@@ -109,6 +110,7 @@ class Details(FlatRecord):
     cpu_seconds: float | None = None
     layers: tuple[LayerRow, ...] | None = None
     rates: dict[str, Any] | None = None
+    entropy: dict[str, float] | None = None
     rungs: tuple[RungRow, ...] | None = None
     epochs: int | None = None
     measured: dict[str, float] | None = None

@@ -18,7 +18,8 @@ weights
     Loads from off-chip are added by layer, or (rule ``residency = "network"``) for the network as
     a whole (:class:`hqsearch.hardware.memory.WeightMemory`).
 membrane
-    neuron updates, and a read and a write of every membrane potential in every step.
+    neuron updates, and a read and a write of every membrane potential in every step; a neuron
+    without a state has none.
 traffic
     reading inputs and writing spikes.
 rest
@@ -82,7 +83,7 @@ def _share(op: Operation, rules: Rules, *, per_use: bool) -> float:
     rate = op.rate if not per_use or op.rate_per_use is None else op.rate_per_use
     activity = op.activity if not per_use or op.activity_per_use is None else op.activity_per_use
     if op.kind == "attention" and op.spike_driven:
-        return _needs(activity, op)
+        return _needs(rate if _multiplies_integers(op, rules) else activity, op)
     if op.kind == "weight":
         counted = _per_spike(op, rules)
         if counted is not None:
@@ -178,7 +179,8 @@ def other(op: Operation, c: Values, rules: Rules) -> dict[str, Number]:
     counted = rules["rest"] == "counted"
     if op.kind == "neuron":
         update = c["neuron_base"] + c["neuron_per_bit"] * c["membrane_bits"]
-        columns["membrane"] = outputs * (update + 2 * c["membrane_bits"] * c["membrane_memory"])
+        kept = 2 * c["membrane_bits"] * c["membrane_memory"] if op.stateful else 0.0
+        columns["membrane"] = outputs * (update + kept)
         columns["traffic"] = outputs * op.input_bits * c["traffic_per_bit"]
     elif op.kind == "activation":
         requantize = c["multiply_per_bit2"] * c["accumulator_bits"] * op.input_bits
@@ -198,8 +200,14 @@ def other(op: Operation, c: Values, rules: Rules) -> dict[str, Number]:
     return columns
 
 
+def _multiplies_integers(op: Operation, rules: Rules) -> bool:
+    """Whether integer spikes that gate a product of attention are multiplied, not repeated."""
+    wanted = rules["integer_inputs"] == "multiply" and rules["attention"] == "integer"
+    return op.input_kind == "integer" and wanted
+
+
 def _attention(op: Operation, c: Values, rules: Rules) -> Number:
-    if op.spike_driven:
+    if op.spike_driven and not _multiplies_integers(op, rules):
         each = c["float_add"] if rules["attention"] == "float" else addition(c, op.output_bits)
     elif op.input_kind == "real":
         each = c["float_multiply"] + c["float_add"]

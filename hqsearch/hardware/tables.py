@@ -18,7 +18,9 @@ from hqsearch.hardware.storage import StorageReport
 
 #: Part of the network -> patterns of module paths; the first match counts.
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "tokenizer": ("*tokenizer*", "*patch_embed*", "*downsample*", "*stem*"),
+    "tokenizer": (
+        "*tokenizer*", "*patch_embed*", "*downsample*", "*stem*", "down[0-9].*", "conv[0-9]_*",
+    ),
     "attention: query": ("*.q", "*.q.*", "*.q_*", "*.q@*", "*.query*"),
     "attention: key": ("*.k", "*.k.*", "*.k_*", "*.key*"),
     "attention: value": ("*.v", "*.v.*", "*.v_*", "*.value*"),
@@ -26,7 +28,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "attention: products": ("*attention*", "*attn*", "*ssa*"),
     "MLP": ("*mlp*", "*.fc1*", "*.fc2*"),
     "head": ("head", "head.*", "*classifier*"),
-}
+}  # fmt: skip
 OTHER: Final = "other"
 
 
@@ -35,6 +37,8 @@ def part_of(path: str, parts: Mapping[str, Sequence[str]] = PARTS) -> str:
 
     >>> part_of("blocks.0.attention.q_neuron"), part_of("tokenizer.conv1"), part_of("x")
     ('attention: query', 'tokenizer', 'other')
+    >>> part_of("blocks3.0.attention.q.point1"), part_of("conv1_1.conv1"), part_of("down3.conv")
+    ('attention: query', 'tokenizer', 'tokenizer')
     """
     for part, patterns in parts.items():
         if any(fnmatchcase(path, pattern) for pattern in patterns):

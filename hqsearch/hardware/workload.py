@@ -78,6 +78,7 @@ class Operation:
     ``weights``, ``bias`` and ``channels`` are counts; ``positions`` is the number of outputs
     that share one weight in a step; ``unit`` is the size of one unit spike. ``norm`` and
     ``neuron`` name what follows a weight layer (see :class:`Following`).
+    ``stateful`` says of a neuron whether it keeps a membrane potential from step to step.
     ``padding_macs_per_step`` are those of the MACs that read zero padding: published counts
     include them, nothing computes them.
     """
@@ -110,6 +111,7 @@ class Operation:
     padding_macs_per_step: int = 0
     rate_per_use: float | None = None
     activity_per_use: float | None = None
+    stateful: bool = True
 
     @property
     def macs(self) -> int:

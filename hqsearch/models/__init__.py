@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from hqsearch.models.given import GivenModel, file_reference
 from hqsearch.models.layers import WeightLayer, weight_layers
-from hqsearch.models.registry import MODELS, build_model
+from hqsearch.models.registry import MODELS, build_model, deploy
 
 __all__ = [
     "MODELS",
     "GivenModel",
     "WeightLayer",
     "build_model",
+    "deploy",
     "file_reference",
     "weight_layers",
 ]

@@ -91,9 +91,15 @@ class SpikingNeuron(nn.Module):
         threshold: membrane potential at which it fires.
         v_reset: membrane potential after a spike; a neuron that subtracts its threshold
             instead sets None, and takes in no normalisation.
+        stateless: whether it keeps no membrane potential from step to step.
+        unit: size of one unit spike.
+        levels: unit spikes that it fires at most.
     """
 
     v_reset: float | None = 0.0
+    stateless = False
+    unit = 1.0
+    levels = 1
 
     def __init__(self, tau: float, threshold: float) -> None:
         super().__init__()

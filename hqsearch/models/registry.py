@@ -12,7 +12,7 @@ It may leave out what it does not use.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import nn
 
 from hqsearch.errors import DefinitionError, PluginError, UnknownName
 from hqsearch.models.given import call_builder
+from hqsearch.models.qsd import PUBLISHED, Qsd, QsdConfig
 from hqsearch.models.spikformer import Spikformer, SpikformerConfig
 from hqsearch.plugins import load_from_file
 
@@ -30,13 +31,19 @@ FROM_DATA = ("timesteps", "size", "classes", "in_channels")
 
 @dataclass(frozen=True)
 class Builtin:
-    """A network of this package: its configuration (a dataclass) and its module."""
+    """A network of this package: its configuration (a dataclass), its module, and what a name
+    fixes of the configuration."""
 
     config: Callable[..., Any]
     module: Callable[[Any], nn.Module]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
-MODELS: dict[str, Builtin] = {"spikformer": Builtin(SpikformerConfig, Spikformer)}
+MODELS: dict[str, Builtin] = {
+    "spikformer": Builtin(SpikformerConfig, Spikformer),
+    "qsd": Builtin(QsdConfig, Qsd),
+    **{name: Builtin(QsdConfig, Qsd, size) for name, size in PUBLISHED.items()},
+}
 
 
 def build_model(
@@ -48,6 +55,7 @@ def build_model(
     classes: int,
     in_channels: int = 2,
     seed: int = 0,
+    deployed: bool = True,
 ) -> nn.Module:
     """A freshly initialised network, the same for the same arguments.
 
@@ -59,6 +67,8 @@ def build_model(
         classes: number of logits.
         in_channels: C of the frames.
         seed: seed of the initial weights; the global generator stays untouched.
+        deployed: in the form that is quantized; else in that which a parent is trained in, of
+            which :func:`deploy` makes it. They differ where the option ``fold`` is true.
 
     Raises:
         UnknownName: no such network or option.
@@ -73,12 +83,22 @@ def build_model(
         if name not in MODELS:
             raise UnknownName("model", name, MODELS, "[model]")
         builtin = MODELS[name]
-        _check_options(name, builtin.config, options)
-        return builtin.module(builtin.config(**given, **options))
+        _check_options(name, builtin, options)
+        model = builtin.module(builtin.config(**given, **builtin.fixed, **options))
+    if deployed:
+        deploy(model)
+    return model
 
 
-def _check_options(name: str, config: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    settings = {field.name: field for field in fields(config) if field.name not in FROM_DATA}  # type: ignore[arg-type]
+def deploy(model: nn.Module) -> None:
+    """Give a trained network the form that is quantized, in place; most have one form."""
+    if isinstance(model, Qsd) and model.config.fold:
+        model.fold()
+
+
+def _check_options(name: str, builtin: Builtin, options: Mapping[str, Any]) -> None:
+    taken = {*FROM_DATA, *builtin.fixed}
+    settings = {field.name: field for field in fields(builtin.config) if field.name not in taken}  # type: ignore[arg-type]
     for key in options:
         if key not in settings:
             raise UnknownName("key", key, settings, f"[model] of {name!r}")

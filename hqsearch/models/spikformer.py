@@ -3,7 +3,7 @@
 Four 3x3 convolution stages turn frames into tokens, a position convolution is added to them,
 transformer blocks with spiking self-attention follow, and a linear head reads the mean over
 tokens and timesteps. Every convolution and linear layer but the head is followed by batch
-normalization and a multi-step LIF neuron, so everything between two layers is a spike or, after
+normalization and a multi-step spiking neuron, so everything between two layers is a spike or, after
 a residual add, a small integer.
 
 Inside, timesteps and batch are one axis and tokens stay an image, ``[T * N, D, h, w]`` in
@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from hqsearch.errors import DefinitionError
-from hqsearch.models.neurons import LIF
+from hqsearch.models.attention import AttentionProducts
+from hqsearch.models.neuron_choice import check_neuron, make_neuron
+from hqsearch.models.neurons import SpikingNeuron
 
 STAGES = 4
-#: Gain on the product of attention and values, and the threshold of the neuron that reads it.
-ATTENTION_SCALE = 0.25
-ATTENTION_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class SpikformerConfig:
         classes: number of logits.
         in_channels: channels of the input (2: ON and OFF events).
         mlp_ratio: width of the hidden MLP layer in units of ``embed_dim``.
+        neuron: ``lif``, ``integer`` or ``integer-lif`` (:mod:`hqsearch.models.neuron_choice`).
+        levels: unit spikes that an integer neuron fires at most; None: 4.
 
     Raises:
         DefinitionError: a value that cannot be built.
@@ -54,9 +55,14 @@ class SpikformerConfig:
     classes: int
     in_channels: int = 2
     mlp_ratio: int = 4
+    neuron: str = "lif"
+    levels: int | None = None
 
     def __post_init__(self) -> None:
+        check_neuron("spikformer", self.neuron, self.levels)
         for name, value in vars(self).items():
+            if name in ("neuron", "levels"):
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise DefinitionError(f"spikformer: {name} must be a whole number, not {value!r}.")
             low = 0 if name == "pooled_stages" else 1
@@ -74,6 +80,10 @@ class SpikformerConfig:
             raise DefinitionError(
                 f"spikformer: embed_dim {self.embed_dim} is not a multiple of heads {self.heads}."
             )
+
+    def make_neuron(self, attention: bool = False) -> SpikingNeuron:
+        """A new neuron of this network; ``attention``: it reads attention's products."""
+        return make_neuron(self.neuron, self.levels, attention=attention)
 
     @property
     def tokens(self) -> int:
@@ -96,12 +106,12 @@ class Tokenizer(nn.Module):
             width = config.embed_dim >> (STAGES - stage)
             self.add_module(f"conv{stage}", _conv3x3(before, width))
             self.add_module(f"norm{stage}", nn.BatchNorm2d(width))
-            self.add_module(f"neuron{stage}", LIF())
+            self.add_module(f"neuron{stage}", config.make_neuron())
             before = width
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.position = _conv3x3(before, before)
         self.position_norm = nn.BatchNorm2d(before)
-        self.position_neuron = LIF()
+        self.position_neuron = config.make_neuron()
 
     def forward(self, x: Tensor) -> Tensor:
         for stage in range(1, STAGES + 1):
@@ -115,32 +125,6 @@ class Tokenizer(nn.Module):
         return x + _spikes(self.position_neuron, position, self.timesteps)
 
 
-class AttentionProducts(nn.Module):
-    """Spiking attention without softmax, ``(Q K^T) V * scale``, on images ``[M, D, h, w]``.
-
-    It has no weights; it is a module so that tools can hook its inputs: two products of
-    ``L * L * D`` MACs each per image, with L = h * w tokens.
-    """
-
-    def __init__(self, heads: int, scale: float = ATTENTION_SCALE) -> None:
-        super().__init__()
-        self.heads = heads
-        self.scale = scale
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        images, width, height, breadth = q.shape
-        tokens, depth = height * breadth, width // self.heads
-
-        def by_head(spikes: Tensor) -> Tensor:  # [images * heads, tokens, depth]
-            split = spikes.flatten(2).view(images, self.heads, depth, tokens)
-            return split.transpose(2, 3).reshape(-1, tokens, depth)
-
-        attention = torch.bmm(by_head(q), by_head(k).transpose(1, 2))
-        product = torch.bmm(attention, by_head(v)).mul(self.scale)
-        joined = product.view(images, self.heads, tokens, depth).transpose(1, 2)
-        return joined.reshape(images, height, breadth, width).permute(0, 3, 1, 2)
-
-
 class SpikingSelfAttention(nn.Module):
     """q, k, v as spikes; their products fire again; projected. Images in and out."""
 
@@ -151,12 +135,13 @@ class SpikingSelfAttention(nn.Module):
         for name in ("q", "k", "v"):
             self.add_module(name, _pointwise(width, width, bias=False))
             self.add_module(f"{name}_norm", nn.BatchNorm2d(width))
-            self.add_module(f"{name}_neuron", LIF())
-        self.products = AttentionProducts(config.heads)
-        self.neuron = LIF(threshold=ATTENTION_THRESHOLD)
+            self.add_module(f"{name}_neuron", config.make_neuron())
+        spikes = config.make_neuron()
+        self.products = AttentionProducts(config.heads, unit=spikes.unit, levels=spikes.levels)
+        self.neuron = config.make_neuron(attention=True)
         self.proj = _pointwise(width, width)
         self.proj_norm = nn.BatchNorm2d(width)
-        self.proj_neuron = LIF()
+        self.proj_neuron = config.make_neuron()
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
@@ -180,10 +165,10 @@ class SpikingMLP(nn.Module):
         self.timesteps = config.timesteps
         self.fc1 = _pointwise(width, hidden)
         self.fc1_norm = nn.BatchNorm2d(hidden)
-        self.fc1_neuron = LIF()
+        self.fc1_neuron = config.make_neuron()
         self.fc2 = _pointwise(hidden, width)
         self.fc2_norm = nn.BatchNorm2d(width)
-        self.fc2_neuron = LIF()
+        self.fc2_neuron = config.make_neuron()
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = _spikes(self.fc1_neuron, self.fc1_norm(self.fc1(x)), self.timesteps)

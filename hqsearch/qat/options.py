@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,12 @@ class QatOptions(EvaluationOptions):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     shift: Annotated[int, Field(ge=0, le=64)] = 2
     """Augmentation by shifts of up to this many pixels. Never mirrored: left is not right."""
+    # Left out where it says nothing, so that fingerprints of earlier studies stay as they are.
+    distillation: Annotated[
+        Literal["none", "logits", "fine-grained"], Field(exclude_if=lambda kind: kind == "none")
+    ] = "none"
+    """What candidates and supernets learn of their parent, besides the labels: nothing, its
+    logits, or the similarity patterns of its q, k and v (:mod:`hqsearch.training.distillation`)."""
     final_epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
     """Of a final training (``hqsearch train``), which no search and no confirmation does."""
 

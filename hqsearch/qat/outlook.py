@@ -6,7 +6,7 @@ long they take is scaled from measured trainings of the study ``gesture``, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from hqsearch.data import DataOutlook, open_frames
 from hqsearch.definition.data import FRAMES
@@ -30,21 +30,21 @@ BASIS = (
 BYTES_PER_WEIGHT = 16
 
 
-def outlook_of(parts: Iterable[Part], traced: Workload) -> Outlook:
-    """What is still to be prepared for ``parts``, and what it and an evaluation cost.
+def outlook_of(traced: Mapping[Part, Workload]) -> Outlook:
+    """What is still to be prepared for structural parts, and what it and an evaluation cost.
 
     Args:
-        traced: what the network of a part does with one sample.
+        traced: parts, and what the network of each does with one sample; an evaluation is taken to
+            be the mean over them.
 
     Raises:
         DataError: the recordings are missing or not enough.
     """
-    every = list(parts)
-    study, options = every[0].study, every[0].study.options
-    macs = sum(operation.macs for operation in traced.operations)
-    steps: dict[str, None] = {}
-    work = disk = 0
-    for part in every:
+    study = next(iter(traced)).study
+    options, steps = study.options, dict[str, None]()
+    work = disk = evaluation = 0
+    for part, workload in traced.items():
+        macs = sum(operation.macs for operation in workload.operations)
         data = part.data_outlook()
         if not data.ready:
             verb = "store" if part.data.dataset == FRAMES else "frame"
@@ -58,14 +58,14 @@ def outlook_of(parts: Iterable[Part], traced: Workload) -> Outlook:
             passes = data.samples["train"] * options.parent_epochs * TRAINING_PASSES
             work += (passes + data.samples["validation"]) * macs
             disk += BYTES_PER_WEIGHT * sum(layer.weights for layer in part.layers)
-    trained = data.samples["train"] * options.epochs * TRAINING_PASSES
-    evaluation = (trained + data.samples["validation"] + RATE_SAMPLES) * macs
+        trained = data.samples["train"] * options.epochs * TRAINING_PASSES
+        evaluation += (trained + data.samples["validation"] + RATE_SAMPLES) * macs
     known = study.device == "cpu"
     per_second = GESTURE_WORK / GESTURE_SECONDS
     return Outlook(
         steps=tuple(steps),
         preparation_seconds=work / per_second if known else None,
-        evaluation_seconds=evaluation / per_second if known else None,
+        evaluation_seconds=evaluation / len(traced) / per_second if known else None,
         basis=BASIS if known else "",
         disk_bytes=disk,
     )

@@ -21,6 +21,7 @@ from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
+from hqsearch.models import deploy
 from hqsearch.plugins import code_alone
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.qat.structural_part import Part, Prepared
@@ -28,7 +29,7 @@ from hqsearch.training import Schedule, Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
 
 #: Keys of ``[evaluation]`` that do not change a parent.
-_OF_CANDIDATES = ("epochs", "learning_rate", "threads")
+_OF_CANDIDATES = ("epochs", "learning_rate", "threads", "distillation")
 
 
 def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> dict[str, str]:
@@ -109,11 +110,12 @@ def train_parent(part: Part) -> None:
         shift=options.shift,
         seed=options.seed,
     )
-    model, checkpoint = part.build(), folder / "checkpoint"
+    model, checkpoint = part.build(deployed=False), folder / "checkpoint"
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
     validation = part.samples("validation")
     try:
         train(model, part.samples("train"), schedule, resumed, device=part.study.device)
+        deploy(model)
         result = evaluate(model, validation, device=part.study.device)
     except FloatingPointError as error:
         raise RunFailed(f"the parent did not train: {error}") from error

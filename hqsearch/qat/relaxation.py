@@ -31,6 +31,7 @@ from hqsearch.quant import quantize_model
 from hqsearch.quant.mixture import mix_model
 from hqsearch.schemes.choice import parse_choice
 from hqsearch.supernet.relaxation import Learn, Relaxation
+from hqsearch.training import Teacher
 from hqsearch.training.batches import Samples, plain_batches, training_batches
 from hqsearch.training.finite import require_finite
 from hqsearch.training.memory import keep_freed_memory
@@ -69,6 +70,7 @@ class QatRelaxation(Relaxation):
         training: the training split.
         batching: how the split is divided and read.
         device: where to compute.
+        teacher: of the model, where weights learn of one, too; None: of the labels alone.
 
     Raises:
         DefinitionError: a training split too small to hold a part of it out.
@@ -84,7 +86,9 @@ class QatRelaxation(Relaxation):
         training: Samples,
         batching: Batching,
         device: str = "cpu",
+        teacher: Teacher | None = None,
     ) -> None:
+        self._teacher = teacher
         keep_freed_memory()
         self.choices = tuple(len(d.values) for d in space.dimensions)
         self._space, self._parent_costs = space, costs
@@ -138,6 +142,11 @@ class QatRelaxation(Relaxation):
         inputs = self._to_float(frames.to(self._device))
         if learn == "weights":
             self._mix([g.detach() for g in mixture])
+            if self._teacher is not None:
+                with self._teacher as teacher:
+                    logits = self._model(inputs)
+                    wanted = F.cross_entropy(logits, labels.to(self._device))
+                    return teacher.loss(wanted, inputs, logits)
             logits = self._model(inputs)
         else:
             self._mix(mixture)
@@ -200,7 +209,12 @@ class QatRelaxation(Relaxation):
             )
             for i, (path, names) in enumerate(costs.layers.items())
         }
-        table = np.concatenate([sum(rows[p] for p in d.layers) for d in self._space.dimensions])
+        table = np.concatenate(
+            [
+                sum((rows[p] for p in d.layers), np.zeros((len(d.values), len(METRICS))))
+                for d in self._space.dimensions
+            ]
+        )
         rest = np.array([costs.rest[0], costs.rest[1] / 8192, 0.0])
         rest += sum(rows[path][0] for path, _ in self._space.pinned)
         return torch.from_numpy(table), torch.from_numpy(rest)
@@ -260,7 +274,6 @@ class QatRelaxation(Relaxation):
 
 def relaxation_of(part: Part, space: Space, batching: Batching) -> QatRelaxation:
     """The prepared parent of a structural part with mixed quantizers, for a supernet."""
-    training = part.samples("train")
-    return QatRelaxation(
-        part.parent(), space, part.costs(space), training, batching, part.study.device
-    )
+    training, model, device = part.samples("train"), part.parent(), part.study.device
+    teacher = part.teacher(model)
+    return QatRelaxation(model, space, part.costs(space), training, batching, device, teacher)

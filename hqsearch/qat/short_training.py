@@ -17,6 +17,7 @@ from hqsearch.hardware import rates_to_json
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import cheap_metrics, layer_rows
+from hqsearch.qat.entropy import FiringEntropy
 from hqsearch.qat.rates import RATE_SAMPLES, measure_rates
 from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
@@ -61,10 +62,18 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         shift=options.shift,
         seed=training.seed,
     )
-    trained = train(model, part.samples("train"), schedule, training.segment, device=device)
+    trained = train(
+        model,
+        part.samples("train"),
+        schedule,
+        training.segment,
+        device=device,
+        teacher=part.teacher(model),
+    )
     result = evaluate(model, part.samples(training.split), device=device)
     costs, validation = part.costs(space), part.samples("validation")
-    rates = measure_rates(model.cpu().eval(), costs.workload, validation)
+    with FiringEntropy(model) as firing:
+        rates = measure_rates(model.cpu().eval(), costs.workload, validation)
     energy, storage = costs.energy(choices, rates), costs.storage(choices)
     details = {
         "average_bits": storage.average_bits,
@@ -77,6 +86,7 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         "energy_estimate": float(cheap_metrics({part.key: part}, space, [candidate])[0, 0]),
         "layers": layer_rows(costs, {p.path: choices[p.path] for p in part.layers}, rates),
         "rates": rates_to_json(rates),
+        "entropy": firing.bits(),
     }
     values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
     return Evaluation(values, details)

@@ -37,7 +37,7 @@ from hqsearch.hardware import CostModel, Workload
 from hqsearch.models import WeightLayer, build_model, weight_layers
 from hqsearch.problem.space import Space
 from hqsearch.qat.study import QatStudy
-from hqsearch.training import Samples, load_state
+from hqsearch.training import Samples, Teacher, load_state
 from hqsearch.training.finite import require_finite
 
 SplitName = Literal["train", "validation", "test"]
@@ -96,13 +96,17 @@ class Part:
         place, _, function = self.model.path.rpartition(":")
         return f"{self.study.definition.located(place)}:{function}"
 
-    def build(self) -> nn.Module:
+    def build(self, *, deployed: bool = True) -> nn.Module:
         """The untrained network, the same every time.
+
+        Args:
+            deployed: in the form that candidates have; else as its parent is trained, which is
+                another one where ``fold`` says so (:func:`hqsearch.models.deploy`).
 
         Raises:
             InputError: it was given as a Python object, and this process has none.
         """
-        given = {
+        given: dict[str, Any] = {
             "timesteps": self.data.timesteps,
             "size": self.data.size,
             "classes": self.classes,
@@ -110,7 +114,8 @@ class Part:
         }
         seed = self.study.options.seed
         if self.model.object is None:
-            return build_model(self.network, self.model.options, **given, seed=seed)
+            options = self.model.options
+            return build_model(self.network, options, **given, seed=seed, deployed=deployed)
         model = self.study.objects.model
         if model is None:
             raise missing_model(self.study.definition)
@@ -206,6 +211,17 @@ class Part:
         except FloatingPointError as error:
             raise RunFailed(f"the parent cannot be used: {error}") from error
         return model
+
+    def teacher(self, student: nn.Module) -> Teacher | None:
+        """The parent as a teacher of ``student``, as ``distillation`` says; None where it is off.
+
+        Raises:
+            DefinitionError: a network whose patterns cannot be compared.
+        """
+        kind = self.study.options.distillation
+        if kind == "none":
+            return None
+        return Teacher(self.parent().to(self.study.device), student, kind)
 
     @property
     def _required(self) -> Prepared:

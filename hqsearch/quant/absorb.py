@@ -7,10 +7,11 @@ of ``a`` is
 
     u[t] = (1 - 1/tau) u[t-1] + (z[t] + d/a) / tau        fires where  u[t] >= threshold / a
 
-for a > 0; a < 0 flips the comparison, and a == 0 leaves a neuron that sees the constant d. Storage
-then holds one threshold and one bias per channel. Where no such neuron follows, BN remains a
-per-channel multiply, which a cost model counts; a traced workload tells which is the case
-(``Workload.following``).
+for a > 0; a < 0 flips the comparison, and a == 0 leaves a neuron that sees the constant d. An
+integer neuron of D levels keeps nothing and compares ``z + d/a`` with (2j - 1) times its first
+threshold, 1 / (2D), over a, j = 1 … D. Storage then holds one threshold and one bias per channel.
+Where no such neuron follows, BN remains a per-channel multiply, which a cost model counts; a traced
+workload tells which is the case (``Workload.following``).
 """
 
 from __future__ import annotations
@@ -78,22 +79,30 @@ def normalized(norm: Norm, kind: torch.dtype) -> tuple[Tensor, Tensor]:
     return slope, beta - slope * mean
 
 
-def fire_absorbed(sums: Tensor, absorbed: Absorbed, tau: float) -> Tensor:
+def fire_absorbed(sums: Tensor, absorbed: Absorbed, tau: float, levels: int = 0) -> Tensor:
     """Spikes of the absorbed neuron; the reference for hardware and for the equality test.
 
     Args:
         sums: ``[T, N, C, ...]`` sums of ``integers`` of the codes, before any scale.
-        absorbed: constants ``[C]``.
+        absorbed: constants ``[C]``; of an integer neuron, from its first threshold.
         tau: membrane time constant of the neuron.
+        levels: D of an integer neuron, which has no membrane; 0: a leaky one of binary spikes.
 
     Returns:
-        Spikes ``[T, N, C, ...]``, 0 or 1.
+        Spikes ``[T, N, C, ...]``: 0 or 1; of an integer neuron 0 … ``levels``.
     """
     shape = [-1] + [1] * (sums.ndim - 3)
     threshold, bias, gain, flipped = (
         part.view(shape)
         for part in (absorbed.threshold, absorbed.bias, absorbed.gain, absorbed.flipped)
     )
+    if levels:
+        current = sums * gain + bias
+        counts = torch.zeros_like(sums)
+        for step in range(1, 2 * levels, 2):
+            edge = threshold * step
+            counts += torch.where(flipped, current <= edge, current >= edge)
+        return counts
     potential = torch.zeros_like(sums[0])
     spikes = torch.empty_like(sums)
     for t, total in enumerate(sums):

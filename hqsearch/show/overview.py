@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hqsearch.problem.objective import Objective
@@ -80,6 +80,8 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
         lines.append(text)
     lines.append(f"average bits: {number(trial.average_bits)}")
     lines.append(f"seed {trial.seed}, {number(trial.seconds)} s, {trial.attempts} attempt(s)")
+    if trial.details.entropy:
+        lines.append(_entropy_text(trial.details.entropy))
     for rung in trial.details.rungs or ():
         worth = ", ".join(f"{o.name} {value_text(o, rung.values.get(o.name))}" for o in objectives)
         end = ": stopped here" if rung.epoch == trial.stopped_at else ""
@@ -89,6 +91,16 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
     if trial.failure:
         lines.append(f"failed ({trial.failure}): {trial.reason}")
     return "\n".join(lines)
+
+
+def _entropy_text(entropy: Mapping[str, float]) -> str:
+    """Bits that a value of q, k and v has, block by block."""
+    blocks: dict[str, list[str]] = {}
+    for path, bits in entropy.items():
+        block, _, name = path.rpartition(".")
+        blocks.setdefault(block, []).append(f"{name} {bits:.2f}")
+    told = "; ".join(f"{block} {', '.join(names)}" for block, names in blocks.items())
+    return f"entropy of firing (bits): {told}"
 
 
 def _name(run: dict[str, Any]) -> str:

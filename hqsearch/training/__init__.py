@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hqsearch.training.batches import Samples
+from hqsearch.training.distillation import Teacher
 from hqsearch.training.loop import (
     EpochRecord,
     EvalResult,
@@ -22,6 +23,7 @@ __all__ = [
     "Samples",
     "Schedule",
     "Segment",
+    "Teacher",
     "TrainResult",
     "evaluate",
     "keep_freed_memory",

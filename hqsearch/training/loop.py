@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.training.batches import Samples, plain_batches, training_batches
+from hqsearch.training.distillation import Teacher
 from hqsearch.training.finite import NeuronWatch, is_finite, require_finite
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.state import (
@@ -150,6 +152,7 @@ def train(
     *,
     device: str | torch.device = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainResult:
     """Train ``model`` in place.
 
@@ -160,6 +163,7 @@ def train(
         segment: which part of the schedule to run; all of it by default.
         device: where to compute.
         on_epoch: called after each epoch, its checkpoint already written.
+        teacher: of which it learns besides the labels; it is entered here.
 
     Raises:
         FloatingPointError: frames, the loss, or after an epoch (before its checkpoint) a weight,
@@ -183,7 +187,8 @@ def train(
             # A network may draw in its forward pass (dropout): from (seed, epoch) alone.
             state = np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)
             torch.manual_seed(int(state[0]))
-            record = _train_epoch(model, optimizer, samples, schedule, epoch, device)
+            with teacher or nullcontext():
+                record = _train_epoch(model, optimizer, samples, schedule, epoch, device, teacher)
         require_finite(model, f"after epoch {epoch + 1}")
         history.append(record)
         if segment.checkpoint is not None:
@@ -261,6 +266,7 @@ def _train_epoch(
     schedule: Schedule,
     epoch: int,
     device: str | torch.device,
+    teacher: Teacher | None = None,
 ) -> EpochRecord:
     model.train()
     per_epoch = math.ceil(len(samples) / schedule.batch_size)
@@ -280,6 +286,8 @@ def _train_epoch(
             )
         logits = model(inputs)
         loss = F.cross_entropy(logits, wanted, label_smoothing=schedule.label_smoothing)
+        if teacher is not None:
+            loss = teacher.loss(loss, inputs, logits)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hqsearch.evaluators.short_qat import ShortQat
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.definition import embedded, load_study
 from hqsearch.errors import DataError, DefinitionError, PluginError, UnknownName
-from hqsearch.evaluator import Evaluator, PrepareContext, Setup
+from hqsearch.evaluator import Evaluator, PrepareContext, ScoresTask, Setup, SupernetTask
 from hqsearch.evaluator.details import checked
 from hqsearch.evaluator.per_sample import unpack_correct
 from hqsearch.evaluator.registry import make_evaluator
@@ -286,3 +287,121 @@ def test_the_check_reads_recordings_and_names_all_that_cannot_be_used(tmp_path: 
     with pytest.raises(DataError, match=r"(?s)2 recordings .*left.3\.bin.*right.7\.bin"):
         make(tmp_path / "other", **given).check()
     assert not (tmp_path / "other").exists()
+
+
+STRUCTURE = {
+    "choices": ["2u", "fp32"],
+    "structure": [
+        {"name": "timesteps", "values": [1, 2]},
+        {"name": "neuron", "values": ["lif", "integer"]},
+    ],
+}
+ONE_EPOCH = {"evaluation__parent_epochs": 1, "evaluation__epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def structured(tmp_path_factory: pytest.TempPathFactory) -> ShortQat:
+    """A study of two timesteps and two neurons, its four parents prepared; for reading alone."""
+    evaluator = make(tmp_path_factory.mktemp("structured"), space=STRUCTURE, **ONE_EPOCH)
+    evaluator.check()
+    prepare_here(evaluator)
+    return evaluator
+
+
+def structural(evaluator: ShortQat, **settings: Any) -> Any:
+    chosen = dict(evaluator.space.baseline("2u").items)
+    return evaluator.space.candidate({**chosen, **{k: str(v) for k, v in settings.items()}})
+
+
+def test_timesteps_and_neuron_are_dimensions_with_a_parent_for_each_part(
+    structured: ShortQat,
+) -> None:
+    parts = [f"timesteps={t};neuron={n}" for t in (1, 2) for n in ("lif", "integer")]
+    assert list(structured.parts) == parts
+    assert len({part.parent_folder for part in structured.parts.values()}) == 4
+    candidates = [structural(structured, timesteps=t, neuron="integer") for t in (1, 2)]
+    energy = structured.cheap(candidates)[:, 0]
+    assert energy[0] < energy[1]
+    one, two = (structured.workload(f"timesteps={t};neuron=integer") for t in (1, 2))
+    assert (one.timesteps, two.timesteps) == (1, 2)
+    assert structured.workload() == structured.workload(parts[0])
+    assert structured.outlook().preparation_seconds == 0
+
+
+def test_a_structural_candidate_is_the_same_network_as_a_plain_study_to_the_bit(
+    structured: ShortQat, tmp_path: Path
+) -> None:
+    shutil.copytree(structured.setup.folder / "data", tmp_path / "data")  # frames, not parents
+    space = {"choices": ["2u", "fp32"]}
+    plain = make(tmp_path, space=space, model__timesteps=1, model__neuron="integer", **ONE_EPOCH)
+    prepare_here(plain)
+    mine = structural(structured, timesteps=1, neuron="integer")
+    one, other = structured.evaluate(mine, 0), plain.evaluate(plain.space.baseline("2u"), 0)
+    assert one.values == other.values
+    assert one.details == other.details
+    weights = [p.parent_folder / "parent.safetensors" for p in plain.parts.values()]
+    same = structured.parts["timesteps=1;neuron=integer"].parent_folder / "parent.safetensors"
+    assert weights[0].read_bytes() == same.read_bytes()
+
+
+def test_scores_and_supernets_are_those_of_the_part_asked_for(
+    structured: ShortQat, tmp_path: Path
+) -> None:
+    found = [
+        structured.strategy_task(ScoresTask(f"timesteps=2;neuron={n}"), 0, tmp_path / n)
+        for n in ("lif", "integer")
+    ]
+    assert set(found[0].scores) == set(structured.space.names) - {"timesteps", "neuron"}
+    assert found[0].scores != found[1].scores
+    task = SupernetTask(
+        target={"energy": 0.9},
+        structure="timesteps=1;neuron=integer",
+        training={"epochs": 2, "warmup": 1},
+    )
+    derived = structured.strategy_task(task, 0, tmp_path / "supernet")
+    keys = [c.key for c in derived.candidates]
+    assert keys
+    assert all("timesteps=1;neuron=integer" in key for key in keys)
+    with pytest.raises(UnknownName, match="timesteps=9"):
+        structured.workload("timesteps=9;neuron=lif")
+
+
+@pytest.mark.parametrize(
+    "dimension, text",
+    [
+        ({"name": "timesteps", "values": [0, 2]}, "greater than or equal to 1"),
+        ({"name": "neuron", "values": ["lif", "izhikevich"]}, "'lif', 'integer' or 'integer-lif'"),
+        ({"name": "fold", "values": [True, False]}, "It offers: neuron, timesteps"),
+    ],
+)
+def test_structure_that_the_network_does_not_have_is_refused(
+    dimension: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DefinitionError, match=text):
+        _ = make(tmp_path, space={"choices": ["2u", "4u"], "structure": [dimension]}).space
+
+
+def test_a_users_network_without_neurons_to_choose_is_refused_by_name(tmp_path: Path) -> None:
+    study, small = user_study(tmp_path, USER_NETWORK)
+    structure = [{"name": "neuron", "values": ["lif", "integer"]}]
+    space = {"choices": ["2u", "4u"], "structure": structure}
+    own = make_evaluator(Setup(load_study(study, {**small, "space": space}), tmp_path / "state"))
+    with pytest.raises(PluginError, match="neuron"):
+        own.check()
+    distilled = load_study(study, {**small, "evaluation.distillation": "fine-grained"})
+    with pytest.raises(DefinitionError, match="use distillation = 'logits' or 'none'"):
+        make_evaluator(Setup(distilled, tmp_path / "state")).check()
+
+
+@pytest.mark.parametrize("kind", ["logits", "fine-grained"])
+def test_candidates_learn_of_their_parent(kind: str, prepared_folder: Path) -> None:
+    plain, taught = make(prepared_folder), make(prepared_folder, evaluation__distillation=kind)
+    candidate = plain.space.baseline("2u")
+    one, other = plain.evaluate(candidate, 0), taught.evaluate(candidate, 0)
+    assert one.details["training_loss"] != other.details["training_loss"]
+    assert "distillation" not in plain.fingerprint()["evaluation"]
+    assert taught.fingerprint()["evaluation"]["distillation"] == kind
+    parts = [next(iter(e.parts.values())) for e in (plain, taught)]
+    assert parts[0].parent_folder == parts[1].parent_folder  # one parent for both
+    assert set(one.details["entropy"]) == {f"blocks.0.attention.{name}" for name in "qkv"}
+    assert all(0 <= bits <= 1 for bits in one.details["entropy"].values())

@@ -170,6 +170,35 @@ def test_unabsorbed_norms_cost_a_multiplication_for_each_output() -> None:
     assert rows[1].columns["rest"] == pytest.approx(320 * 4 * 4.6e-6)
 
 
+def test_a_neuron_without_a_state_reads_and_writes_no_membrane() -> None:
+    stateful = layer(kind="binary", weights=0, macs_per_step=0)
+    stateful = replace(stateful, kind="neuron")
+    stateless = replace(stateful, stateful=False)
+    p = PROFILES["horowitz-45nm-memory"]
+    c = p.values()
+    one, other = (
+        energy_row(op, None, c, p.rules).columns["membrane"] for op in (stateful, stateless)
+    )
+    kept = 2 * c["membrane_bits"] * c["membrane_memory"] * 320 * 4 * 1e-6
+    assert one - other == pytest.approx(kept)
+    assert other > 0
+
+
+def test_integer_spikes_are_repeated_or_multiplied_as_the_profile_says() -> None:
+    """320 outputs of depth 64 in each of 4 steps, gated by spikes of 3 bit, 0.25 of them not 0."""
+    gate = replace(layer("integer"), kind="attention", weights=0, operand_bits=3, output_bits=12)
+    p = PROFILES["horowitz-45nm-memory"]
+    c, macs = p.values(), gate.valid_macs
+    add = c["add_base"] + 12 * c["add_per_bit"]
+    multiply = energy_row(gate, None, c, p.rules)
+    assert multiply.columns["compute"] == pytest.approx(
+        0.25 * macs * (c["multiply_per_bit2"] * 9 + add) * 1e-6
+    )
+    repeated = energy_row(gate, None, c, {**p.rules, "integer_inputs": "unit-spikes"})
+    assert repeated.columns["compute"] == pytest.approx(0.5 * macs * add * 1e-6)
+    assert (multiply.operations, repeated.operations) == (0.25 * macs, 0.5 * macs)
+
+
 def test_unknown_rates_are_not_invented() -> None:
     with pytest.raises(DefinitionError, match="--rate"):
         total(layer(rate=None, activity=None), "4u")

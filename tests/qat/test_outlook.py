@@ -24,7 +24,7 @@ def test_before_and_after_a_preparation(
 ) -> None:
     part = Part(make_study(tmp_path))
     traced = trace_untrained(part, "refuse")
-    before = outlook_of([part], traced)
+    before = outlook_of({part: traced})
     assert list(tmp_path.iterdir()) == []
     assert before.steps == (
         "frame 55 samples of simulated-gestures",
@@ -33,11 +33,11 @@ def test_before_and_after_a_preparation(
     frames = 55 * 2 * 2 * 16 * 16
     assert before.disk_bytes == frames + 16 * sum(layer.weights for layer in part.layers)
     prepare(part)
-    after = outlook_of([Part(make_study(tmp_path))], traced)
+    after = outlook_of({Part(make_study(tmp_path)): traced})
     assert (after.steps, after.preparation_seconds, after.disk_bytes) == ((), 0.0, 0)
     assert after.evaluation_seconds == before.evaluation_seconds
     other = Part(make_study(tmp_path, {"evaluation.parent_epochs": 3}))
-    assert outlook_of([other], traced).steps == ("train the fp32 parent (3 epochs)",)
+    assert outlook_of({other: traced}).steps == ("train the fp32 parent (3 epochs)",)
 
 
 def test_what_is_framed_is_what_was_said(
@@ -55,8 +55,8 @@ def test_what_is_framed_is_what_was_said(
 def test_times_grow_with_the_work(make_study: MakeStudy, tmp_path: Path) -> None:
     part = Part(make_study(tmp_path))
     traced = trace_untrained(part, "refuse")
-    short = outlook_of([part], traced)
-    long = outlook_of([Part(make_study(tmp_path, {"evaluation.epochs": 4}))], traced)
+    short = outlook_of({part: traced})
+    long = outlook_of({Part(make_study(tmp_path, {"evaluation.epochs": 4})): traced})
     macs = sum(operation.macs for operation in traced.operations)
     # 22 samples, forward and backward, of two epochs more.
     more = 2 * 22 * 3 * macs * module.GESTURE_SECONDS / module.GESTURE_WORK
@@ -68,6 +68,6 @@ def test_times_grow_with_the_work(make_study: MakeStudy, tmp_path: Path) -> None
 def test_on_a_gpu_no_time_is_known(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study(tmp_path)
     part = Part(QatStudy(study.definition, tmp_path, "cuda", study.options))
-    told = outlook_of([part], trace_untrained(part, "refuse"))
+    told = outlook_of({part: trace_untrained(part, "refuse")})
     assert (told.preparation_seconds, told.evaluation_seconds, told.basis) == (None, None, "")
     assert told.disk_bytes

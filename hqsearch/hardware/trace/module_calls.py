@@ -22,6 +22,10 @@ from hqsearch.models.recognition import absorbs_normalization, is_neuron
 ModuleCall = Callable[[TraceState, str, Any, Tensor, Tensor], None]
 
 
+#: Of integers times a unit that is no power of two, divided by it again, in float32.
+_ROUNDING = 2.0**-20
+
+
 def module_call(module: nn.Module, neurons: tuple[type[nn.Module], ...]) -> ModuleCall | None:
     """How to trace ``module`` as a whole; None: its parts are traced one by one."""
     if isinstance(module, WEIGHT_LAYERS):
@@ -89,6 +93,7 @@ def neuron(trace: TraceState, path: str, module: nn.Module, x: Tensor, out: Tens
         kind, levels = "real", 0
     spikes = Tag(kind, "spikes", tag.steps, tag.outer, levels, unit, None, path)
     totals = trace.operations.add("neuron", path, spikes, x, out, 0, 1)
+    totals.extra = {"stateful": not getattr(module, "stateless", False)}
     totals.tag = spikes  # of the last call: one call may find what another did not
     trace.measure(totals, out, unit)
     trace.tags[out] = spikes if kind != "real" else Tag("real", "other", tag.steps, tag.outer)
@@ -97,4 +102,6 @@ def neuron(trace: TraceState, path: str, module: nn.Module, x: Tensor, out: Tens
 def _multiples(values: Tensor, unit: float, levels: int) -> bool:
     """Whether every value is 0, 1, … or ``levels`` times ``unit``."""
     scaled = values / unit
-    return bool(((scaled == scaled.round()) & (scaled >= 0) & (scaled <= levels)).all())
+    whole = scaled.round()
+    near = (scaled - whole).abs() <= _ROUNDING * levels
+    return bool((near & (whole >= 0) & (whole <= levels)).all())

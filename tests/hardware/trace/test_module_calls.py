@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hqsearch.hardware import Following
 from hqsearch.hardware.rates import RateMeter
 from hqsearch.hardware.trace import trace_workload
+from hqsearch.models import integer_neurons as builtin
 from hqsearch.models.neurons import LIF, SpikingNeuron
 
 T, N = 3, 4
@@ -96,6 +97,25 @@ def test_integer_neurons_count_unit_spikes() -> None:
     with torch.no_grad(), RateMeter(model, workload) as meter:
         model(frames(5))
     assert meter.rates()["2"].activity == pytest.approx(op.activity)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 5, 7])
+@pytest.mark.parametrize("kind", [builtin.IntegerNeuron, builtin.IntegerLIF])
+def test_built_in_integer_neurons_of_any_levels(kind: type[SpikingNeuron], levels: int) -> None:
+    """Units that are no powers of two are integers up to rounding."""
+    torch.manual_seed(levels)
+    norm = nn.BatchNorm1d(6)
+    model = nn.Sequential(nn.Linear(5, 6), kind(levels, 2.0), nn.Linear(6, 2)).eval()
+    op = trace_workload(model, frames(5), 2).layers["2"]
+    assert op.input_levels == levels
+    assert op.input_kind == ("binary" if levels == 1 else "integer")
+    assert op.unit == 2.0 / levels
+    normed = nn.Sequential(nn.Linear(5, 6), nn.Flatten(0, 1), norm, kind(levels), nn.Linear(6, 2))
+    neuron = trace_workload(normed, frames(5), 2)
+    absorbed = Following("2", "3" if kind is builtin.IntegerNeuron else None)
+    assert neuron.following["0"] == absorbed
+    (update,) = (op for op in neuron.operations if op.kind == "neuron")
+    assert update.stateful == (kind is builtin.IntegerLIF)
 
 
 class ForeignNeuron(nn.Module):
