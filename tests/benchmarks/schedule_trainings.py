@@ -8,7 +8,8 @@ Each is trained for several lengths with seed A and for two with seed B, and by 
 (learning rate, warm-up, batch size, distillation from the parent) for 2 epochs with seed A. Every
 finished training is a line of ``FOLDER/trainings.jsonl``, forced to disk before the next one
 starts: after a kill, the same command goes on and repeats only what was being trained. The queue
-is ordered so that an unfinished file is of use: all lengths of one assignment, then of the next.
+is ordered so that an unfinished file is of use: one assignment after the other, in an order of
+kinds of which every beginning is a fair sample.
 ``FOLDER/starts.jsonl`` says on which machine, with which versions and commit; ``start`` of a line
 points there. ``schedule_table.py`` reads either file.
 
@@ -57,8 +58,9 @@ UNIFORM = ("2u", "4u", "2l", "fp32", "3u", "4l", "3l")
 #: Kinds in order: [m]ix without fp32, mix with [f]p32, [u]niform. A part of it is a fair sample.
 ORDER = "mummfmmummfmmumf" + "mumfmmumfmmumfmmumfmmfmm"
 SEED_A, SEED_B = 1, 2
-#: Epochs of each assignment, dearest and most wanted first.
-LENGTHS = {SEED_A: (20, 2, 1, 0, 4, 3, 8), SEED_B: (20, 2)}
+#: Seed and epochs of each assignment: those that the question cannot do without, and the others.
+FIRST = ((SEED_B, 20), (SEED_A, 20), (SEED_A, 2), (SEED_A, 1), (SEED_A, 0))
+REST = ((SEED_A, 4), (SEED_A, 3), (SEED_A, 8), (SEED_B, 2))
 #: What differs from the study's ``[evaluation]``, at 2 epochs and seed A.
 VARIANTS: dict[str, dict[str, float]] = {
     "rate x2": {"learning_rate": 2.0},
@@ -94,23 +96,24 @@ class Job:
 
 def queue() -> Iterator[Job]:
     """Every training, the most wanted first."""
-    yield from lengths("gesture", range(16))
+    yield from lengths("gesture", range(16), FIRST)
     yield from variants(range(12))
-    yield from lengths("gesture", range(16, 24))
+    yield from lengths("gesture", range(16), REST)
+    yield from lengths("gesture", range(16, 24), FIRST + REST)
     for number in range(20):
         for split in range(SPLITS):
-            yield from lengths("nmnist", [number], split)
+            yield from lengths("nmnist", [number], FIRST + REST, split)
         if number == 7:
             yield from variants(range(12, 20))
-    yield from lengths("gesture", range(24, len(ORDER)))
+    yield from lengths("gesture", range(24, len(ORDER)), FIRST + REST)
 
 
-def lengths(name: str, numbers: Iterable[int], split: int = 0) -> Iterator[Job]:
+def lengths(
+    name: str, numbers: Iterable[int], wanted: tuple[tuple[int, int], ...], split: int = 0
+) -> Iterator[Job]:
     for number in numbers:
-        for place in range(max(map(len, LENGTHS.values()))):
-            for seed, epochs in LENGTHS.items():
-                if place < len(epochs):
-                    yield Job(name, split, number, seed, epochs[place])
+        for seed, epochs in wanted:
+            yield Job(name, split, number, seed, epochs)
 
 
 def variants(numbers: Iterable[int]) -> Iterator[Job]:
