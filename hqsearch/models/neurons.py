@@ -9,7 +9,8 @@ per timestep, written down here as pure functions::
 
 and learns through a sigmoid surrogate, ds/dh = alpha * sigma * (1 - sigma) with
 sigma = sigmoid(alpha * (h - threshold)) (Neftci et al., IEEE SPM 2019). :class:`LIF` runs them
-over all timesteps inside one autograd function, so that nothing but the recursion itself loops.
+over all timesteps inside one autograd function, so that nothing but the recursion itself loops;
+on a CPU in float32 by compiled loops (:mod:`hqsearch.models.compiled`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from hqsearch.models.compiled import can_fire, can_fire_normed, normed_spikes, spikes_of
 
 
 def charge(v: Tensor, x: Tensor, tau: float, out: Tensor | None = None) -> Tensor:
@@ -133,10 +136,30 @@ class LIF(SpikingNeuron):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [T, ...] input current; returns spikes [T, ...], 0.0 or 1.0."""
+        if can_fire(x):
+            return spikes_of(x, self)
         if not (torch.is_grad_enabled() and x.requires_grad):
             return _spikes_only(x, self.tau, self.threshold)
         spikes: Tensor = _MultiStepLIF.apply(x, self.tau, self.threshold, self.alpha)
         return spikes
+
+
+def fire_normed(norm: nn.Module, neuron: nn.Module, x: Tensor, timesteps: int) -> Tensor:
+    """Normalize and fire: ``neuron(norm(x))`` on images ``[T * N, C, h, w]``.
+
+    In training the two become one pass over memory where they can; whoever hooks one of them, and
+    every evaluation, sees them as the modules that they are.
+
+    Args:
+        norm: batch normalization, or anything else between a layer and its neuron.
+        neuron: sees ``[T, N, C, h, w]``.
+        x: what a layer gave.
+        timesteps: T.
+    """
+    if type(neuron) is LIF and can_fire_normed(norm, neuron, x):
+        return normed_spikes(norm, neuron, x, timesteps)
+    fired: Tensor = neuron(norm(x).unflatten(0, (timesteps, -1)))
+    return fired.flatten(0, 1)
 
 
 def _spikes_only(x: Tensor, tau: float, threshold: float) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hqsearch.errors import DefinitionError
 from hqsearch.models.attention import AttentionProducts
 from hqsearch.models.neuron_choice import check_neuron, make_neuron
-from hqsearch.models.neurons import SpikingNeuron
+from hqsearch.models.neurons import SpikingNeuron, fire_normed
 
 STAGES = 4
 
@@ -118,11 +118,11 @@ class Tokenizer(nn.Module):
             layer, norm, neuron = (
                 self.get_submodule(f"{kind}{stage}") for kind in ("conv", "norm", "neuron")
             )
-            x = _spikes(neuron, norm(layer(x)), self.timesteps)
+            x = fire_normed(norm, neuron, layer(x), self.timesteps)
             if stage <= self.pooled_stages:
                 x = self.pool(x)
-        position = self.position_norm(self.position(x))
-        return x + _spikes(self.position_neuron, position, self.timesteps)
+        position = self.position(x)
+        return x + fire_normed(self.position_norm, self.position_neuron, position, self.timesteps)
 
 
 class SpikingSelfAttention(nn.Module):
@@ -145,15 +145,16 @@ class SpikingSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (
-            _spikes(
+            fire_normed(
+                self.get_submodule(f"{name}_norm"),
                 self.get_submodule(f"{name}_neuron"),
-                self.get_submodule(f"{name}_norm")(self.get_submodule(name)(x)),
+                self.get_submodule(name)(x),
                 self.timesteps,
             )
             for name in ("q", "k", "v")
         )
         mixed = _spikes(self.neuron, self.products(q, k, v), self.timesteps)
-        return _spikes(self.proj_neuron, self.proj_norm(self.proj(mixed)), self.timesteps)
+        return fire_normed(self.proj_norm, self.proj_neuron, self.proj(mixed), self.timesteps)
 
 
 class SpikingMLP(nn.Module):
@@ -171,8 +172,8 @@ class SpikingMLP(nn.Module):
         self.fc2_neuron = config.make_neuron()
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = _spikes(self.fc1_neuron, self.fc1_norm(self.fc1(x)), self.timesteps)
-        return _spikes(self.fc2_neuron, self.fc2_norm(self.fc2(hidden)), self.timesteps)
+        hidden = fire_normed(self.fc1_norm, self.fc1_neuron, self.fc1(x), self.timesteps)
+        return fire_normed(self.fc2_norm, self.fc2_neuron, self.fc2(hidden), self.timesteps)
 
 
 class Block(nn.Module):
@@ -214,7 +215,8 @@ class Spikformer(nn.Module):
                 f"{expected[2]}, {expected[3]}], got {list(x.shape)}."
             )
         images = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        tokens = self.blocks(self.tokenizer(images)).mean(dim=(2, 3))
+        # Channels last: what comes back is then in the layout of everything else.
+        tokens = self.blocks(self.tokenizer(images)).permute(0, 2, 3, 1).mean(dim=(1, 2))
         logits: Tensor = self.head(tokens.unflatten(0, x.shape[:2]).mean(dim=0))
         return logits
 

@@ -66,8 +66,9 @@ def test_float32_agrees_wherever_the_potential_is_not_at_the_threshold():
 @pytest.mark.parametrize("slab", [1, 100, 1 << 18])
 def test_memory_layout_and_slab_size_do_not_matter(monkeypatch, slab):
     monkeypatch.setattr(neurons, "_SLAB", slab)
-    x = torch.randn(5, 2, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2
-    grad = torch.randn(5, 2, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    shape = (5, 2, 3, 4, 4)  # float64: by torch
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
+    grad = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     plain, images = x.clone().requires_grad_(), x.flatten(0, 1)
     last = images.contiguous(memory_format=torch.channels_last).requires_grad_()
     expected = LIF()(plain)
@@ -111,11 +112,11 @@ def test_training_and_evaluation_agree_on_extreme_current(tau, value):
 
 
 def test_the_gradient_does_not_change_the_incoming_one_and_refuses_a_second_pass():
-    x = torch.randn(4, 10).requires_grad_()
-    grad = torch.ones(4, 10)
+    x = torch.randn(4, 10, dtype=torch.float64).requires_grad_()
+    grad = torch.ones(4, 10, dtype=torch.float64)
     spikes = LIF()(x)
     spikes.backward(grad, retain_graph=True)
-    assert torch.equal(grad, torch.ones(4, 10))
+    assert torch.equal(grad, torch.ones(4, 10, dtype=torch.float64))
     with pytest.raises(RuntimeError, match="inplace"):
         spikes.backward(grad)
 
