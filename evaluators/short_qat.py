@@ -61,6 +61,7 @@ class ShortQat(Evaluator):
     #: 2: operations are counted exactly, and parameters that nothing reads are not stored.
     recipe: ClassVar[int] = 2
     can_confirm: ClassVar[bool] = True
+    keeps_weights: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions
 
@@ -162,6 +163,10 @@ class ShortQat(Evaluator):
         """Parent + quantizers + ``budget`` of the schedule's epochs, measured on validation."""
         segment = Segment(budget, checkpoint, resume_from)
         training = ShortTraining(seed, self.options.epochs, "validation", segment)
+        return measure(self._part(candidate), self.space, candidate, training)
+
+    def evaluate_keeping(self, candidate: Candidate, seed: int, file: Path) -> Evaluation:
+        training = ShortTraining(seed, self.options.epochs, "validation", keep=file)
         return measure(self._part(candidate), self.space, candidate, training)
 
     def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
