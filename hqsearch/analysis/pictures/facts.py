@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from hqsearch.analysis.overview import require_study, require_whole
 from hqsearch.definition import study_name
 from hqsearch.errors import InputError
 from hqsearch.evaluator.details import LayerRow
+from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.store.log import LogReader, storage_url
@@ -35,7 +36,9 @@ class Facts:
         attributes: of the log: definition, fingerprint, what was prepared.
         runs: in order.
         tasks: the strategies' own.
-        records: every trial as logged, replicates included.
+        trials: every one with names for everything, in order, replicates included.
+        budgets: that the front is under, of the last run as a rule.
+        records: the same trials as they were logged.
     """
 
     name: str
@@ -43,7 +46,9 @@ class Facts:
     attributes: dict[str, Any]
     runs: Sequence[RunRecord]
     tasks: Sequence[TaskRecord]
-    records: Sequence[TrialRecord]
+    trials: Sequence[TrialRow]
+    budgets: Sequence[Budget] = ()
+    records: Sequence[TrialRecord] = ()
 
     @property
     def title(self) -> str:
@@ -56,7 +61,7 @@ class Facts:
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
-        return tuple(Objective(**o) for o in self.attributes["study"]["objectives"])
+        return objectives_in(self.attributes)
 
     @property
     def quality(self) -> Objective:
@@ -69,15 +74,9 @@ class Facts:
         return tuple(o for o in self.objectives if o.direction == "min" and o != self.quality)
 
     @cached_property
-    def trials(self) -> list[TrialRow]:
-        """Every trial with names for everything, in order."""
-        return [TrialRow.of(record, self.objectives) for record in self.records]
-
-    @cached_property
     def front(self) -> list[TrialRow]:
-        """The front under the budgets of the last run, cheapest first."""
-        budgets = self.runs[-1].budgets if self.runs else ()
-        return front_of(self.trials, self.objectives, budgets)
+        """The front, cheapest first."""
+        return front_of(self.trials, self.objectives, self.budgets)
 
     @cached_property
     def completed(self) -> list[TrialRow]:
@@ -153,9 +152,30 @@ def study_facts(study: str, studies_dir: Path, storage: str | None = None) -> Fa
     try:
         attributes = reader.attributes()
         require_whole(attributes, name)
-        return Facts(name, folder, attributes, reader.runs(), reader.tasks(), reader.trials())
+        runs, tasks, records = reader.runs(), reader.tasks(), reader.trials()
     finally:
         reader.close()
+    return facts_of(name, folder, attributes, runs, tasks, records)
+
+
+def facts_of(
+    name: str,
+    folder: Path,
+    attributes: dict[str, Any],
+    runs: Sequence[RunRecord],
+    tasks: Sequence[TaskRecord],
+    records: Sequence[TrialRecord],
+) -> Facts:
+    """The facts of a log that was read already."""
+    objectives = objectives_in(attributes)
+    trials = [TrialRow.of(record, objectives) for record in records]
+    budgets = runs[-1].budgets if runs else ()
+    return Facts(name, folder, attributes, runs, tasks, trials, budgets, records)
+
+
+def objectives_in(attributes: Mapping[str, Any]) -> tuple[Objective, ...]:
+    """A study's objectives, by the attributes of its log."""
+    return tuple(Objective(**o) for o in attributes["study"]["objectives"])
 
 
 def require_completed(facts: Facts) -> None:

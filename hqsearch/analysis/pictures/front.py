@@ -60,7 +60,7 @@ class FrontPicture:
         quality: the measured objective, upwards.
         costs: one panel each.
         points: every completed candidate, by its first trial.
-        split: where accuracies were measured.
+        split: that accuracies were measured on; empty where the evaluator does not say.
     """
 
     title: str
@@ -68,7 +68,7 @@ class FrontPicture:
     quality: Objective
     costs: tuple[Objective, ...]
     points: tuple[FrontPoint, ...]
-    split: str = "validation"
+    split: str = ""
 
     @property
     def members(self) -> tuple[FrontPoint, ...]:
@@ -96,6 +96,7 @@ def front_picture(studies: Sequence[Facts]) -> FrontPicture:
         quality=first.quality,
         costs=first.costs,
         points=tuple(point for facts in studies for point in _points(facts)),
+        split="validation" if all(map(_on_validation, studies)) else "",
     )
 
 
@@ -136,6 +137,10 @@ def _point(facts: Facts, trial: TrialRow, member: bool) -> FrontPoint:
         confirmed=confirmed.confirmed[name] if confirmed else None,
         confirmed_error=_finite(confirmed.quality.standard_error) if confirmed else None,
     )
+
+
+def _on_validation(facts: Facts) -> bool:
+    return '"validation_samples"' in facts.completed[0].details_json
 
 
 def _standard_error(trial: TrialRow, quality: Objective) -> float | None:

@@ -24,12 +24,16 @@ class RunCourse:
 
 @dataclass(frozen=True)
 class Hypervolumes:
-    """The runs of a study in the box between ``reference`` (0) and ``ideal`` (1)."""
+    """The runs of a study in the box between ``reference`` (0) and ``ideal`` (1).
+
+    ``baselines`` is how many uniform assignments a run begins with.
+    """
 
     title: str
     runs: tuple[RunCourse, ...]
     reference: dict[str, float]
     ideal: dict[str, float]
+    baselines: int
 
 
 def hypervolume_picture(facts: Facts) -> Hypervolumes:
@@ -51,7 +55,9 @@ def hypervolume_picture(facts: Facts) -> Hypervolumes:
             volumes, seconds = course.hypervolume.tolist(), course.seconds.tolist()
             name = run.strategy
             courses.append(RunCourse(run.ordinal, name, run.seed, tuple(volumes), tuple(seconds)))
-    return Hypervolumes(facts.title, tuple(courses), yardstick.reference, yardstick.ideal)
+    baselines = len({t.origin for t in facts.completed if t.kind == "baseline"})
+    box = yardstick.reference, yardstick.ideal
+    return Hypervolumes(facts.title, tuple(courses), *box, baselines)
 
 
 def _yardstick(facts: Facts) -> Yardstick:

@@ -1,4 +1,4 @@
-"""How a supernet's selection probabilities moved, as SpikeHQ (arXiv 2412.05505) plots in figure 3."""
+"""How a supernet's selection probabilities moved, as figure 3 of SpikeHQ (arXiv 2412.05505)."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def weights_picture(facts: Facts, trial: int) -> Weights:
     if not path.exists():
         raise NothingToDraw(
             f"study {facts.name!r} has not kept the weights of trial {trial}: "
-            f"hqsearch plot weights --study {facts.name} --trial {trial} -o weights.svg does it again"
+            "hqsearch plot weights "
+            f"--study {facts.name} --trial {trial} -o weights.svg does it again"
         )
     try:
         kept = load_file(path)
