@@ -75,6 +75,7 @@ class ShortQat(Evaluator):
     #: 3: stored tensors take whole bytes, and shifts of thresholds and biases are counted.
     recipe: ClassVar[int] = 3
     can_confirm: ClassVar[bool] = True
+    keeps_weights: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet", "final"})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions
 
@@ -203,6 +204,10 @@ class ShortQat(Evaluator):
         """Parent + quantizers + ``budget`` of the schedule's epochs, measured on validation."""
         segment = Segment(budget, checkpoint, resume_from)
         training = ShortTraining(seed, self.options.epochs, "validation", segment)
+        return measure(self._part(candidate), self.space, candidate, training)
+
+    def evaluate_keeping(self, candidate: Candidate, seed: int, file: Path) -> Evaluation:
+        training = ShortTraining(seed, self.options.epochs, "validation", keep=file)
         return measure(self._part(candidate), self.space, candidate, training)
 
     def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:

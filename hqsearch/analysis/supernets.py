@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hqsearch.definition import study_name
 from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator.tasks import SupernetResult
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import TaskRecord
+from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,22 @@ def learned(study: str, studies_dir: Path, storage: str | None, strategy: str) -
         runs, tasks, trials = reader.runs(), reader.tasks(), reader.trials()
     finally:
         reader.close()
+    return learned_in(name, folder, runs, tasks, trials, strategy)
+
+
+def learned_in(
+    name: str,
+    folder: Path,
+    runs: Sequence[RunRecord],
+    tasks: Sequence[TaskRecord],
+    trials: Sequence[TrialRecord],
+    strategy: str,
+) -> Learned:
+    """The same, of a log that was read already.
+
+    Raises:
+        InputError: there is no such run, or it trained no supernet.
+    """
     if not any(run.strategy == strategy for run in runs):
         known = ", ".join(sorted({run.strategy for run in runs})) or "none"
         raise InputError(f"study {name!r} has no run of strategy {strategy!r}; it has: {known}")

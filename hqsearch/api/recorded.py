@@ -5,6 +5,7 @@ Nothing here trains, writes or needs torch.
 
 from __future__ import annotations
 
+import html
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from hqsearch.api.describing import plain
 from hqsearch.errors import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hqsearch.analysis.pictures.facts import Facts
     from hqsearch.api.answers import Status
     from hqsearch.api.chosen import Chosen
     from hqsearch.api.trials import Front, Trial, Trials
@@ -108,6 +112,69 @@ class RecordedStudy:
         given = {name: plain(limit) for name, limit in limits.items()}
         selection = choose(front.rows, front.every, front.objectives, given)
         return Chosen(front.study, selection, front.objectives)
+
+    def plot(
+        self,
+        kind: str = "front",
+        *others: RecordedStudy,
+        trial: int | None = None,
+        task: int | None = None,
+        path: str | Path | None = None,
+    ) -> Figure:
+        """Draw a picture of the study.
+
+        Args:
+            kind: ``front``, ``bits``, ``breakdown``, ``probabilities``, ``weights``, ``rates``,
+                ``hypervolume`` or ``calibration``.
+            others: studies whose fronts go into the same picture; with ``front`` only.
+            trial: of ``weights``; :meth:`hqsearch.Study.keep_weights` has to be called first.
+            task: of ``probabilities``: which supernet, from 0.
+            path: file to write it to as well, ``.svg``, ``.png`` or ``.pdf``.
+
+        Returns:
+            matplotlib's ``Figure``.
+
+        Raises:
+            UnknownName: no such kind.
+            InputError: the study has not got what it shows; studies of different objectives.
+        """
+        from hqsearch.show.pictures.drawing import figure, save
+        from hqsearch.show.pictures.kinds import check_kind, drawing
+
+        check_kind(kind, 1 + len(others), trial, task)
+        made = drawing(kind, [study._facts() for study in (self, *others)], trial, task)
+        if path is not None:
+            save(made, Path(path))
+        drawn: Figure = figure(made)
+        return drawn
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write one self-contained page with every picture and table of the study.
+
+        Args:
+            path: ``.html``; ``report/report.html`` in the study's folder by default.
+
+        Raises:
+            InputError: the study does not exist or has not been run; a file that is none.
+        """
+        from hqsearch.show.report.page import write_report
+
+        return write_report(self._facts(), None if path is None else Path(path))
+
+    def _repr_html_(self) -> str:
+        """Its front, for a notebook; a line where there is none yet."""
+        from hqsearch.errors import HqsearchError
+        from hqsearch.show.report.notebook import notebook_html
+
+        try:
+            return notebook_html(self._facts())
+        except HqsearchError as error:
+            return f"<p>{html.escape(repr(self))}: {html.escape(str(error))}</p>"
+
+    def _facts(self) -> Facts:
+        from hqsearch.analysis.pictures.facts import study_facts
+
+        return study_facts(self._asked, self._studies_dir, self._storage)
 
     def _results(self) -> AbstractContextManager[Results]:
         from hqsearch.analysis.overview import opened_results

@@ -272,6 +272,34 @@ class Study(RecordedStudy):
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")
         return Confirmation(front.study, front.confirmation, front.objectives, front.verdict)
 
+    def keep_weights(
+        self,
+        trial: int,
+        *,
+        device: Device = "auto",
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> Path:
+        """Evaluate a trial once more and keep its network's weights, before and after.
+
+        Evaluations discard them. What comes out is compared with the log; nothing is logged.
+
+        Returns:
+            ``weights/<trial>.safetensors`` in the study's folder: ``before/<layer>`` of the
+            parent and ``after/<layer>`` of the evaluated network.
+
+        Raises:
+            InputError: no such trial, one that was not completed, or an evaluator without weights.
+            RunFailed: it came to another accuracy than the log holds.
+        """
+        from hqsearch.api.following import following
+        from hqsearch.study.repeating import keep_weights
+
+        number = _whole(trial, "trial", 0) or 0
+        request = self._recorded(device, None, "auto", None)
+        with following(listener, progress) as notes:
+            return keep_weights(request, number, notes)
+
     def compare(
         self,
         strategies: Sequence[str],
@@ -429,6 +457,7 @@ class Study(RecordedStudy):
     def _place(
         self, device: Device, workers: int | None, executor: ExecutorKind, ray_address: str | None
     ) -> Request:
+        from hqsearch.show.dashboard.content import published
         from hqsearch.study.opening import Request
 
         _one_of(device, "device")
@@ -444,6 +473,7 @@ class Study(RecordedStudy):
             ray_address=ray_address,
             storage=self._storage,
             studies_dir=self._studies_dir,
+            publisher=published,
         )
 
 

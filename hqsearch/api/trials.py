@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hqsearch.analysis import confirmation
+    from hqsearch.analysis.pictures.facts import Facts
     from hqsearch.problem.budgets import Budget
     from hqsearch.problem.objective import Objective
     from hqsearch.store.model_record import ModelRecord
@@ -169,6 +170,7 @@ class Front(Trials):
         self.budgets, self.models = results.budgets, dict(results.models)
         self.notes: tuple[str, ...] = tuple(results.study.get("notes", ()))
         self.every = tuple(results.trials())
+        self._place = results.path.parent, dict(results.attributes)
         self.searched = sum(row.kind != "replicate" for row in self.every)
 
     @cached_property
@@ -203,11 +205,20 @@ class Front(Trials):
         """Draw it (``.png``, ``.svg`` or ``.pdf``).
 
         Raises:
-            InputError: another kind of file.
+            InputError: another kind of file, a folder that is not there, or nothing to draw.
         """
-        from hqsearch.show.front_plot import plot_front
+        from hqsearch.analysis.pictures.front import front_picture
+        from hqsearch.show.pictures.drawing import save
+        from hqsearch.show.pictures.front import draw_front
 
-        plot_front(list(self.rows), list(self.every), self.title, Path(path))
+        save(draw_front(front_picture([self._facts])), Path(path))
+
+    @cached_property
+    def _facts(self) -> Facts:
+        """What a picture of it is made from."""
+        from hqsearch.analysis.pictures.facts import Facts
+
+        return Facts(self.study, *self._place, (), (), self.every, self.budgets)
 
     def heading(self) -> str:
         """What it is, in a line."""

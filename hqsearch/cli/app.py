@@ -18,11 +18,14 @@ from hqsearch.cli.clean import clean
 from hqsearch.cli.compare import compare
 from hqsearch.cli.confirm import confirm
 from hqsearch.cli.cost import cost
+from hqsearch.cli.dashboard import dashboard
 from hqsearch.cli.doctor import doctor
 from hqsearch.cli.export import export
 from hqsearch.cli.front import front
 from hqsearch.cli.guide import guide
 from hqsearch.cli.output import err
+from hqsearch.cli.plot import plot
+from hqsearch.cli.report import report
 from hqsearch.cli.resume import resume
 from hqsearch.cli.run import run
 from hqsearch.cli.show import show
@@ -49,6 +52,9 @@ COMMANDS = (
     cost,
     train,
     export,
+    plot,
+    report,
+    dashboard,
     clean,
     doctor,
     guide,

@@ -133,6 +133,8 @@ class Evaluator(ABC):
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
     can_confirm: ClassVar[bool] = False
+    #: Whether it can write the weights of an evaluation to a file (:meth:`evaluate_keeping`).
+    keeps_weights: ClassVar[bool] = False
     #: The ``[evaluation]`` table.
     Options: ClassVar[type[EvaluationOptions]] = EvaluationOptions
 
@@ -231,6 +233,17 @@ class Evaluator(ABC):
                 without a finished one means the start.
             checkpoint: folder to leave a checkpoint in.
         """
+
+    def evaluate_keeping(self, candidate: Candidate, seed: int, file: Path) -> Evaluation:
+        """The same as :meth:`evaluate` does, and its weights in a file; where ``keeps_weights``.
+
+        Args:
+            candidate: of this evaluator's space.
+            seed: of everything random in it.
+            file: safetensors to write: ``before/<layer>``, the parent's weights, and
+                ``after/<layer>``, those that the evaluated network reads, of every weight layer.
+        """
+        raise ValueError(f"{type(self).__name__} keeps no weights")
 
     def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
         """Retrain a candidate with a fresh seed and measure it on the test split, on a worker.

@@ -6,11 +6,16 @@ recorded energy, for quantization shifts rates even at equal accuracy (arXiv 260
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import save
+from torch import nn
 
+from hqsearch.atomic import write_atomically
 from hqsearch.evaluator import Evaluation
 from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.hardware import rates_to_json
@@ -20,7 +25,7 @@ from hqsearch.qat.costs import cheap_metrics, layer_rows
 from hqsearch.qat.entropy import FiringEntropy
 from hqsearch.qat.rates import RATE_SAMPLES, measure_rates
 from hqsearch.qat.structural_part import Part
-from hqsearch.quant import quantize_model
+from hqsearch.quant import quantize_model, read_codes
 from hqsearch.training import Schedule, Segment, evaluate, train
 
 
@@ -33,12 +38,14 @@ class ShortTraining:
         epochs: length of the whole schedule.
         split: that accuracy is measured on; rates are those of the validation split.
         segment: which part of the schedule to run; all of it by default.
+        keep: file that the weights of every layer are written to, before and after.
     """
 
     seed: int
     epochs: int
     split: Literal["validation", "test"] = "validation"
     segment: Segment = field(default_factory=Segment)
+    keep: Path | None = None
 
 
 def measure(part: Part, space: Space, candidate: Candidate, training: ShortTraining) -> Evaluation:
@@ -54,6 +61,8 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
     options, device = part.study.options, part.study.device
     torch.set_num_threads(options.threads)
     model, choices = part.parent(), space.assignment(candidate)
+    paths = [layer.path for layer in part.layers] if training.keep is not None else []
+    before = {path: model.get_parameter(f"{path}.weight").detach().clone() for path in paths}
     quantize_model(model, choices)
     schedule = Schedule(
         epochs=training.epochs,
@@ -88,5 +97,16 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         "rates": rates_to_json(rates),
         "entropy": firing.bits(),
     }
+    if training.keep is not None:
+        _keep(before, model, training.keep)
     values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
     return Evaluation(values, details)
+
+
+def _keep(before: Mapping[str, torch.Tensor], model: nn.Module, file: Path) -> None:
+    """Write ``before/<layer>``, the parent's weights, and ``after/<layer>``, those of the codes."""
+    kept = {f"before/{path}": weight for path, weight in before.items()}
+    for path, layer in read_codes(model).items():
+        if path in before:
+            kept[f"after/{path}"] = layer.weight.contiguous()
+    write_atomically(file, save(kept))

@@ -1,19 +1,36 @@
-"""Which files figures can be written to."""
+"""Which files figures and reports can be written to."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hqsearch.errors import InputError
+from hqsearch.errors import InputError, closest
 
 FORMATS = (".png", ".svg", ".pdf")
 
 
-def check_plot(path: Path | None) -> None:
+def check_plot(path: Path | None, option: str = "--plot") -> None:
     """Refuse a figure's file before hours of work, not after.
 
     Raises:
-        InputError: its ending is none of :data:`FORMATS`.
+        InputError: its ending is none of :data:`FORMATS`, or its folder does not exist.
     """
-    if path is not None and path.suffix not in FORMATS:
-        raise InputError(f"--plot {path}: the file must end in {', '.join(FORMATS)}")
+    check_file(path, FORMATS, option)
+
+
+def check_file(path: Path | None, formats: tuple[str, ...], option: str = "-o") -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        InputError: its ending is none of ``formats``, or its folder does not exist.
+    """
+    if path is None:
+        return
+    if path.suffix not in formats:
+        near = closest(path.suffix, formats)
+        hint = f"; did you mean {path.with_suffix(near).name}?" if path.suffix and near else ""
+        raise InputError(f"{option} {path}: the file must end in {', '.join(formats)}{hint}")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise InputError(f"{option} {path}: this is a folder")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from hqsearch.analysis.supernets import Learned, history
+from hqsearch.analysis.pictures.probabilities import from_learned
+from hqsearch.analysis.supernets import Learned
 from hqsearch.evaluator.tasks import SupernetResult, SupernetTask
-from hqsearch.show.formats import check_plot
 from hqsearch.show.literal_table import LiteralTable
+from hqsearch.show.pictures.drawing import save
+from hqsearch.show.pictures.probabilities import draw_probabilities
 from hqsearch.store.records import TaskRecord
-
-_COLORS = ("#1f5fa8", "#d9702b", "#3a9a5b", "#8a4fa8", "#7a7f87", "#c23b4e", "#b39a1f", "#2aa5a5")
-_COLUMNS = 4
 
 #: An expected cost above this part of its target has missed it.
 MISSED = 1.05
@@ -81,33 +78,4 @@ def plot_history(supernets: Learned, index: int | None, path: Path) -> None:
         InputError: the file's ending cannot be drawn to, or there is nothing to draw.
         RunFailed: the history is missing, or not the one that the log names.
     """
-    check_plot(path)
-    task, told = history(supernets, index)
-    from matplotlib.figure import Figure
-
-    dimensions: dict[str, list[str]] = told["dimensions"]
-    epochs = [e["epoch"] for e in told["epochs"]]
-    shown = list(dict.fromkeys(v for values in dimensions.values() for v in values))
-    colors = {v: _COLORS[i % len(_COLORS)] for i, v in enumerate(shown)}
-    columns = min(_COLUMNS, len(dimensions))
-    rows = math.ceil(len(dimensions) / columns)
-    figure = Figure(figsize=(3.0 * columns, 1.9 * rows + 0.7), layout="constrained")
-    figure.suptitle(
-        f"{supernets.study}, {task.label}: selection probabilities by epoch", fontsize=11
-    )
-    handles: dict[str, Any] = {}
-    for place, (name, values) in enumerate(dimensions.items()):
-        axes = figure.add_subplot(rows, columns, place + 1)
-        for column, value in enumerate(values):
-            line = [e["probabilities"][place][column] for e in told["epochs"]]
-            (handles[value],) = axes.plot(epochs, line, color=colors[value], lw=1.4)
-        axes.set_title(name, fontsize=8)
-        axes.set_ylim(-0.03, 1.03)
-        axes.tick_params(labelsize=7)
-        axes.grid(alpha=0.25, linewidth=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(
-        [handles[v] for v in shown], shown, loc="outside lower center", ncols=len(shown),
-        frameon=False, fontsize=8,
-    )  # fmt: skip
-    figure.savefig(path, dpi=130)
+    save(draw_probabilities(from_learned(supernets, index)), path)

@@ -35,6 +35,7 @@ from hqsearch.store.database import (
     tune_sqlite,
 )
 from hqsearch.store.model_record import ModelRecord
+from hqsearch.store.published import Published, attributes_of
 from hqsearch.store.reading import ReadingEngine
 from hqsearch.store.records import (
     FINISHED,
@@ -309,6 +310,13 @@ class StudyLog(LogReader):
         """Write a user attribute of the study."""
         with self._write():
             self._storage.set_study_user_attr(self.study_id, key, value)
+
+    def publish(self, published: Published) -> None:
+        """Write what the Optuna dashboard shows beside the trials, as far as it has changed."""
+        with self._write():
+            before = self._storage.get_study_system_attrs(self.study_id)
+            for key, value in attributes_of(published, before).items():
+                self._storage.set_study_system_attr(self.study_id, key, value)
 
     def add_run(self, run: RunRecord) -> None:
         self.set_attribute(f"run:{run.ordinal}", run.as_json())

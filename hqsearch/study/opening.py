@@ -45,6 +45,7 @@ from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.store.soundness import require_own_file, require_sound
 from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 from hqsearch.study.given import require_objects
+from hqsearch.study.publishing import Publisher
 from hqsearch.study.traces import Traces, without_trace
 
 LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
@@ -73,6 +74,8 @@ class Request:
     """What the study is, where no file says it."""
     objects: GivenObjects = field(default_factory=GivenObjects)
     """What it was made from in Python."""
+    publisher: Publisher | None = None
+    """What makes the dashboard's note and figures; None: they are not written."""
 
 
 @dataclass(frozen=True)

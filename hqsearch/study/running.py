@@ -49,6 +49,7 @@ from hqsearch.study.opening import (
     study_folder,
     versions,
 )
+from hqsearch.study.publishing import GENERATION, Publishing
 
 __all__ = [
     "Finished",
@@ -294,8 +295,11 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
             alike=_alike(run, log.runs()),
         )
-        search = Search(plan, log, evaluator, strategy, opened.executor, listener)
+        shown = _publishing(request, log, folder, options, listener)
+        search = Search(plan, log, evaluator, strategy, opened.executor, shown or listener)
         search.search()
+        if shown is not None:
+            shown.finish()
         _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
@@ -314,6 +318,16 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             search.mismatches,
             search.recovered,
         )
+
+
+def _publishing(
+    request: Request, log: StudyLog, folder: Path, options: StrategyOptions, listener: Listener
+) -> Publishing | None:
+    """What keeps the dashboard's note and figures up to date; None where nobody makes them."""
+    if request.publisher is None:
+        return None
+    generation = int(getattr(options, "population", GENERATION))
+    return Publishing(listener, log, folder, request.publisher, generation)
 
 
 def _check_budgets(definition: StudyDefinition, request: Request, folder: Path) -> None:

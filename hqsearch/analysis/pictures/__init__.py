@@ -1,0 +1,1 @@
+"""What is in each picture of a study, as plain numbers: plots, report and dashboard draw these."""
