@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hqsearch.api.arguments import one_of, whole
 from hqsearch.api.describing import Description, plain, require
 from hqsearch.api.members import Member, member_number
 from hqsearch.api.recorded import RecordedStudy
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 ExecutorKind = Literal["auto", "in-process", "ray"]
-_PLACES: dict[str, tuple[str, ...]] = {
-    "device": ("auto", "cpu", "cuda"),
-    "executor": ("auto", "in-process", "ray"),
-    "clock": ("wall", "cpu"),
-}
 
 
 class Study(RecordedStudy):
@@ -207,8 +203,8 @@ class Study(RecordedStudy):
         request = replace(
             request,
             strategy=strategy,
-            evaluations=_whole(evaluations, "evaluations", 1),
-            seed=_whole(seed, "seed", 0),
+            evaluations=whole(evaluations, "evaluations", 1),
+            seed=whole(seed, "seed", 0),
             fresh=fresh,
         )
         return self._launch(start, request, listener, progress)
@@ -262,8 +258,8 @@ class Study(RecordedStudy):
         from hqsearch.api.following import following
         from hqsearch.study.confirming import confirm
 
-        seeds = _whole(seeds, "seeds", 1) or 1
-        epochs = _whole(epochs, "epochs", 1)
+        seeds = whole(seeds, "seeds", 1) or 1
+        epochs = whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
             confirm(request, seeds, epochs, notes)
@@ -295,7 +291,7 @@ class Study(RecordedStudy):
         from hqsearch.api.following import following
         from hqsearch.study.repeating import keep_weights
 
-        number = _whole(trial, "trial", 0) or 0
+        number = whole(trial, "trial", 0) or 0
         request = self._recorded(device, None, "auto", None)
         with following(listener, progress) as notes:
             return keep_weights(request, number, notes)
@@ -334,10 +330,10 @@ class Study(RecordedStudy):
         from hqsearch.study.comparing import compare
 
         require(strategies, Sequence, "strategies", 'a list such as ["nsga2", "random"]')
-        _one_of(clock, "clock")
-        seeds = _whole(seeds, "seeds", 1) or 1
+        one_of(clock, "clock")
+        seeds = whole(seeds, "seeds", 1) or 1
         request = self._request(settings, device, workers, executor, ray_address)
-        request = replace(request, evaluations=_whole(evaluations, "evaluations", 1))
+        request = replace(request, evaluations=whole(evaluations, "evaluations", 1))
         with following(listener, progress) as notes:
             return Comparison(compare(request, list(strategies), seeds, notes, clock))
 
@@ -380,8 +376,8 @@ class Study(RecordedStudy):
         from hqsearch.study.models import loaded
 
         number = member_number(member)
-        seeds = _whole(seeds, "seeds", 1) or 1
-        epochs = _whole(epochs, "epochs", 1)
+        seeds = whole(seeds, "seeds", 1) or 1
+        epochs = whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
             kept, evaluator = train_member(request, number, seeds, epochs, merge, notes)
@@ -460,40 +456,18 @@ class Study(RecordedStudy):
         from hqsearch.show.dashboard.content import published
         from hqsearch.study.opening import Request
 
-        _one_of(device, "device")
-        _one_of(executor, "executor")
+        one_of(device, "device")
+        one_of(executor, "executor")
         require(ray_address, str, "ray_address", "an address")
         return Request(
             study=self._asked,
             strategy="",
             data=self._recordings,
             device=device,
-            workers=_whole(workers, "workers", None),
+            workers=whole(workers, "workers", None),
             executor=executor,
             ray_address=ray_address,
             storage=self._storage,
             studies_dir=self._studies_dir,
             publisher=published,
         )
-
-
-def _whole(value: Any, name: str, least: int | None) -> int | None:
-    """A whole number, or None.
-
-    Raises:
-        DefinitionError: it is none, or smaller than ``least``.
-    """
-    value = plain(value)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise DefinitionError(f"{name}: expected a whole number (given: {value!r})")
-    if least is not None and value < least:
-        raise DefinitionError(f"{name}: at least {least} is needed (given: {value})")
-    return value
-
-
-def _one_of(value: Any, name: str) -> None:
-    if value not in _PLACES[name]:
-        listed = ", ".join(_PLACES[name])
-        raise DefinitionError(f"{name}: expected one of {listed} (given: {value!r})")

@@ -23,7 +23,7 @@ from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.store.database import is_server, shown
 from hqsearch.store.lock import DriverLock
-from hqsearch.store.log import DAMAGE, LogReader, damaged, said
+from hqsearch.store.log_reader import DAMAGE, LogReader, damaged, said
 from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.reading import is_unwritable
 from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of

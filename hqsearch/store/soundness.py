@@ -13,7 +13,7 @@ import sqlalchemy
 
 from hqsearch.errors import HqsearchError, StudyDamaged
 from hqsearch.store.database import is_server, shown
-from hqsearch.store.log import DAMAGE, LogReader, damaged, said
+from hqsearch.store.log_reader import DAMAGE, LogReader, damaged, said
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 #: Attributes that a study has before its fingerprint is written, which is the last one.
