@@ -43,6 +43,7 @@ ORDER = {
     "evaluator": "the contract: candidates of a problem become values",
     "supernet": "the differentiable search over a problem, as a task of an evaluator",
     "qat": "short training as an evaluation: data, models, quant, hardware and supernet",
+    "command": "an evaluation as a program of the user's: started, watched, its answer read",
     "evaluators": "the built-in ones; nobody imports them by name",
     "executors": "where an evaluator's tasks run",
     "store": "the log of candidates and results",
