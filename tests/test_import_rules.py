@@ -87,14 +87,14 @@ LIBRARIES = {
     "pandas": {"api"},
     "torch": {
         "models", "quant", "training", "data", "hardware", "supernet", "qat", "evaluators",
-        "study", "schemes", "testing", "export",
+        "study", "schemes", "testing", "export", "command",
     },
 }  # fmt: skip
 #: Of those, packages that import it only inside functions: reading them must stay quick.
 LAZY = {
     "matplotlib": {"show", "cli"},
     "pandas": {"api"},
-    "torch": {"data", "study", "schemes"},
+    "torch": {"command", "data", "study", "schemes"},
 }
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hqsearch.command.options import CommandOptions
 from hqsearch.definition import StudyDefinition
 from hqsearch.errors import DefinitionError, HqsearchError, PluginError
 from hqsearch.hardware import CostModel, LayerRate, Workload, load_profile
-from hqsearch.hardware.trace import trace_workload
-from hqsearch.models import build_model
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import LayerSize, Space
 from hqsearch.schemes.choice import FP32, parse_choice
@@ -170,6 +169,12 @@ def _read(definition: StudyDefinition, options: CommandOptions) -> Workload:
 
 
 def _traced(definition: StudyDefinition, options: CommandOptions) -> Workload:
+    # A study without a network needs no torch.
+    import torch
+
+    from hqsearch.hardware.trace import trace_workload
+    from hqsearch.models import build_model
+
     model = definition.model
     assert model is not None
     if model.object is not None:
@@ -200,6 +205,9 @@ def _traced(definition: StudyDefinition, options: CommandOptions) -> Workload:
         seed=options.seed,
     )
     frames = torch.zeros(model.timesteps, 1, channels, height, width)
+    with suppress(RuntimeError, TypeError):  # a user's network may look at its values
+        meta = trace_workload(copy.deepcopy(net).to("meta"), frames.to("meta"), options.input_bits)
+        return meta.with_rate(options.rate)
     try:
         traced = trace_workload(net, frames, options.input_bits)
     except HqsearchError:

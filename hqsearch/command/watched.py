@@ -25,7 +25,7 @@ def main() -> int:
     try:
         child = subprocess.Popen(command, start_new_session=True)
     except OSError as error:
-        print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode())
         return NOT_STARTED
     try:
         while child.poll() is None:
