@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from hqsearch.study.opening import study_folder
 STALE = 3600.0
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9]+(\.part)?")
 _RUNG = re.compile(r"([0-9a-f]{8})-([0-9]+)")
+_FINAL = re.compile(r"final-([0-9]+)-[0-9a-f]{8}")
 _TASK = re.compile(r"([0-9a-f]+)-([0-9]+)-([0-9]+)")
 
 
@@ -113,6 +114,15 @@ def removable(folder: Path, reader: LogReader) -> Iterator[Removable]:
             else ""
         ),
     )
+    models = {str(trial) for trial in reader.models()}
+    yield from _listed(folder, "tasks", lambda name: _why_final(name, models))
+    yield from _listed(
+        folder,
+        "models",
+        lambda name: (
+            "" if name in models or not name.isdigit() else "a model that was never finished"
+        ),
+    )
     yield from _listed(folder, "results", lambda name: _why_result(name, ended))
     yield from _half_written(folder)
     if (folder / "driver.token").is_file():
@@ -160,6 +170,12 @@ def _why_rung(name: str, token: str, ended: Mapping[int, bool]) -> str:
     if match[1] != token:
         return "a checkpoint of an earlier log"
     return "a checkpoint of a trial that has ended" if ended.get(int(match[2]), True) else ""
+
+
+def _why_final(name: str, models: Set[str]) -> str:
+    match = _FINAL.fullmatch(name)
+    done = match is not None and match[1] in models
+    return "a final training that was cut off; another one is kept" if done else ""
 
 
 def _why_result(name: str, ended: Mapping[int, bool]) -> str:

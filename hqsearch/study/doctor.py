@@ -16,16 +16,18 @@ from typing import Any, Literal
 from hqsearch.analysis.overview import require_study, require_whole
 from hqsearch.data.frames import DESCRIPTION, open_frames
 from hqsearch.definition import study_name
-from hqsearch.errors import DataError, StorageError, StudyMissing
+from hqsearch.errors import DataError, InputError, StorageError, StudyMissing
 from hqsearch.evaluator.tasks import SupernetResult
 from hqsearch.problem.objective import Objective
 from hqsearch.store.database import shown
 from hqsearch.store.leftovers import leftovers, remove_leftovers
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, storage_url
+from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.records import TaskRecord, TrialRecord, TrialRow
 from hqsearch.store.results import Results
 from hqsearch.store.soundness import log_faults, require_own_file
+from hqsearch.study.models import read_kept
 
 State = Literal["sound", "note", "mended", "damaged"]
 
@@ -92,7 +94,7 @@ def examine(study: str, studies_dir: Path, storage: str | None = None) -> Examin
             return Examination(name, folder, tuple(faults))
         attributes = reader.attributes()
         require_whole(attributes, name)
-        trials, tasks = reader.trials(), reader.tasks()
+        trials, tasks, models = reader.trials(), reader.tasks(), reader.models()
         driver = DriverLock.holder(folder, url, name)
         what = f"{len(trials)} trials of {len(reader.runs())} runs in {shown(url)}"
         findings = [Finding("log", "sound", what)]
@@ -102,7 +104,7 @@ def examine(study: str, studies_dir: Path, storage: str | None = None) -> Examin
     finally:
         reader.close()
     artifacts = [*_parents(folder, attributes), *_frames(folder, attributes)]
-    artifacts += _histories(folder, tasks)
+    artifacts += [*_histories(folder, tasks), *_models(name, folder, models)]
     findings += artifacts or [Finding("artifacts", "sound", "what the log names is as it was")]
     files = list(_files(folder, trials, bool(driver)))
     findings += files or [Finding("files", "sound", "nothing is left over")]
@@ -193,6 +195,16 @@ def _histories(folder: Path, tasks: Sequence[TaskRecord]) -> Iterator[Finding]:
         except OSError as error:
             what = f"{path.relative_to(folder)} cannot be read: {error.strerror}"
             yield Finding("artifacts", "note", what, advice)
+
+
+def _models(study: str, folder: Path, models: Mapping[int, ModelRecord]) -> Iterator[Finding]:
+    """Models that were trained to be kept: those that the log names, by their hash."""
+    for record in models.values():
+        try:
+            read_kept(study, folder, record)
+        except InputError as error:
+            what, _, advice = str(error).partition("; ")
+            yield Finding("artifacts", "damaged", what, advice)
 
 
 def _files(folder: Path, trials: Sequence[TrialRecord], driven: bool) -> Iterator[Finding]:

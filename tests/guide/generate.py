@@ -67,7 +67,7 @@ def commands_page() -> str:
 
 def _option(option: click.Option) -> str:
     values = option.make_metavar(click.Context(click.Command("none")))
-    names = ", ".join(option.opts)
+    names = "`, `".join(option.opts)
     text = names if option.is_flag else f"{names} {values}"
     if option.required:
         default = "required"

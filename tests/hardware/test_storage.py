@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from hqsearch.hardware import Operation, Workload
+from hqsearch.hardware import CostModel, Operation, Workload, load_profile
+from hqsearch.hardware.cost import all_codes
 from hqsearch.hardware.storage import layer_storage, storage_report
 from hqsearch.schemes.choice import parse_choice
 from hqsearch.schemes.packing import whole_bytes
@@ -52,6 +53,27 @@ def test_codes_fill_whole_bytes(weights: int, bits: int, padding: int) -> None:
     found = layer_storage(replace(HEAD, weights=weights), choice)
     assert (found.codes, found.padding) == (weights * bits, padding)
     assert 8 * whole_bytes(found.codes) == found.codes + found.padding
+
+
+def test_the_estimate_of_every_candidate_is_its_storage_to_the_bit() -> None:
+    """Layers whose codes fill no whole bytes, in every combination."""
+    ops = [
+        replace(ABSORBED, path="a", weights=7, channels=1),
+        replace(DIRECT, path="b", weights=5, channels=5),
+        replace(LOOSE, path="c", weights=9, channels=3),
+        replace(HEAD, path="d", weights=11, channels=1),
+    ]
+    workload = Workload(tuple(ops), 2, (("position", 5),))
+    choices = ("1b", "2u", "3u", "5u", "7u", "3l", "fp32")
+    layers = {op.path: choices for op in ops}
+    model = CostModel(workload.with_rate(0.1), load_profile("horowitz-45nm-memory"), layers)
+    codes = all_codes([len(choices)] * len(ops))
+    estimate = model.estimate(codes)
+    for row, kib in zip(codes, estimate.storage, strict=True):
+        chosen = {op.path: choices[code] for op, code in zip(ops, row, strict=True)}
+        report = model.storage(chosen)
+        assert kib == report.kib
+        assert report.bits % 8 == 0
 
 
 def test_both_compressions() -> None:
