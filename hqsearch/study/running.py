@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.analysis.energy_meaning import one_in_effect
 from hqsearch.analysis.overview import require_whole
 from hqsearch.definition import (
     SearchOptions,
@@ -277,7 +278,13 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         stack.callback(log.close)
         _keep_free(log, definition, evaluator)
         log.add_run(run)
-        told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
+        one = one_in_effect(evaluator, [o.name for o in objectives])
+        told = (
+            *notes,
+            *([one] if one else []),
+            *strategy.notes(),
+            *strategy.notes_for(opened.executor.capacity),
+        )
         for note in told:
             listener.note(f"note: {note}")
         plan = SearchPlan(
