@@ -20,6 +20,7 @@ from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.store.database import check_database
 from hqsearch.store.log import storage_url
 from hqsearch.strategies import strategy_class
+from hqsearch.study.asked import asked_definition
 from hqsearch.study.fingerprint import fingerprint_of, require_same
 from hqsearch.study.opening import (
     Request,
@@ -31,7 +32,6 @@ from hqsearch.study.opening import (
     study_folder,
     worker_count,
 )
-from hqsearch.study.running import definition_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def check_study(request: Request) -> Findings:
     findings = Findings(request.study)
     definition = None
     with findings.looking():
-        definition = definition_of(request)
+        asked = asked_definition(request)
+        definition = asked.definition
+        findings.notes += [f"note: {note}" for note in asked.notes]
     if definition is None:
         return findings
     findings.study, findings.title = definition.name, definition.title
