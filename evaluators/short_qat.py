@@ -130,6 +130,15 @@ class ShortQat(Evaluator):
     def notes(self) -> list[str]:
         return [SIMULATED_NOTE] if self._defined.data.dataset == SIMULATED else []
 
+    def assumptions(self) -> list[str]:
+        data, classes = self._defined.data, self._defined.classes_beforehand
+        if classes is None or self._defined.prepared is not None:
+            return []
+        return [
+            f"there are no recordings of {data.dataset} at {data.path}: {classes} classes, "
+            "as the whole set has, are taken"
+        ]
+
     def fingerprint(self) -> dict[str, Any]:
         study = self._study
         return {

@@ -22,7 +22,7 @@ from hqsearch.definition import (
 )
 from hqsearch.definition.differences import differences
 from hqsearch.errors import DefinitionError, InputError, StudyMismatch
-from hqsearch.evaluator import Setup
+from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.hardware import Constant, Profile, Workload, load_profile
 from hqsearch.hardware.workload import COUNTING
@@ -68,7 +68,7 @@ class CostStudy:
         if request.storage is not None or (self.folder / "study.db").exists():
             self._read_log()
         self.definition = self._definition()
-        evaluator = make_evaluator(Setup(self.definition, self.folder))
+        evaluator: Evaluator = make_evaluator(Setup(self.definition, self.folder))
         if not isinstance(evaluator, Traceable):
             raise InputError(
                 f"study {self.name!r}: evaluator {self.definition.evaluator!r} has no workload, "
@@ -77,6 +77,7 @@ class CostStudy:
             )
         self.evaluator: Traceable = evaluator
         self.space: Space = evaluator.space
+        self.notes += evaluator.assumptions()
 
     def _read_log(self) -> None:
         request = self.request

@@ -19,6 +19,7 @@ from hqsearch.hardware import (
     CostModel,
     EnergyReport,
     LayerRate,
+    Placement,
     Profile,
     StorageReport,
     rates_from_json,
@@ -40,6 +41,7 @@ class Assigned:
     comparison: µJ of the same network at ``fp32`` and of the bit-matched ``non-spiking`` ones.
     recorded: energy that the log holds for the trial, µJ, under the recorded profile.
     unread: what the network does not read and need not store, (path, number of values).
+    placement: where its codes are; None where the profile places layers one by one.
     """
 
     label: str
@@ -51,6 +53,7 @@ class Assigned:
     comparison: Mapping[str, float]
     recorded: float | None = None
     unread: tuple[tuple[str, int], ...] = ()
+    placement: Placement | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: totals, comparisons, parts of the network and every operation."""
@@ -62,6 +65,8 @@ class Assigned:
             "rates": self.rates,
             "energy": self.energy.total,
             "energy_columns": {name: self.energy.column(name) for name in COLUMNS},
+            "energy_offchip": self.energy.offchip,
+            "placement": self.placement.as_json() if self.placement else None,
             "recorded_energy": self.recorded,
             "operations": counted,
             "padded_operations": padded,
@@ -184,6 +189,7 @@ def _assigned(study: CostStudy) -> Assigned | None:
         comparison=comparison(model, choices, rates),
         recorded=recorded,
         unread=study.workload.unread,
+        placement=model.placement(choices),
     )
 
 

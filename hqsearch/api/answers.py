@@ -9,6 +9,7 @@ from hqsearch.problem.objective import value_text
 
 if TYPE_CHECKING:
     from hqsearch.analysis import confirmation
+    from hqsearch.analysis.energy_meaning import EnergyMeaning
     from hqsearch.api.trials import Front
     from hqsearch.problem.budgets import Budget
     from hqsearch.problem.objective import Objective
@@ -68,6 +69,8 @@ class Check(Printed):
             lines.append("data: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
         if found.objectives:
             lines.append(f"evaluator: {found.evaluator}; {', '.join(found.objectives)}")
+        if found.energy is not None:
+            lines.append(_energy_line(found.energy))
         limits = ", ".join(f"{k} {v}" for k, v in found.constraints.items())
         lines += [f"constraints: {limits}"] if limits else []
         if found.executor:
@@ -205,6 +208,24 @@ class Confirmation(Printed):
             rows,
             self.verdict.splitlines(),
         )
+
+
+def _energy_line(energy: EnergyMeaning) -> str:
+    """How far energy is storage, and what it is made of."""
+    own, told = energy.own, []
+    for name, found in (("storage", own.storage), ("average bits", own.bits)):
+        if found.own is not None:
+            without = found.without_fp32
+            both = found.with_fp32 is not None and without is not None
+            rest = f" ({without:.2f} without fp32)" if both else ""
+            told.append(f"{found.own:.2f} with {name}{rest}")
+    line = f"rank correlation of energy: {', '.join(told) or 'none'}"
+    shares = [f"{name} {share:.0%}" for name, share in own.columns.items() if share >= 0.005]
+    if shares:
+        line += f"; by {own.profile}, uniform 4 bits: {', '.join(shares)}"
+    if own.response is not None:
+        line += f"; firing rates 0.02 to 0.4: {own.response:.2f} times"
+    return line
 
 
 def _allowed(choices: tuple[str, ...], dimension: str | None) -> str:

@@ -440,8 +440,9 @@ class Study(RecordedStudy):
         request = self._place(device, workers, executor, ray_address)
         if self._described is None:
             return request
+        from hqsearch.study.asked import recorded_definition
         from hqsearch.study.given import with_objects
-        from hqsearch.study.running import read_study, recorded_definition
+        from hqsearch.study.running import read_study
 
         _, objects = self._described.made(self._studies_dir, {})
         attributes, _, _ = read_study(request)

@@ -21,6 +21,7 @@ from hqsearch.data.prepare import (
     prepare_data,
     summarise_data,
 )
+from hqsearch.data.recordings import classes_beforehand
 from hqsearch.data.simulated import SIMULATED_NOTE, SIMULATOR_VERSION, simulate_gesture
 from hqsearch.data.spec import DataSpec, usual_place
 from hqsearch.data.summary import DataSummary, RecordingSummary
@@ -41,6 +42,7 @@ __all__ = [
     "RecordingSummary",
     "Split",
     "check_data",
+    "classes_beforehand",
     "data_classes",
     "data_outlook",
     "get_encoding",

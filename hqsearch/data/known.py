@@ -48,6 +48,7 @@ class KnownSet:
         sensor: (width, height). N-Caltech101's recordings differ in size; this bounds them.
         parts: Folder of each official split inside that folder; one part "train" where there
             is no official split.
+        classes: How many it has, for what is asked before it is downloaded.
         sized: Event files of this set keep within ``sensor`` as they lie on disk.
         licence: As its publisher states it; None where that was not looked up.
     """
@@ -56,6 +57,7 @@ class KnownSet:
     tonic_class: str
     sensor: tuple[int, int]
     parts: dict[str, str]
+    classes: int
     sized: bool = True
     licence: str | None = None
 
@@ -66,13 +68,16 @@ KNOWN = {
         "DVSGesture",
         (128, 128),
         {"train": "ibmGestureTrain", "test": "ibmGestureTest"},
+        classes=11,
         licence="CC BY 4.0",
     ),
-    "cifar10-dvs": KnownSet("CIFAR10-DVS", "CIFAR10DVS", (128, 128), {"train": ""}),
+    "cifar10-dvs": KnownSet("CIFAR10-DVS", "CIFAR10DVS", (128, 128), {"train": ""}, classes=10),
     "n-caltech101": KnownSet(
-        "N-Caltech101", "NCALTECH101", (240, 180), {"train": "Caltech101"}, sized=False
+        "N-Caltech101", "NCALTECH101", (240, 180), {"train": "Caltech101"}, classes=101, sized=False
     ),
-    "nmnist": KnownSet("N-MNIST", "NMNIST", (34, 34), {"train": "Train", "test": "Test"}),
+    "nmnist": KnownSet(
+        "N-MNIST", "NMNIST", (34, 34), {"train": "Train", "test": "Test"}, classes=10
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from hqsearch.definition.names import checked_name, study_name
 from hqsearch.definition.space import SpaceDefinition
 from hqsearch.definition.study import StudyDefinition
 from hqsearch.definition.tables import NO_KEYS, validate
-from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.errors import DefinitionError, InputError, UnknownName
 from hqsearch.schemes.registry import load_scheme
 from hqsearch.toml import check_values, parse_value, read_toml
 
@@ -104,6 +104,17 @@ def _read_space(reference: str, study: StudyDefinition) -> SpaceDefinition:
     else:
         raise UnknownName("space", reference, known, f"study {study.name!r}")
     return validate(SpaceDefinition, read_toml(path), str(path))
+
+
+def space_tables(study: StudyDefinition) -> dict[str, Any]:
+    """The space of a study in full, as JSON values; its name alone where it cannot be read."""
+    space = study.space
+    if isinstance(space, str):
+        try:
+            space = _read_space(space, study)
+        except InputError:
+            return {"name": space}
+    return space.model_dump(mode="json")
 
 
 def parse_override(text: str) -> tuple[str, Any]:

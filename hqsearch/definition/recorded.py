@@ -10,7 +10,8 @@ contents agree, the first in which they all are, and the fingerprint says what h
 3. the studies folder, and the one that it lies in,
 4. the folder that is asked from.
 
-Absolute paths to recordings in the folder that the log remembers move with it.
+Absolute paths to recordings in the folder that the log remembers move with it. A space that came
+along with hqsearch under a name is the one of then, whatever comes along under it now.
 """
 
 from __future__ import annotations
@@ -20,9 +21,22 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.definition.differences import flatten
+from hqsearch.definition.files import embedded, space_tables
+from hqsearch.definition.space import SpaceDefinition
 from hqsearch.definition.study import StudyDefinition
 from hqsearch.definition.tables import validate
 from hqsearch.plugins import file_identity
+
+#: Spaces that logs name and do not hold (until 0.2) → where they are now.
+_RENAMED = {"spikformer": "spikehq"}
+#: What tells one study from another; the rest may differ from run to run.
+_FIXED = {"evaluator", "max_structures", "data", "model", "evaluation", "hardware", "objective"}
+
+
+def fixed_part(definition: StudyDefinition) -> dict[str, Any]:
+    """What may not differ between the runs of one study, as JSON values, its space in full."""
+    tables = definition.model_dump(mode="json", include=_FIXED, exclude_none=True)
+    return {**tables, "space": space_tables(definition)}
 
 
 def located_definition(
@@ -40,6 +54,7 @@ def located_definition(
     """
     tables = attributes["definition"]
     definition = validate(StudyDefinition, tables, "the study's recorded definition")
+    definition = _with_space_of_its_time(definition, attributes.get("space"))
     recorded = definition.folder
     folder = _folder(definition, attributes.get("fingerprint", {}), study, studies_dir)
     if folder == recorded:
@@ -49,6 +64,20 @@ def located_definition(
         path = moved(definition.data.path, recorded, folder)
         update["data"] = definition.data.model_copy(update={"path": path})
     return definition.model_copy(update=update)
+
+
+def _with_space_of_its_time(
+    definition: StudyDefinition, recorded: Mapping[str, Any] | None
+) -> StudyDefinition:
+    name = definition.space
+    if not isinstance(name, str) or name not in embedded("spaces"):
+        return definition
+    if recorded is None:
+        return definition.model_copy(update={"space": _RENAMED.get(name, name)})
+    if recorded == space_tables(definition):
+        return definition
+    where = "the study's recorded space"
+    return definition.model_copy(update={"space": validate(SpaceDefinition, recorded, where)})
 
 
 def moved(path: Path, recorded: Path, folder: Path) -> Path:

@@ -64,7 +64,7 @@ class EvaluationOptions(Strict):
 class HardwareDefinition(Strict):
     """``[hardware]``: the cost profile, by name or path to a TOML file."""
 
-    profile: str = "horowitz-45nm-memory"
+    profile: str = "resident-45nm"
 
 
 class ObjectiveDefinition(Strict):

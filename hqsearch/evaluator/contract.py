@@ -178,6 +178,10 @@ class Evaluator(ABC):
         """Lines that every run says first and every report repeats."""
         return []
 
+    def assumptions(self) -> list[str]:
+        """What layers and costs rest on and could not be looked up, for reports of costs."""
+        return []
+
     def outlook(self) -> Outlook:
         """What is still to be prepared, and what a run will cost; told before it starts.
 

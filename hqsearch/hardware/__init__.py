@@ -7,6 +7,7 @@ from a network, and by :mod:`hqsearch.hardware.rates`, which measures firing rat
 from __future__ import annotations
 
 from hqsearch.hardware.cost import CostEstimate, CostModel, EnergyReport, EnergyRow
+from hqsearch.hardware.memory import Placement
 from hqsearch.hardware.profile import Constant, Profile, load_profile, profile_names
 from hqsearch.hardware.storage import LayerStorage, StorageReport
 from hqsearch.hardware.workload import (
@@ -28,6 +29,7 @@ __all__ = [
     "LayerRate",
     "LayerStorage",
     "Operation",
+    "Placement",
     "Profile",
     "StorageReport",
     "Workload",

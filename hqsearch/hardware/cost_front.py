@@ -3,7 +3,7 @@
 Both are sums over layers, so a partial assignment that is dominated stays dominated whatever
 follows: layers are added one by one and dominated partial sums dropped (Nemhauser & Ullmann,
 Management Science 15(9), 1969). Sums are exact (see ``cost``), so the result is too. Where codes
-share a memory, what loading costs depends on their sum, which is then a third thing to be beaten in.
+share a memory, what loading costs depends on their sum, which is then compared as well.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ def layer_table(energy: EnergyReport, storage: StorageReport) -> list[dict[str, 
     """One row for each operation, then one for the unquantized rest.
 
     ``weights`` is a count. Energies in µJ per inference, in one column for each kind of cost
-    (that of fetching weights is ``energy_weights``), and ``energy``, their sum; storage in KiB;
+    (that of fetching weights is ``energy_weights``; ``energy_offchip`` is the part of it that comes
+    from off-chip), and ``energy``, their sum; storage in KiB;
     ``rate`` is None where no spikes are read. ``operations`` is what takes place,
     ``padded_operations`` r·M, as papers count it; both None where an earlier version counted.
     """
@@ -70,6 +71,7 @@ def layer_table(energy: EnergyReport, storage: StorageReport) -> list[dict[str, 
                 "operations": row.operations if energy.exact else None,
                 "padded_operations": row.padded_operations if energy.exact else None,
                 **{_column(name): value for name, value in row.columns.items()},
+                "energy_offchip": row.offchip,
                 "energy": row.total,
                 "storage": layer.total / 8192 if layer else 0.0,
             }
@@ -91,6 +93,7 @@ def _unquantized(kib: float) -> dict[str, Any]:
         "operations": 0.0,
         "padded_operations": 0.0,
         **{_column(name): 0.0 for name in COLUMNS},
+        "energy_offchip": 0.0,
         "energy": 0.0,
         "storage": kib,
     }

@@ -24,6 +24,7 @@ from hqsearch.data import (
     DataSpec,
     FrameData,
     check_data,
+    classes_beforehand,
     data_classes,
     data_outlook,
     open_frames,
@@ -135,7 +136,14 @@ class Part:
         prepared = self.prepared
         for file in [] if prepared else self.study.folder.glob("prepared*.json"):
             prepared = _read(file)
-        return prepared.classes if prepared else self._classes_of_files
+        if prepared:
+            return prepared.classes
+        return self.classes_beforehand or self._classes_of_files
+
+    @property
+    def classes_beforehand(self) -> int | None:
+        """Of a known set whose recordings are not there, as it is published; else None."""
+        return classes_beforehand(self.data)
 
     @cached_property
     def _classes_of_files(self) -> int:

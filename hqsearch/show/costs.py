@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -71,14 +71,27 @@ def _columns(assigned: Assigned) -> Iterator[LiteralTable]:
     names = [name for name in COLUMNS if assigned.energy.column(name)]
     if len(names) < 2:
         return
-    table = _table("The same energies by kind of cost, µJ", "operation")
-    for name in names:
+    loaded = assigned.energy.offchip
+    title = "The same energies by kind of cost, µJ"
+    if loaded:
+        title += " (off-chip is a part of weights)"
+    table = _table(title, "operation")
+    place = names.index("weights") + 1 if loaded else len(names)
+    for name in [*names[:place], *(["off-chip"] if loaded else []), *names[place:]]:
         table.add_column(name, justify="right", no_wrap=True)
+
+    def cells(columns: Mapping[str, float], offchip: float) -> list[str]:
+        values = [columns[name] for name in names]
+        return [
+            _cost(v) for v in [*values[:place], *([offchip] if loaded else []), *values[place:]]
+        ]
+
     for row in assigned.energy.rows:
         if row.total:
-            table.add_row(row.path, *(_cost(row.columns[name]) for name in names))
+            table.add_row(row.path, *cells(row.columns, row.offchip))
     table.add_section()
-    table.add_row("total", *(_cost(assigned.energy.column(name)) for name in names), style="bold")
+    totals = {name: assigned.energy.column(name) for name in names}
+    table.add_row("total", *cells(totals, loaded), style="bold")
     yield table
 
 
@@ -113,6 +126,7 @@ def _totals(assigned: Assigned, report: CostReport) -> Iterator[str]:
         under = f", under profile {report.recorded_profile}" if other else ""
         same = " (the same)" if assigned.recorded == energy else ""
         yield f"  recorded: {number(assigned.recorded, 6)} µJ{under}{same}"
+    yield from _memories(assigned, report)
     compared = assigned.comparison
     yield f"  this network at fp32: {number(compared['fp32'])} µJ"
     yield (
@@ -130,6 +144,27 @@ def _totals(assigned: Assigned, report: CostReport) -> Iterator[str]:
         f"(32 / average bits, as papers count), {assigned.compression['stored']:.2f}× with "
         "everything stored"
     )
+
+
+def _memories(assigned: Assigned, report: CostReport) -> Iterator[str]:
+    """Where weights are, and what reading from the profile's memories costs."""
+    placed = assigned.placement
+    if placed is not None:
+        text = f"  weights: {number(placed.codes)} KiB of codes, "
+        if placed.offchip:
+            times = "once" if placed.loads == 1 else f"{placed.loads:g} times"
+            yield text + (
+                f"{number(placed.codes - placed.offchip)} of them stay on the chip; "
+                f"{number(placed.offchip)} KiB do not fit and are loaded {times} per inference: "
+                f"{number(placed.energy)} µJ, shared among layers by their codes"
+            )
+        else:
+            yield text + f"all fit the {number(placed.capacity)} KiB on the chip and stay there"
+    derived = report.profile.derived()
+    for what, name in (("weights", "weight_memory"), ("membranes and spikes", "membrane_memory")):
+        if name in derived:
+            constant = derived[name]
+            yield f"  reading a bit of {what}: {number(constant.value, 3)} pJ; {constant.source}"
 
 
 def _without(other: float, energy: float) -> str:

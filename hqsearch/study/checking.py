@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from hqsearch.analysis.energy_meaning import EnergyMeaning, energy_meaning
 from hqsearch.definition import StudyDefinition, validate
 from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Evaluator
@@ -19,6 +20,7 @@ from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.store.database import check_database
 from hqsearch.store.log import storage_url
 from hqsearch.strategies import strategy_class
+from hqsearch.study.asked import asked_definition
 from hqsearch.study.fingerprint import fingerprint_of, require_same
 from hqsearch.study.opening import (
     Request,
@@ -30,7 +32,6 @@ from hqsearch.study.opening import (
     study_folder,
     worker_count,
 )
-from hqsearch.study.running import definition_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Findings:
         device: ``"cpu"`` or ``"cuda"``.
         workers: evaluations at a time; None: as many as fit on the cluster.
         recorded: whether the study has a log already, which a run would add to.
+        energy: what the energies of the study mean, under its profile and the others.
         notes: what a run would say first.
         problems: why a run would be refused; every one that could be found.
     """
@@ -77,6 +79,7 @@ class Findings:
     executor: str = ""
     workers: int | None = None
     recorded: bool = False
+    energy: EnergyMeaning | None = None
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -90,10 +93,11 @@ class Findings:
                 self.problems.append(str(error))
 
     def as_json(self) -> dict[str, Any]:
-        told = asdict(self)
+        told = asdict(replace(self, energy=None))
         for layer in told["layers"]:
             layer["choices"] = list(layer["choices"])
-        return told
+        del told["energy"]
+        return {**told, **(_energy_json(self.energy) if self.energy else {})}
 
 
 def check_study(request: Request) -> Findings:
@@ -101,7 +105,9 @@ def check_study(request: Request) -> Findings:
     findings = Findings(request.study)
     definition = None
     with findings.looking():
-        definition = definition_of(request)
+        asked = asked_definition(request)
+        definition = asked.definition
+        findings.notes += [f"note: {note}" for note in asked.notes]
     if definition is None:
         return findings
     findings.study, findings.title = definition.name, definition.title
@@ -138,8 +144,12 @@ def _check_evaluator(
         with findings.looking():
             look(findings, definition, request, evaluator)
     with findings.looking():
+        findings.notes += evaluator.assumptions()
+    with findings.looking():
         evaluator.check()
-        findings.notes = evaluator.notes()
+        findings.notes += evaluator.notes()
+    with findings.looking():
+        _check_energy(findings, evaluator)
     with findings.looking():
         rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
     with findings.looking():
@@ -169,6 +179,24 @@ def _check_objectives(
     findings.objectives = [o.name for o in objectives_of(definition, evaluator)]
     ones = dict.fromkeys(evaluator.metrics, 1.0)
     parse_budgets(definition.constraints, evaluator.metrics, ones)
+
+
+def _check_energy(findings: Findings, evaluator: Evaluator) -> None:
+    findings.energy = energy_meaning(evaluator)
+    note = findings.energy.note() if findings.energy else None
+    if note and {"energy", "storage"} <= set(findings.objectives):
+        findings.notes.append(f"note: {note}")
+
+
+def _energy_json(energy: EnergyMeaning) -> dict[str, Any]:
+    """What is asked of the study's own profile, then the same of every one."""
+    own = energy.own
+    return {
+        "energy_storage_correlation": own.storage.as_json(),
+        "energy_bits_correlation": own.bits.as_json(),
+        "energy_rates": energy.rates,
+        "energy_by_profile": [p.as_json() for p in energy.profiles],
+    }
 
 
 def _check_place(

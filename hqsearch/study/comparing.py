@@ -37,6 +37,7 @@ from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
 from hqsearch.strategies import strategy_class
+from hqsearch.study.asked import definition_of
 from hqsearch.study.fingerprint import fingerprint_of, require_same
 from hqsearch.study.opening import (
     Request,
@@ -45,7 +46,7 @@ from hqsearch.study.opening import (
     study_folder,
     versions,
 )
-from hqsearch.study.running import definition_of, read_study, require_tasks, run_identity, start
+from hqsearch.study.running import read_study, require_tasks, run_identity, start
 
 #: Of the study: its yardstick.
 ATTRIBUTE = "yardstick"

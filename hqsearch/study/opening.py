@@ -18,7 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hqsearch.definition import StudyDefinition
+from hqsearch.definition import StudyDefinition, embedded, load_study
+from hqsearch.definition.files import space_tables
+from hqsearch.definition.recorded import fixed_part
 from hqsearch.errors import (
     DeviceError,
     HqsearchError,
@@ -116,6 +118,11 @@ class OpenStudy:
         if not self._recorded:
             log.set_attribute("study", _facts(self.definition, self.evaluator, self.objectives))
             log.set_attribute("definition", self.definition.model_dump(mode="json"))
+            # Spaces and studies that come along may come along changed in a later version.
+            log.set_attribute("space", space_tables(self.definition))
+            if self.definition.name in embedded("studies"):
+                shipped = load_study(embedded("studies")[self.definition.name])
+                log.set_attribute("shipped", fixed_part(shipped))
             log.set_attribute("prepared", self.prepared)
             log.set_attribute("fingerprint", self._asked)
         return log

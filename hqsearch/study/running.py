@@ -12,19 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.analysis.energy_meaning import one_in_effect
 from hqsearch.analysis.overview import require_whole
 from hqsearch.definition import (
     SearchOptions,
     StudyDefinition,
-    changed_study,
-    find_definition,
-    load_study,
-    located_definition,
-    moved,
     study_name,
     validate,
 )
-from hqsearch.errors import InputError, RunFailed, StorageError, UnknownName
+from hqsearch.errors import InputError, RunFailed, StorageError
 from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.problem.budgets import Budgets, parse_budgets
@@ -39,12 +35,12 @@ from hqsearch.search.replay import result_of
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
+from hqsearch.study.asked import asked_definition, recorded_definition
 from hqsearch.study.expecting import expected
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
     open_study,
-    recorded_study,
     require_recorded_recipe,
     study_folder,
     versions,
@@ -54,10 +50,8 @@ from hqsearch.study.publishing import GENERATION, Publishing
 __all__ = [
     "Finished",
     "Request",
-    "definition_of",
     "device_of",
     "read_study",
-    "recorded_definition",
     "require_tasks",
     "resume",
     "run_identity",
@@ -84,45 +78,10 @@ def start(request: Request, listener: Listener | None = None) -> Finished:
         InputError: bad usage or bad input; nothing was created.
         RunFailed: every evaluation failed.
     """
-    return _launch(definition_of(request), request, guarded(listener))
-
-
-def definition_of(request: Request) -> StudyDefinition:
-    """The definition that a request is about, with what it overrides.
-
-    A study that no file defines, and that the request does not bring, is what its log says.
-    """
-    overrides = dict(request.overrides)
-    if request.data is not None:
-        overrides["data.path"] = str(request.data.expanduser().resolve())
-    if request.seed is not None:
-        overrides["seed"] = request.seed
-    if request.evaluations is not None:
-        overrides["evaluations"] = request.evaluations
-    if request.definition is not None:
-        return changed_study(request.definition, overrides)
-    try:
-        path = find_definition(request.study, request.studies_dir)
-    except UnknownName:
-        folder = study_folder(request.study, request.studies_dir)
-        attributes = recorded_study(storage_url(request.storage, folder), request.study, folder)
-        if not attributes:
-            raise
-        return changed_study(recorded_definition(attributes, request), overrides)
-    return load_study(path, overrides)
-
-
-def recorded_definition(attributes: Mapping[str, Any], request: Request) -> StudyDefinition:
-    """What a study's log says it is, with the free settings that were given last.
-
-    Its files are looked for where they are now (:mod:`hqsearch.definition.recorded`).
-    """
-    recorded = located_definition(attributes, request.study, request.studies_dir)
-    free = dict(attributes.get("free", {}))
-    if free.get("data_path") is not None:
-        before = Path(attributes["definition"].get("folder", ""))
-        free["data_path"] = str(moved(Path(free["data_path"]), before, recorded.folder))
-    return _with_free(recorded, free)
+    asked, told = asked_definition(request), guarded(listener)
+    for note in asked.notes:
+        told.note(f"note: {note}")
+    return _launch(asked.definition, request, told)
 
 
 def resume(request: Request, listener: Listener | None = None) -> Finished:
@@ -167,16 +126,6 @@ def _keep_free(log: StudyLog, definition: StudyDefinition, evaluator: Evaluator)
     free = {"data_path": str(path) if path is not None else None, "evaluation": given}
     if log.attributes().get("free") != free:
         log.set_attribute("free", free)
-
-
-def _with_free(definition: StudyDefinition, free: Mapping[str, Any]) -> StudyDefinition:
-    """A recorded definition with the free settings that were given last."""
-    if not free:
-        return definition
-    update: dict[str, Any] = {"evaluation": {**definition.evaluation, **free["evaluation"]}}
-    if definition.data is not None and free["data_path"] is not None:
-        update["data"] = definition.data.model_copy(update={"path": Path(free["data_path"])})
-    return definition.model_copy(update=update)
 
 
 def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[TrialRecord]]:
@@ -277,7 +226,13 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         stack.callback(log.close)
         _keep_free(log, definition, evaluator)
         log.add_run(run)
-        told = (*notes, *strategy.notes(), *strategy.notes_for(opened.executor.capacity))
+        one = one_in_effect(evaluator, [o.name for o in objectives])
+        told = (
+            *notes,
+            *([one] if one else []),
+            *strategy.notes(),
+            *strategy.notes_for(opened.executor.capacity),
+        )
         for note in told:
             listener.note(f"note: {note}")
         plan = SearchPlan(

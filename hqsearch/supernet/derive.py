@@ -2,8 +2,9 @@
 
 The likelihood of a candidate is the product of its values' probabilities. Where costs are sums
 over dimensions (those of the cost model are, for one structural part, with what does not fit into a
-memory on top), the best ones are found exactly by integer programming (:class:`~hqsearch.problem.integer_program.ChooseOne`). Where they
-are not, candidates are looked through in the order of their likelihood. Either way what is
+memory on top), the best ones are found exactly by integer programming
+(:class:`~hqsearch.problem.integer_program.ChooseOne`). Where they are not, candidates are looked
+through in the order of their likelihood. Either way what is
 returned was checked against the evaluator's own costs.
 """
 

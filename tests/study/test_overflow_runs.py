@@ -89,7 +89,8 @@ class TestTight(EvaluatorContract):
 
 
 @pytest.mark.parametrize(
-    "strategy", ["nsga2", "sensitivity", pytest.param("gumbel", marks=pytest.mark.slow)]
+    "strategy",
+    ["nsga2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sensitivity", "gumbel"))],
 )
 def test_cutting_a_run_changes_nothing(
     tmp_path: Path, launched: Any, cut_driver: Any, tight: str, strategy: str

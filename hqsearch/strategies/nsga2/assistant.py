@@ -131,9 +131,9 @@ class Assistant:
                 other = self._model(column, codes, values[:, column])
                 predictors.append(_times(sign, other))
 
-        def known(asked: Codes, bend: float | None = None) -> Floats:
-            cheap, on_top = self._estimates(asked, bend)
-            return np.column_stack([p(asked, cheap, on_top) for p in predictors])
+        def known(codes: Codes, bend: float | None = None) -> Floats:
+            cheap, on_top = self._estimates(codes, bend)
+            return np.column_stack([p(codes, cheap, on_top) for p in predictors])
 
         sign = -1.0 if self.problem.objectives[self._main].direction == "max" else 1.0
         return Columns(self._main, sign, model, known, self.costs.bends)
