@@ -36,8 +36,9 @@ from hqsearch.search.failures import require_some
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
-from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.store.log import LogReader, StudyLog, damaged, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
+from hqsearch.store.soundness import log_faults
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
 from hqsearch.study.expecting import expected
 from hqsearch.study.opening import (
@@ -179,14 +180,17 @@ def _with_free(definition: StudyDefinition, free: Mapping[str, Any]) -> StudyDef
 
 
 def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[TrialRecord]]:
-    """Attributes, runs and trials of the study that a request names.
+    """Attributes, runs and trials of the study that a request names, to go on with it.
 
     Raises:
         StudyMissing: there is no such study, or it was cut off while it was made.
+        StudyDamaged: its log cannot be read, or does not fit together.
     """
     name = study_name(request.study)
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
     try:
+        for fault in log_faults(reader):
+            raise damaged(reader.url, name, fault)
         attributes = reader.attributes()
         require_whole(attributes, name)
         runs, trials = reader.runs(), reader.trials()
