@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,17 +71,29 @@ def read_columns(path: Path, sensor: tuple[int, int]) -> NDArray[Any]:
     """
     check_file(path, sensor)
     readers = {".bin": _read_bin, ".aedat4": _read_aedat4, ".npy": read_npy, ".npz": read_npz}
+    with decoding(path):
+        return checked(readers[path.suffix.lower()](path), sensor, str(path))
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Tell what a decoder raises on damaged input, which is whatever occurs to it.
+
+    Raises:
+        DataError: naming the file.
+    """
     try:
-        raw = readers[path.suffix.lower()](path)
-        return checked(raw, sensor, str(path))
+        yield
     except DataError:
         raise
     except ImportError as error:
         raise DataError(
             f"{path}: reading .aedat4 needs the package aedat: pip install aedat"
         ) from error
-    except Exception as error:
-        # The decoders raise whatever occurs to them on damaged input.
+    except BaseException as error:
+        # What a decoder in Rust panics with is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise DataError(f"{path}: cannot be read as {path.suffix} events ({error}).") from error
 
 
@@ -174,17 +188,11 @@ def aedat4_sensor(path: Path) -> tuple[int, int]:
         DataError: The file cannot be read or holds no event stream.
     """
     check_file(path, None)
-    try:
+    with decoding(path):
         import aedat
 
         streams = aedat.Decoder(str(path)).id_to_stream()
         sizes = [(s["width"], s["height"]) for s in streams.values() if s["type"] == "events"]
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading .aedat4 needs the package aedat: pip install aedat"
-        ) from error
-    except Exception as error:
-        raise DataError(f"{path}: is no readable .aedat4 file ({error}).") from error
     if not sizes:
         raise DataError(f"{path}: holds no stream of events.")
     return int(sizes[0][0]), int(sizes[0][1])
@@ -234,7 +242,7 @@ def _check_aedat4(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int]
     if len(head) < 4:
         raise _truncated(path, "the header is missing")
     (length,) = struct.unpack("<I", head)
-    header = file.read(length)
+    header = file.read(min(length, size))
     if len(header) < length:
         raise _truncated(path, "the header is cut off")
     table = _data_table_position(header)
