@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hqsearch.analysis.overview import require_whole
+from hqsearch.atomic import full_disk_told
 from hqsearch.definition import (
     SearchOptions,
     StudyDefinition,
@@ -77,12 +78,14 @@ class Finished:
     recovered: int
 
 
+@full_disk_told()
 def start(request: Request, listener: Listener | None = None) -> Finished:
     """Run a strategy on a study, or continue the run that is the same; a listener is told.
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
         RunFailed: every evaluation failed.
+        DiskFull: no space left; everything finished is saved.
     """
     return _launch(definition_of(request), request, guarded(listener))
 
@@ -125,11 +128,13 @@ def recorded_definition(attributes: Mapping[str, Any], request: Request) -> Stud
     return _with_free(recorded, free)
 
 
+@full_disk_told()
 def resume(request: Request, listener: Listener | None = None) -> Finished:
     """Finish the last unfinished run of a study with its stored options.
 
     Raises:
         StorageError: there is no study, or every run of it is finished.
+        DiskFull: no space left; everything finished is saved.
     """
     attributes, runs, trials = read_study(request)
     name = attributes["study"]["name"]
