@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,17 +265,45 @@ def _check_aedat4(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int]
 
 
 def _data_table_position(header: bytes) -> int:
-    """Field 1 of the IOHeader flatbuffer: where the packets end; -1 where nothing is said."""
+    """Field 1 of the IOHeader flatbuffer: where the packets end; -1 where nothing is said.
+
+    Raises:
+        Unusable: the header is damaged. Its decoder would end the process over a text (field 2,
+            what the streams are) that is no UTF-8.
+    """
     try:
-        (root,) = struct.unpack_from("<I", header, 0)
-        (back,) = struct.unpack_from("<i", header, root)
-        (size,) = struct.unpack_from("<H", header, root - back)
-        if size < 8:
-            return -1
-        (offset,) = struct.unpack_from("<H", header, root - back + 6)
-        return int(struct.unpack_from("<q", header, root + offset)[0]) if offset else -1
-    except struct.error:
-        return -1
+        position, described = _field(header, 1), _field(header, 2)
+        if described is not None:
+            start = described + _at(header, "<I", described)
+            length = _at(header, "<I", start)
+            if start + 4 + length > len(header):
+                raise Unusable("its header is damaged")
+            ElementTree.fromstring(header[start + 4 : start + 4 + length].decode())
+        return -1 if position is None else _at(header, "<q", position)
+    except (struct.error, UnicodeDecodeError, ElementTree.ParseError) as error:
+        raise Unusable(f"its header is damaged: {error}") from None
+
+
+def _field(table: bytes, index: int) -> int | None:
+    """Where a flatbuffer's root table holds a field; None where it does not."""
+    root = _at(table, "<I", 0)
+    entries = root - _at(table, "<i", root)
+    slot = 4 + 2 * index
+    if slot >= _at(table, "<H", entries):
+        return None
+    offset = _at(table, "<H", entries + slot)
+    return root + offset if offset else None
+
+
+def _at(content: bytes, kind: str, place: int) -> int:
+    """A number in a flatbuffer.
+
+    Raises:
+        struct.error: it lies outside.
+    """
+    if place < 0:
+        raise struct.error(f"a reference to {place}")
+    return int(struct.unpack_from(kind, content, place)[0])
 
 
 def _read_bin(path: Path) -> NDArray[Any]:
