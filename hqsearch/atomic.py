@@ -1,10 +1,17 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and disks that are full."""
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from hqsearch.errors import DiskFull
+
+#: What a disk says that has no room, at all or for this user.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -21,3 +28,26 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         with suppress(OSError):
             temporary.unlink()  # a full disk needs the space
         raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk has no room."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Turn a full disk into an error that says what to do.
+
+    Raises:
+        DiskFull: no space left; everything finished is saved.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        place = f"for {error.filename}" if error.filename else "on the device"
+        raise DiskFull(
+            f"no space left {place}; free some and resume, nothing finished is lost"
+        ) from None

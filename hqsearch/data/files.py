@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,17 +72,29 @@ def read_columns(path: Path, sensor: tuple[int, int]) -> NDArray[Any]:
     """
     check_file(path, sensor)
     readers = {".bin": _read_bin, ".aedat4": _read_aedat4, ".npy": read_npy, ".npz": read_npz}
+    with decoding(path):
+        return checked(readers[path.suffix.lower()](path), sensor, str(path))
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Tell what a decoder raises on damaged input, which is whatever occurs to it.
+
+    Raises:
+        DataError: naming the file.
+    """
     try:
-        raw = readers[path.suffix.lower()](path)
-        return checked(raw, sensor, str(path))
+        yield
     except DataError:
         raise
     except ImportError as error:
         raise DataError(
             f"{path}: reading .aedat4 needs the package aedat: pip install aedat"
         ) from error
-    except Exception as error:
-        # The decoders raise whatever occurs to them on damaged input.
+    except BaseException as error:
+        # What a decoder in Rust panics with is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise DataError(f"{path}: cannot be read as {path.suffix} events ({error}).") from error
 
 
@@ -174,17 +189,11 @@ def aedat4_sensor(path: Path) -> tuple[int, int]:
         DataError: The file cannot be read or holds no event stream.
     """
     check_file(path, None)
-    try:
+    with decoding(path):
         import aedat
 
         streams = aedat.Decoder(str(path)).id_to_stream()
         sizes = [(s["width"], s["height"]) for s in streams.values() if s["type"] == "events"]
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading .aedat4 needs the package aedat: pip install aedat"
-        ) from error
-    except Exception as error:
-        raise DataError(f"{path}: is no readable .aedat4 file ({error}).") from error
     if not sizes:
         raise DataError(f"{path}: holds no stream of events.")
     return int(sizes[0][0]), int(sizes[0][1])
@@ -234,7 +243,7 @@ def _check_aedat4(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int]
     if len(head) < 4:
         raise _truncated(path, "the header is missing")
     (length,) = struct.unpack("<I", head)
-    header = file.read(length)
+    header = file.read(min(length, size))
     if len(header) < length:
         raise _truncated(path, "the header is cut off")
     table = _data_table_position(header)
@@ -256,17 +265,45 @@ def _check_aedat4(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int]
 
 
 def _data_table_position(header: bytes) -> int:
-    """Field 1 of the IOHeader flatbuffer: where the packets end; -1 where nothing is said."""
+    """Field 1 of the IOHeader flatbuffer: where the packets end; -1 where nothing is said.
+
+    Raises:
+        Unusable: the header is damaged. Its decoder would end the process over a text (field 2,
+            what the streams are) that is no UTF-8.
+    """
     try:
-        (root,) = struct.unpack_from("<I", header, 0)
-        (back,) = struct.unpack_from("<i", header, root)
-        (size,) = struct.unpack_from("<H", header, root - back)
-        if size < 8:
-            return -1
-        (offset,) = struct.unpack_from("<H", header, root - back + 6)
-        return int(struct.unpack_from("<q", header, root + offset)[0]) if offset else -1
-    except struct.error:
-        return -1
+        position, described = _field(header, 1), _field(header, 2)
+        if described is not None:
+            start = described + _at(header, "<I", described)
+            length = _at(header, "<I", start)
+            if start + 4 + length > len(header):
+                raise Unusable("its header is damaged")
+            ElementTree.fromstring(header[start + 4 : start + 4 + length].decode())
+        return -1 if position is None else _at(header, "<q", position)
+    except (struct.error, UnicodeDecodeError, ElementTree.ParseError) as error:
+        raise Unusable(f"its header is damaged: {error}") from None
+
+
+def _field(table: bytes, index: int) -> int | None:
+    """Where a flatbuffer's root table holds a field; None where it does not."""
+    root = _at(table, "<I", 0)
+    entries = root - _at(table, "<i", root)
+    slot = 4 + 2 * index
+    if slot >= _at(table, "<H", entries):
+        return None
+    offset = _at(table, "<H", entries + slot)
+    return root + offset if offset else None
+
+
+def _at(content: bytes, kind: str, place: int) -> int:
+    """A number in a flatbuffer.
+
+    Raises:
+        struct.error: it lies outside.
+    """
+    if place < 0:
+        raise struct.error(f"a reference to {place}")
+    return int(struct.unpack_from(kind, content, place)[0])
 
 
 def _read_bin(path: Path) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hqsearch.data.files import check_file, checked
+from hqsearch.data.files import check_file, checked, decoding
 from hqsearch.errors import DataError
 
 
@@ -236,8 +236,6 @@ def _open(known: KnownSet, root: Path, part: str, download: bool) -> Any:
 
 def _read(dataset: Any, index: int, path: Path, sensor: tuple[int, int]) -> NDArray[Any]:
     check_file(path, None)
-    try:
+    with decoding(path):
         raw, _ = dataset[index]
-    except Exception as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix} events ({error}).") from error
     return checked(raw, sensor, str(path))

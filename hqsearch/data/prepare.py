@@ -9,7 +9,6 @@ are framed again, and give the same fingerprint.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -24,6 +23,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from hqsearch.atomic import is_full
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import (
     DESCRIPTION,
@@ -125,7 +125,7 @@ def prepare_data(
             if not (folder / DESCRIPTION).is_file():
                 write()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise DiskFull(
                 f"no space left for the frames in {cache}; free some and run again."
             ) from error

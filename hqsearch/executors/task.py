@@ -7,7 +7,6 @@ finds it on resume and nothing finished is computed twice.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hqsearch.atomic import write_atomically
+from hqsearch.atomic import is_full, write_atomically
 from hqsearch.definition import StudyDefinition
 from hqsearch.errors import HqsearchError, RunFailed
 from hqsearch.evaluator import (
@@ -188,8 +187,7 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
             raise  # not of this candidate: data or parent are gone, the disk is full
         except BaseException as error:
             # A preparation has no trial that could fail, and a full disk is nobody's result.
-            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            if full or (isinstance(work, Prepare) and isinstance(error, Exception)):
+            if is_full(error) or (isinstance(work, Prepare) and isinstance(error, Exception)):
                 raise
             if isinstance(work, Prepare):
                 raise RunFailed(f"preparation failed: {described(error)}") from None

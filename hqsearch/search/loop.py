@@ -22,6 +22,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hqsearch.atomic import full_disk_told
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Evaluate, TaskOutcome
@@ -31,7 +32,7 @@ from hqsearch.search.failures import Failures
 from hqsearch.search.outcomes import Outcomes
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.proposing import Proposed, Proposer
-from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
+from hqsearch.search.pump import Pump, ResultFiles
 from hqsearch.search.replay import in_order, seen, told
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import Proposal, Record, TaskRecord, TrialRecord

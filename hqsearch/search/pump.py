@@ -11,14 +11,11 @@ outcome over, and only what has left none is run again. Searches and confirmatio
 
 from __future__ import annotations
 
-import errno
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hqsearch.errors import DiskFull
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.task import (
@@ -157,20 +154,3 @@ class Pump:
         kept = file if self._evaluator.costly else None
         needs, seed = self._evaluator.resources(), record.proposal.seed
         return Task(record.number, self._work_of(record), seed, needs, kept, token)
-
-
-@contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Turn a full disk into an error that says what to do.
-
-    Raises:
-        DiskFull: no space left; everything finished is saved.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DiskFull(
-            "no space left on the device; free some and resume, nothing finished is lost"
-        ) from None

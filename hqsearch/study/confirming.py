@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hqsearch.atomic import full_disk_told
 from hqsearch.definition import StudyDefinition, located_definition
 from hqsearch.errors import InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
@@ -29,7 +30,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.search.events import Listener, guarded
 from hqsearch.search.failures import Failures, require_some
-from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
+from hqsearch.search.pump import Pump, ResultFiles
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
     CONFIRM,
@@ -77,6 +78,7 @@ def fresh_seeds(seed: int, count: int) -> list[int]:
     return list(itertools.islice(distinct, count))
 
 
+@full_disk_told()
 def confirm(
     request: Request, seeds: int, epochs: int | None, listener: Listener | None = None
 ) -> Confirmed:
@@ -91,6 +93,7 @@ def confirm(
     Raises:
         InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
         RunFailed: every replicate failed.
+        DiskFull: no space left; everything finished is saved.
     """
     listener = guarded(listener)
     attributes, runs, trials = read_study(request)
@@ -209,27 +212,22 @@ class _Confirmation:
         return self._pump.recovered
 
     def finish_all(self) -> None:
-        """Train what is missing.
-
-        Raises:
-            DiskFull: no space left; everything finished is saved.
-        """
-        with full_disk_told():
-            for trial in [t for t in self.trials if not t.finished]:
-                left = self._pump.recover(trial)
-                if left is not None:
-                    self._end(trial, left)
-            self._tell()
-            while True:
-                self._fill()
-                if not self._pump.in_flight:
-                    break
-                finished = self._pump.next_finished()
-                if finished is not None:
-                    record, outcome = finished
-                    assert isinstance(record, TrialRecord)
-                    self._end(record, outcome)
-                    self._tell()
+        """Train what is missing."""
+        for trial in [t for t in self.trials if not t.finished]:
+            left = self._pump.recover(trial)
+            if left is not None:
+                self._end(trial, left)
+        self._tell()
+        while True:
+            self._fill()
+            if not self._pump.in_flight:
+                break
+            finished = self._pump.next_finished()
+            if finished is not None:
+                record, outcome = finished
+                assert isinstance(record, TrialRecord)
+                self._end(record, outcome)
+                self._tell()
 
     def _fill(self) -> None:
         """Submit while there is room: what was cut off first, then what is missing."""

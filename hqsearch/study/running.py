@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from hqsearch.analysis.energy_meaning import one_in_effect
 from hqsearch.analysis.overview import require_whole
+from hqsearch.atomic import full_disk_told
 from hqsearch.definition import (
     SearchOptions,
     StudyDefinition,
@@ -32,8 +33,9 @@ from hqsearch.search.failures import require_some
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
-from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.store.log import LogReader, StudyLog, damaged, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
+from hqsearch.store.soundness import log_faults
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
 from hqsearch.study.asked import asked_definition, recorded_definition
 from hqsearch.study.expecting import expected
@@ -71,12 +73,14 @@ class Finished:
     recovered: int
 
 
+@full_disk_told()
 def start(request: Request, listener: Listener | None = None) -> Finished:
     """Run a strategy on a study, or continue the run that is the same; a listener is told.
 
     Raises:
         InputError: bad usage or bad input; nothing was created.
         RunFailed: every evaluation failed.
+        DiskFull: no space left; everything finished is saved.
     """
     asked, told = asked_definition(request), guarded(listener)
     for note in asked.notes:
@@ -84,11 +88,13 @@ def start(request: Request, listener: Listener | None = None) -> Finished:
     return _launch(asked.definition, request, told)
 
 
+@full_disk_told()
 def resume(request: Request, listener: Listener | None = None) -> Finished:
     """Finish the last unfinished run of a study with its stored options.
 
     Raises:
         StorageError: there is no study, or every run of it is finished.
+        DiskFull: no space left; everything finished is saved.
     """
     attributes, runs, trials = read_study(request)
     name = attributes["study"]["name"]
@@ -129,14 +135,17 @@ def _keep_free(log: StudyLog, definition: StudyDefinition, evaluator: Evaluator)
 
 
 def read_study(request: Request) -> tuple[dict[str, Any], list[RunRecord], list[TrialRecord]]:
-    """Attributes, runs and trials of the study that a request names.
+    """Attributes, runs and trials of the study that a request names, to go on with it.
 
     Raises:
         StudyMissing: there is no such study, or it was cut off while it was made.
+        StudyDamaged: its log cannot be read, or does not fit together.
     """
     name = study_name(request.study)
     reader = LogReader(storage_url(request.storage, study_folder(name, request.studies_dir)), name)
     try:
+        for fault in log_faults(reader):
+            raise damaged(reader.url, name, fault)
         attributes = reader.attributes()
         require_whole(attributes, name)
         runs, trials = reader.runs(), reader.trials()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hqsearch.atomic import is_full
 from hqsearch.errors import DiskFull, RunFailed
 
 #: The file of a checkpoint folder that names its tensors; replaced last.
@@ -144,7 +144,7 @@ def _replace(path: Path, write: Any) -> None:
         if isinstance(error, SafetensorError):
             full = "No space left" in str(error)  # its text is all that it says
         else:
-            full = error.errno == errno.ENOSPC
+            full = is_full(error)
         if full:
             raise DiskFull(f"no space left for {path}; free some and resume.") from error
         raise

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from hqsearch.atomic import full_disk_told
 from hqsearch.errors import DiskFull
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.in_process import InProcessExecutor
 from hqsearch.executors.task import Evaluate, Task, TaskOutcome
-from hqsearch.search.pump import Pump, ResultFiles, full_disk_told
+from hqsearch.search.pump import Pump, ResultFiles
 from hqsearch.store.log import StudyLog, storage_url
 from hqsearch.store.records import Outcome, Proposal, TaskRecord, TrialRecord
 

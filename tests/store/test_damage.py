@@ -253,3 +253,48 @@ def test_every_command_says_what_is_wrong(sound: Path, tmp_path: Path, seed: int
             assert tree(studies) == before, (how, words)
         assert {*tree(studies)} >= {*before}, (how, words)
         shutil.rmtree(studies)
+
+
+#: What happens to ``results.db``, which is no log.
+TABLE_DAMAGES: tuple[Damage, ...] = (
+    truncated, zeroed_page, zeroed_bytes, random_bytes, scattered_bytes, missing_table,
+    missing_column, missing_rows, wrong_value, wrong_value, foreign_study, foreign_file,
+)  # fmt: skip
+
+
+def damaged_tables(sound: Path, folder: Path, seeds: range) -> None:
+    """Reading goes on whatever is wrong with ``results.db``; ``doctor`` puts all of it right."""
+    asked = (("front",), ("trials",), ("status",), ("show", "--trial", "3"))
+    healthy = folder / "healthy"
+    shutil.copytree(sound / "toy", healthy / "toy")
+
+    def read(studies: Path) -> list[str]:
+        told = []
+        for name, *more in asked:
+            words = [name, "--study", "toy", "--studies-dir", str(studies), *more, "--json"]
+            done = CliRunner().invoke(cli, words, standalone_mode=False, catch_exceptions=False)
+            assert json.loads(done.stdout)
+            told.append(done.stdout)
+        return told
+
+    whole = read(healthy)
+    for seed in seeds:
+        kind = TABLE_DAMAGES[seed % len(TABLE_DAMAGES)]
+        studies = folder / "damaged"
+        shutil.copytree(healthy, studies)
+        kind(studies / "toy" / "results.db", random.Random(seed))
+        read(studies)
+        assert code_of(("doctor",), "toy", studies) == 0, (seed, kind)
+        # What a study takes on disk is told by status, and is not the same.
+        again = read(studies)
+        assert (*again[:2], again[3]) == (*whole[:2], whole[3]), (seed, kind)
+        shutil.rmtree(studies)
+
+
+def test_damaged_tables_are_made_anew(sound: Path, tmp_path: Path) -> None:
+    damaged_tables(sound, tmp_path, range(len(TABLE_DAMAGES)))
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_tables_are_made_anew(sound: Path, tmp_path: Path) -> None:
+    damaged_tables(sound, tmp_path, range(1000))
