@@ -17,7 +17,7 @@ from hqsearch.hardware import rates_to_json
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import cheap_metrics, layer_rows
-from hqsearch.qat.rates import RATE_SAMPLES, measure_rates
+from hqsearch.qat.rates import RATE_SAMPLES, evaluate_with_rates, measure_rates
 from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.training import Schedule, Segment, evaluate, train
@@ -62,9 +62,12 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         seed=training.seed,
     )
     trained = train(model, part.samples("train"), schedule, training.segment, device=device)
-    result = evaluate(model, part.samples(training.split), device=device)
     costs, validation = part.costs(space), part.samples("validation")
-    rates = measure_rates(model.cpu().eval(), costs.workload, validation)
+    if training.split == "validation" and torch.device(device).type == "cpu":
+        result, rates = evaluate_with_rates(model, costs.workload, validation)
+    else:
+        result = evaluate(model, part.samples(training.split), device=device)
+        rates = measure_rates(model.cpu().eval(), costs.workload, validation)
     energy, storage = costs.energy(choices, rates), costs.storage(choices)
     details = {
         "average_bits": storage.average_bits,
