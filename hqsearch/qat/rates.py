@@ -1,15 +1,21 @@
-"""Firing rates of a network over a fixed part of a split."""
+"""Firing rates of a network over a fixed part of a split, alone or while it is evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from hqsearch.hardware import LayerRate, Workload
 from hqsearch.hardware.rates import RateMeter
+from hqsearch.qat.held_out import rows_of
+from hqsearch.training import EvalResult, evaluate
 from hqsearch.training.batches import Samples
 
 #: Samples that firing rates are measured on, and how many of them run at a time.
@@ -22,8 +28,7 @@ def rate_batches(samples: Samples, count: int = RATE_SAMPLES) -> Iterator[Tensor
 
     They are spread evenly over the split, which lies sorted by class for most recorded sets.
     """
-    frames = samples.frames
-    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    frames, chosen = samples.frames, _spread(len(samples.frames), count)
     for start in range(0, len(chosen), RATE_BATCH):
         batch = frames[chosen[start : start + RATE_BATCH]].swapaxes(0, 1)
         yield samples.to_float(torch.from_numpy(np.ascontiguousarray(batch)))
@@ -35,7 +40,42 @@ def measure_rates(model: nn.Module, workload: Workload, samples: Samples) -> dic
     Args:
         workload: of the model, which says what is to be measured.
     """
-    with RateMeter(model, workload) as meter, torch.no_grad():
+    with RateMeter(model, workload) as meter, torch.no_grad(), parametrize.cached():
         for batch in rate_batches(samples):
             model(batch)
     return meter.rates()
+
+
+def evaluate_with_rates(
+    model: nn.Module,
+    workload: Workload,
+    samples: Samples,
+    counting: AbstractContextManager[Any] | None = None,
+) -> tuple[EvalResult, dict[str, LayerRate]]:
+    """``evaluate`` and :func:`measure_rates` of ``model`` on the CPU, in one pass over ``samples``.
+
+    The samples whose rates are measured go first; every rate is what it is without the others.
+
+    Args:
+        counting: entered for those samples: whatever else is to be counted on them.
+
+    Raises:
+        FloatingPointError: as :func:`hqsearch.training.evaluate`.
+        ValueError: no samples.
+    """
+    measured = _spread(len(samples), RATE_SAMPLES)
+    others = np.setdiff1d(np.arange(len(samples)), measured)
+    with RateMeter(model, workload) as meter, counting or nullcontext():
+        parts = [evaluate(model, rows_of(samples, measured), batch_size=RATE_BATCH)]
+    if len(others):
+        parts.append(evaluate(model, rows_of(samples, others)))
+    correct = np.empty(len(samples), bool)
+    for places, part in zip((measured, others), parts, strict=False):
+        correct[places] = part.correct
+    loss = sum(part.loss * len(part.correct) for part in parts) / len(samples)
+    return EvalResult(float(correct.mean()), correct, loss), meter.rates()
+
+
+def _spread(available: int, count: int) -> NDArray[np.int64]:
+    """At most ``count`` of ``available`` places, evenly spread, ascending."""
+    return np.unique(np.linspace(0, available - 1, count).round().astype(np.int64))

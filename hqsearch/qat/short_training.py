@@ -23,7 +23,7 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import cheap_metrics, layer_rows
 from hqsearch.qat.entropy import FiringEntropy
-from hqsearch.qat.rates import RATE_SAMPLES, measure_rates
+from hqsearch.qat.rates import RATE_SAMPLES, evaluate_with_rates, measure_rates
 from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model, read_codes
 from hqsearch.training import Schedule, Segment, evaluate, train
@@ -79,10 +79,14 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         device=device,
         teacher=part.teacher(model),
     )
-    result = evaluate(model, part.samples(training.split), device=device)
     costs, validation = part.costs(space), part.samples("validation")
-    with FiringEntropy(model) as firing:
-        rates = measure_rates(model.cpu().eval(), costs.workload, validation)
+    firing = FiringEntropy(model)
+    if training.split == "validation" and torch.device(device).type == "cpu":
+        result, rates = evaluate_with_rates(model, costs.workload, validation, firing)
+    else:
+        result = evaluate(model, part.samples(training.split), device=device)
+        with firing:
+            rates = measure_rates(model.cpu().eval(), costs.workload, validation)
     energy, storage = costs.energy(choices, rates), costs.storage(choices)
     details = {
         "average_bits": storage.average_bits,

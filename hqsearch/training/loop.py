@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.training.batches import Samples, plain_batches, training_batches
@@ -228,7 +229,8 @@ def evaluate(
     model.to(device).eval()
     parts: list[Tensor] = []
     try:
-        with torch.no_grad(), NeuronWatch(model) as watch:
+        # Weights do not change here: quantized ones are computed once, not for every batch.
+        with torch.no_grad(), parametrize.cached(), NeuronWatch(model) as watch:
             for index, batch in enumerate(plain_batches(samples.frames, batch_size)):
                 parts.append(model(samples.to_float(batch.to(device))).cpu())
                 watch.end_batch(f"batch {index + 1} of the evaluation")

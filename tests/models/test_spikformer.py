@@ -6,12 +6,18 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hqsearch.errors import DefinitionError
 from hqsearch.models import weight_layers
 from hqsearch.models.neurons import LIF
-from hqsearch.models.spikformer import AttentionProducts, Spikformer, SpikformerConfig
+from hqsearch.models.spikformer import (
+    AttentionProducts,
+    Pointwise,
+    Spikformer,
+    SpikformerConfig,
+)
 
 SMALL = SpikformerConfig(
     embed_dim=16, depth=1, heads=2, timesteps=3, pooled_stages=2, size=16, classes=4
@@ -169,3 +175,16 @@ def test_another_input_shape_is_refused(shape):
 def test_sizes_that_cannot_be_built_are_refused(change, words):
     with pytest.raises(DefinitionError, match=words):
         dataclasses.replace(SMALL, **change)
+
+
+def test_a_pointwise_layer_is_the_convolution_it_stands_for():
+    layer = Pointwise(5, 3)
+    x = torch.randn(4, 5, 6, 6, generator=torch.Generator().manual_seed(0))
+    expected = F.conv2d(x, layer.weight, layer.bias)
+    for given in (x, x.contiguous(memory_format=torch.channels_last)):
+        found = layer(given)
+        torch.testing.assert_close(found, expected)
+        assert found.is_contiguous(memory_format=torch.channels_last) == (given is not x)
+    assert [(found.kind, found.shape) for found in weight_layers(layer)] == [
+        ("conv2d", (3, 5, 1, 1))
+    ]

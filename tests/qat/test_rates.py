@@ -8,7 +8,8 @@ import torch
 
 from hqsearch.qat import rates
 from hqsearch.qat.structural_part import Part
-from hqsearch.training import Samples
+from hqsearch.quant import quantize_model
+from hqsearch.training import Samples, evaluate
 
 
 def test_they_are_measured_over_the_whole_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +37,23 @@ def test_the_parents_rates_are_those_of_its_workload(prepared: Part) -> None:
     assert set(measured) == set(workload.rate_paths)
     again = workload.with_rates(measured)
     assert again == workload
+
+
+@pytest.mark.parametrize("wanted", [7, 256])
+def test_one_pass_measures_what_two_do(
+    prepared: Part, monkeypatch: pytest.MonkeyPatch, wanted: int
+) -> None:
+    """Also where rates are those of a part of the split, which is then evaluated out of order."""
+    monkeypatch.setattr(rates, "RATE_SAMPLES", wanted)
+    monkeypatch.setattr(rates.rate_batches, "__defaults__", (wanted,))
+    model, workload = prepared.parent(), prepared.workload()
+    assert workload is not None
+    quantize_model(model, {p.path: "4l" for p in prepared.layers})
+    samples = prepared.samples("validation")
+    result, found = rates.evaluate_with_rates(model, workload, samples)
+    expected = evaluate(model, samples)
+    assert found == rates.measure_rates(model.eval(), workload, samples)
+    assert np.array_equal(result.correct, expected.correct)
+    assert result.accuracy == expected.accuracy
+    assert result.loss == pytest.approx(expected.loss, rel=1e-6)
+    assert 0 < result.correct.sum() < len(samples)
