@@ -41,6 +41,12 @@ class RecordedStudy:
         """Where its state is kept."""
         return self._studies_dir.resolve() / self.name
 
+    @property
+    def driver(self) -> str:
+        """Who drives it now; empty where nobody does."""
+        with self._results() as results:
+            return results.driver
+
     def front(self) -> Front:
         """The candidates worth having, under the budgets of the last run, with the verdict.
 

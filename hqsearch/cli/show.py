@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hqsearch.cli import options
-from hqsearch.cli.output import emit, emit_json, out, print_lines, tell_file
+from hqsearch.cli.output import emit, emit_json, out, print_text, tell_file
 from hqsearch.errors import InputError
 
 
@@ -52,7 +52,7 @@ def _show_trial(
     if as_json:
         emit_json({**trial.as_json(), "layers": trial.layers})
         return
-    print_lines(trial_text(trial.row, trial.objectives))
+    print_text(trial_text(trial.row, trial.objectives))
     if trial.layers:
         out.print(layers_table(trial.layers, f"Trial {number}, layer by layer"))
 
