@@ -153,6 +153,28 @@ class RecordedStudy:
         drawn: Figure = figure(made)
         return drawn
 
+    def show_data(self, path: str | Path | None = None) -> Figure:
+        """Draw frames of every class, and how lively samples are by class and split.
+
+        Args:
+            path: file to write it to as well, ``.png``, ``.svg`` or ``.pdf``.
+
+        Returns:
+            matplotlib's ``Figure``.
+
+        Raises:
+            InputError: the study has prepared no frames.
+        """
+        from hqsearch.analysis.pictures.data import data_picture
+        from hqsearch.show.pictures.data import draw_data
+        from hqsearch.show.pictures.drawing import figure, save
+
+        made = draw_data(data_picture(self._facts()))
+        if path is not None:
+            save(made, Path(path))
+        drawn: Figure = figure(made)
+        return drawn
+
     def report(self, path: str | Path | None = None) -> Path:
         """Write one self-contained page with every picture and table of the study.
 
