@@ -41,6 +41,12 @@ class RecordedStudy:
         """Where its state is kept."""
         return self._studies_dir.resolve() / self.name
 
+    @property
+    def driver(self) -> str:
+        """Who drives it now; empty where nobody does."""
+        with self._results() as results:
+            return results.driver
+
     def front(self) -> Front:
         """The candidates worth having, under the budgets of the last run, with the verdict.
 
@@ -143,6 +149,28 @@ class RecordedStudy:
 
         check_kind(kind, 1 + len(others), trial, task)
         made = drawing(kind, [study._facts() for study in (self, *others)], trial, task)
+        if path is not None:
+            save(made, Path(path))
+        drawn: Figure = figure(made)
+        return drawn
+
+    def show_data(self, path: str | Path | None = None) -> Figure:
+        """Draw frames of every class, and how lively samples are by class and split.
+
+        Args:
+            path: file to write it to as well, ``.png``, ``.svg`` or ``.pdf``.
+
+        Returns:
+            matplotlib's ``Figure``.
+
+        Raises:
+            InputError: the study has prepared no frames.
+        """
+        from hqsearch.analysis.pictures.data import data_picture
+        from hqsearch.show.pictures.data import draw_data
+        from hqsearch.show.pictures.drawing import figure, save
+
+        made = draw_data(data_picture(self._facts()))
         if path is not None:
             save(made, Path(path))
         drawn: Figure = figure(made)

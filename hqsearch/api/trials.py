@@ -101,6 +101,24 @@ class Trials(Sequence[Trial], Printed):
     def __len__(self) -> int:
         return len(self._trials)
 
+    def select(self, *where: str, sort: str | None = None, limit: int | None = None) -> Trials:
+        """Some of them: ``select("energy <= 3 uJ", "state = COMPLETE", sort="-accuracy")``.
+
+        Args:
+            where: conditions, ``COLUMN OPERATOR VALUE``; a column is an objective, a dimension,
+                or number, state, run, strategy, kind, average_bits, seconds, ….
+            sort: a column; with ``-`` before it the largest first.
+            limit: how many at most.
+
+        Raises:
+            UnknownName: a column that there is not.
+            DefinitionError: a condition that cannot be read.
+        """
+        from hqsearch.analysis.selecting import Columns, selected
+
+        columns = Columns(self.objectives, list(self.rows[0].choices) if self.rows else [])
+        return Trials(self.study, selected(self.rows, columns, where, sort, limit), self.objectives)
+
     def as_json(self) -> list[dict[str, Any]]:
         """The list that the command prints with ``--json``."""
         return [trial.as_json() for trial in self]

@@ -19,6 +19,7 @@ from hqsearch.cli.compare import compare
 from hqsearch.cli.confirm import confirm
 from hqsearch.cli.cost import cost
 from hqsearch.cli.dashboard import dashboard
+from hqsearch.cli.data import data
 from hqsearch.cli.doctor import doctor
 from hqsearch.cli.export import export
 from hqsearch.cli.front import front
@@ -55,6 +56,7 @@ COMMANDS = (
     plot,
     report,
     dashboard,
+    data,
     clean,
     doctor,
     guide,

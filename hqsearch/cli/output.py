@@ -24,7 +24,11 @@ def emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
     if as_json:
         emit_json(data)
     else:
-        out.print(table(), markup=False, highlight=False)
+        answer = table()
+        if isinstance(answer, str):
+            print_text(answer)
+        else:
+            out.print(answer, markup=False, highlight=False)
 
 
 def emit_json(data: Any) -> None:
@@ -42,13 +46,14 @@ def _json(data: Any, indent: int | None = None) -> str:
 
 
 def print_text(text: str) -> None:
-    """Lines for a person, broken by the terminal alone; what is in [brackets] is text."""
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Lines for a person, broken at words to a terminal's width; whole where there is none.
 
+    What goes on below is indented as its line is, and what is in [brackets] is text.
+    """
+    from hqsearch.show.text import folded
 
-def print_lines(text: str) -> None:
-    """Lines for a person, broken at words to the terminal's width."""
-    out.print(text, markup=False, highlight=False)
+    width = out.width if out.is_terminal else None
+    out.print(folded(text, width), markup=False, highlight=False, soft_wrap=True)
 
 
 def tell_file(what: str, path: Path, more: str = "") -> None:

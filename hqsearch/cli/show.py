@@ -67,9 +67,9 @@ def _show_trial(
         model_told = trial.model.as_json() if trial.model else None
         emit_json({**trial.as_json(), "model": model_told, "layers": trial.layers})
         return
-    print_lines(trial_text(trial.row, trial.objectives))
+    print_text(trial_text(trial.row, trial.objectives))
     if trial.model is not None:
-        print_lines(f"trained: {model_line(trial.model)}")
+        print_text(f"trained: {model_line(trial.model)}")
     if trial.layers:
         out.print(layers_table(trial.layers, f"Trial {number}, layer by layer"))
 

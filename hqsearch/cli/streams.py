@@ -11,7 +11,7 @@ import sys
 import unicodedata
 from typing import IO, Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 #: What stands for a character that a stream cannot hold; accents go, and the rest becomes "?".
 READABLE = {
@@ -19,8 +19,10 @@ READABLE = {
     "≤": "<=", "≥": ">=", "→": "->", "✓": "+", "✗": "x", "⌊": "floor(", "⌋": ")", "τ": "tau",
     "ε": "epsilon", "β": "beta", "γ": "gamma", "²": "^2", "³": "^3", "·": "*", "°": " deg",
     "“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " ", "\u202f": " ", "━": "-", "─": "-",
-    "╸": "-", "╺": "-", "│": "|", "•": "*", "√": "sqrt", "Σ": "sum",
+    "●": "o", "◇": "D", "└": "+", "╸": "-", "╺": "-", "│": "|", "•": "*", "√": "sqrt", "Σ": "sum",
 }  # fmt: skip
+#: Columns of what is no terminal.
+UNBROKEN = 10_000
 _HANDLER = "hqsearch-readable"
 _ASCII = "hqsearch-ascii"
 
@@ -39,7 +41,20 @@ class QuietConsole(Console):
 
 
 class AnswerConsole(Console):
-    """A console whose reader may go: nobody wants the answer, so the command ends."""
+    """A console whose reader may go: nobody wants the answer, so the command ends.
+
+    In a pipe or a file a line is a line, however long, unless COLUMNS says how wide it is.
+    """
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        if self.is_terminal or "COLUMNS" in os.environ:
+            return super().size
+        return ConsoleDimensions(UNBROKEN, 25)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -109,7 +109,7 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
 
 def _keep(before: Mapping[str, torch.Tensor], model: nn.Module, file: Path) -> None:
     """Write ``before/<layer>``, the parent's weights, and ``after/<layer>``, those of the codes."""
-    kept = {f"before/{path}": weight for path, weight in before.items()}
+    kept = {f"before/{path}": weight.contiguous() for path, weight in before.items()}
     for path, layer in read_codes(model).items():
         if path in before:
             kept[f"after/{path}"] = layer.weight.contiguous()

@@ -37,15 +37,14 @@ def comparison_table(comparison: Comparison) -> LiteralTable:
     table = LiteralTable(
         title=f"Strategies on {comparison.study}: {comparison.evaluations} evaluations, "
         f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}",
-        title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=0,
     )
     table.add_column("strategy", overflow="fold", min_width=20)
-    table.add_column("evalu-\nations", justify="right", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("worker\nminutes", justify="right", no_wrap=True)
-    table.add_column("hyper-\nvolume", justify="right", no_wrap=True)
+    table.add_column("volume", justify="right", no_wrap=True)
     table.add_column("25–75 %", justify="right", no_wrap=True)
     equal = equal_seconds(comparison)
     table.add_column("equal\ntime", justify="right", no_wrap=True)
@@ -87,7 +86,7 @@ def comparison_text(comparison: Comparison) -> str:
     ideal = ", ".join(f"{n} {number(v)}{units[n]}" for n, v in yard.ideal.items())
     minutes = number(equal_seconds(comparison) / 60, 3)
     lines = [
-        f"Hypervolume: percent of the box from the reference point ({point}) to the ideal "
+        f"Volume: hypervolume, percent of the box from the reference point ({point}) to the ideal "
         f"({ideal}), fixed for this study; everything found here together has "
         f"{100 * comparison.union:.2f}. Medians over seeds.",
         f"Equal time: hypervolume after {minutes} worker minutes, "

@@ -37,7 +37,6 @@ def confirmation_table(
     """Confirmed candidates, cheapest first."""
     table = LiteralTable(
         title=f"Confirmation of {study}: {basis(confirmation)}",
-        title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

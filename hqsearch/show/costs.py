@@ -12,7 +12,7 @@ from hqsearch.analysis.costs import Assigned, CostReport
 from hqsearch.analysis.robustness import BITS, DRAWS, SPREAD, Robustness
 from hqsearch.hardware.energy import COLUMNS
 from hqsearch.hardware.tables import breakdown, layer_table
-from hqsearch.show.literal_table import LiteralTable
+from hqsearch.show.literal_table import LiteralTable, ModulePath
 from hqsearch.show.text import number
 
 
@@ -51,7 +51,7 @@ def _layers(assigned: Assigned) -> LiteralTable:
         table.add_column(name, justify="right", no_wrap=True)
     for row in shown:
         table.add_row(
-            row["path"],
+            ModulePath(row["path"]),
             row["choice"] or "",
             row["input"] or "",
             "" if row["rate"] is None else number(row["rate"], 3),
@@ -224,7 +224,6 @@ def _table(title: str, *names: str) -> LiteralTable:
     """A table narrow enough for 80 columns; ``names`` are its columns of text."""
     table = LiteralTable(
         title=f"\n{title}",
-        title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -10,13 +10,17 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from hqsearch.search.events import Listener, SearchState
+from hqsearch.show.scatter import scatter
 from hqsearch.show.tables import front_table
 from hqsearch.store.records import TrialRow, front_of
 
 #: Rows of the front that the live display shows.
 SHOWN = 10
+#: Lines of a terminal that the table's head and the bars take.
+ROOM = 12
 #: Seconds between lines where standard error is no terminal.
 QUIET = 20.0
 
@@ -41,6 +45,7 @@ class LiveProgress(Listener):
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
+            TextColumn("elapsed", markup=False),
             TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
         )
@@ -63,8 +68,17 @@ class LiveProgress(Listener):
         traceback: TracebackType | None,
     ) -> None:
         if self._live is not None:
+            if kind is not None and issubclass(kind, KeyboardInterrupt):
+                self._stopped()
             self._live.__exit__(kind, error, traceback)
             self._live = None
+
+    def _stopped(self) -> None:
+        """What the last picture says: nothing runs any more."""
+        for task in self._progress.tasks:
+            if not task.finished:
+                self._progress.stop_task(task.id)
+                self._progress.update(task.id, note="interrupted")
 
     def note(self, text: str) -> None:
         self._say(text)
@@ -101,7 +115,11 @@ class LiveProgress(Listener):
             front = front_of(rows, state.objectives, state.run.budgets)
             title = f"Front so far: {len(front)} candidates"
             table = front_table(front[:SHOWN], state.objectives, title)
-            self._live.update(Group(table, self._progress))
+            more = len(front) - SHOWN
+            rest = [Text(f"… {more} more: {_asked(state)}")] if more > 0 else []
+            drawn = [Text(line) for line in scatter(front, rows, state.objectives)]
+            fits = self.console.height >= SHOWN + len(drawn) + ROOM
+            self._live.update(Group(*(drawn if fits else ()), table, *rest, self._progress))
         self._advance("evaluations", state.finished, state.evaluations, note)
         self._tasks_changed(state)
 
@@ -155,6 +173,12 @@ class LiveProgress(Listener):
         self._said.add(line)
         # As it stands: brackets in a note are not rich's markup, and a line is one line.
         self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _asked(state: SearchState) -> str:
+    """The command that shows the whole front."""
+    folder = state.folder
+    return f"hqsearch front --study {folder.name} --studies-dir {folder.parent}"
 
 
 def _progress_of(folder: Path) -> float:

@@ -9,6 +9,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.show.disk import disk_text
 from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.models import models_lines
+from hqsearch.show.tables import shown_state
 from hqsearch.show.text import number, value_text
 from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.records import TrialRow
@@ -40,7 +41,9 @@ def status_text(facts: dict[str, Any]) -> str:
             f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
             + (", nothing left to propose" if run["ended"] else "")
         )
-    states = ", ".join(f"{n} {state}" for state, n in sorted(facts["trials"].items()))
+    states = ", ".join(
+        f"{n} {shown_state(state, bool(driver))}" for state, n in sorted(facts["trials"].items())
+    )
     lines.append(f"trials: {states or 'none'}; {facts['copies']} copies; front {facts['front']}")
     if facts["stopped"]:
         places = ", ".join(f"{n} at epoch {epoch}" for epoch, n in facts["stopped"].items())

@@ -52,7 +52,6 @@ def _target(task: TaskRecord) -> Mapping[str, float]:
 def _table(task: TaskRecord, rows: dict[str, dict[str, float]]) -> LiteralTable:
     table = LiteralTable(
         title=f"Supernet {task.index}: {task.label}",
-        title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 
 from hqsearch.analysis.words import choice_counts, found_by
 from hqsearch.problem.objective import Objective
-from hqsearch.show.literal_table import LiteralTable
+from hqsearch.show.literal_table import LiteralTable, ModulePath
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
@@ -28,7 +28,6 @@ def front_table(
     """The front, cheapest first; ``marks``: trial → what its confirmation came to."""
     table = LiteralTable(
         title=title,
-        title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -60,8 +59,14 @@ def _error_and_bits(row: TrialRow) -> list[str]:
     return [f"{100 * error:.1f}" if error is not None else "–", number(row.average_bits, 3)]
 
 
-def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> str:
-    """Every trial on one line, as plain text."""
+def trials_lines(
+    rows: Sequence[TrialRow], objectives: Sequence[Objective], driven: bool = True
+) -> str:
+    """Every trial on one line, as plain text.
+
+    Args:
+        driven: whether somebody drives the study; else what has not finished waits for that.
+    """
     heads = [f"{o.name}{'' if o.unit == 'fraction' else ' ' + o.unit}" for o in objectives]
     lines = [f"trial run {'state':<8} {'found by':<13} {'  '.join(heads)}  bits  layers"]
     for row in rows:
@@ -73,17 +78,21 @@ def trials_lines(rows: Sequence[TrialRow], objectives: Sequence[Objective]) -> s
         if row.stopped_at is not None:
             what = f"stopped at epoch {row.stopped_at}  {what}"
         lines.append(
-            f"{row.number:>5} {row.run:>3} {row.state:<8} {found_by(row):<13} "
+            f"{row.number:>5} {row.run:>3} {shown_state(row.state, driven):<8} {found_by(row):<13} "
             f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"
         )
     return "\n".join(lines)
+
+
+def shown_state(state: str, driven: bool) -> str:
+    """A trial's state: what nobody works on is not running, it waits to be resumed."""
+    return "WAITING" if state == "RUNNING" and not driven else state
 
 
 def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> LiteralTable:
     """One trial, layer by layer."""
     table = LiteralTable(
         title=title,
-        title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
         show_footer=True,
@@ -101,7 +110,8 @@ def layers_table(rows: Sequence[Mapping[str, Any]], title: str) -> LiteralTable:
         footer = "sum of layers" if name == names[0] else footer
         table.add_column(units.get(name, name), footer, justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(_cell(row.get(n)) for n in names))
+        first, *others = (_cell(row.get(n)) for n in names)
+        table.add_row(ModulePath(first), *others)
     return table
 
 

@@ -3,7 +3,8 @@
 A projection: it is caught up from the log before every use and may be deleted at any time.
 One that turns out to be damaged is made anew; where none can be written, it is made in memory.
 ``trials`` has one column per dimension and per objective; ``layers`` the per-layer costs;
-``fronts`` the front after every catch-up that changed it; ``runs`` and ``study`` the rest.
+``fronts`` the front after every catch-up that changed it; ``runs`` and ``study`` the rest;
+:mod:`hqsearch.store.views` answers the usual questions.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.reading import is_unwritable
 from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
 from hqsearch.store.shapes import STATES
+from hqsearch.store.views import quoted, view_statements
 
 T = TypeVar("T")
 
-SCHEMA = 2
+SCHEMA = 3
 _FIXED = (
     "number", "state", "run", "strategy", "kind", "copy_of", "average_bits", "seed", "seconds",
     "violation", "failure", "reason", "attempts", "origin", "stopped_at", "details",
@@ -221,10 +223,10 @@ class Results:
                 self._db[table].add_column(name, kind)
         if not kinds:
             return
-        names = ", ".join(_quoted(name) for name in kinds)
+        names = ", ".join(quoted(name) for name in kinds)
         marks = ", ".join("?" * len(kinds))
         self._db.conn.executemany(
-            f"INSERT OR REPLACE INTO {_quoted(table)} ({names}) VALUES ({marks})",
+            f"INSERT OR REPLACE INTO {quoted(table)} ({names}) VALUES ({marks})",
             zip(*(_column(rows, name) for name in kinds), strict=True),
         )
 
@@ -239,8 +241,16 @@ class Results:
         self._db["trials"].create(columns, pk="number")
         self._db["fronts"].create({"finished": int, "trial": int}, pk=("finished", "trial"))
         self._db["layers"].create(
-            {"trial": int, "position": int, "layer": str}, pk=("trial", "layer")
-        )
+            {
+                "trial": int, "position": int, "layer": str, "choice": str, "energy": float,
+                "storage": float,
+            },
+            pk=("trial", "layer"),
+        )  # fmt: skip
+        objectives = [(self._columns[o.name], o.direction == "max") for o in self.objectives]
+        dimensions = [self._columns[name] for name in self.dimensions]
+        for statement in view_statements(objectives, dimensions):
+            self._db.execute(statement)
 
     def _rows(self, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
         """Rows of trials.
@@ -288,7 +298,7 @@ class Results:
         values = [o.name for o in self.objectives]
         columns = [*own, "details", *(self._columns[n] for n in (*values, *self.dimensions))]
         rows = self._db.execute(
-            f"SELECT {', '.join(map(_quoted, columns))} FROM trials ORDER BY number"
+            f"SELECT {', '.join(map(quoted, columns))} FROM trials ORDER BY number"
         ).fetchall()
         first, second = len(own) + 1, len(own) + 1 + len(values)
         _check_columns([*own, "details", *("value" for _ in values)], rows)
@@ -314,7 +324,10 @@ class Results:
         rows = self._read(
             lambda: list(table.rows_where("trial = ?", [number], order_by="position"))
         )
-        return [{k: v for k, v in r.items() if k not in ("trial", "position")} for r in rows]
+        # Views need these columns, whether this evaluator fills them or not.
+        empty = {k for k in ("choice", "energy", "storage") if all(r[k] is None for r in rows)}
+        hidden = {"trial", "position", *empty}
+        return [{k: v for k, v in r.items() if k not in hidden} for r in rows]
 
     def close(self) -> None:
         self._close()
@@ -336,10 +349,6 @@ def _check_columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Non
             raise ValueError("column state")
         if name == "details" and any("\0" in text or text[-1:] != "}" for text in column):
             raise ValueError("column details")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _column(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:

@@ -77,7 +77,7 @@ def ready(
     notes: list[str] = []
     with ExitStack() as stack:
         url, place = _prepared(study, studies_dir, storage, notes, stack)
-        view = StudyView(url, facts.name)
+        view = StudyView(url, facts.name, facts.folder)
         stack.callback(view.engine.dispose)
         report = _Report(lambda: report_html(study_facts(study, place, storage)))
         app = LookOnly(wsgi(view, artifact_store=report), view)

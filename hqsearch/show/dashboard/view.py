@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Container, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -29,8 +30,10 @@ from optuna_dashboard.artifact._backend import list_study_artifacts
 from hqsearch.analysis.pictures.facts import objectives_in
 from hqsearch.analysis.words import choice_counts, found_by
 from hqsearch.problem.objective import Objective
+from hqsearch.show.tables import shown_state
 from hqsearch.show.text import number
 from hqsearch.store.database import connect_args
+from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader
 from hqsearch.store.records import FINISHED, TrialRecord, TrialRow, front_of
 
@@ -41,16 +44,17 @@ class StudyView(RDBStorage):
     Args:
         url: of the log.
         name: of the study.
+        folder: of its state, with the driver's lock.
     """
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, folder: Path) -> None:
         super().__init__(
             url,
             engine_kwargs={"connect_args": connect_args(url)},
             skip_compatibility_check=True,
             skip_table_creation=True,
         )
-        self._url, self._name = url, name
+        self._url, self._name, self._folder = url, name, folder
         self._guard = threading.Lock()
         self._finished: list[_Shown] = []
         self._distributions: dict[str, BaseDistribution] = {}
@@ -122,7 +126,8 @@ class StudyView(RDBStorage):
             finally:
                 reader.close()
             times = self._times(len(self._finished)) if records else {}
-            fresh = [self._shown(r, times.get(r.number, (None, None))) for r in records]
+            driven = bool(DriverLock.holder(self._folder, self._url, self._name))
+            fresh = [self._shown(r, times.get(r.number, (None, None)), driven) for r in records]
             waiting = next((i for i, r in enumerate(records) if not r.finished), len(records))
             self._finished += fresh[:waiting]
             return [*self._finished, *fresh[waiting:]]
@@ -137,12 +142,12 @@ class StudyView(RDBStorage):
             rows = connection.execute(query, {"study": self.study_id, "start": start}).all()
         return {int(number): (begun, ended) for number, begun, ended in rows}
 
-    def _shown(self, record: TrialRecord, times: tuple[Any, Any]) -> _Shown:
+    def _shown(self, record: TrialRecord, times: tuple[Any, Any], driven: bool) -> _Shown:
         row = TrialRow.of(record, self._objectives)
         # A replicate belongs to no search: infeasible is what the dashboard leaves out.
         violation = 1.0 if row.kind == "replicate" else row.violation
         trial = create_trial(
-            state=TrialState[record.state],
+            state=TrialState[shown_state(record.state, driven)],
             values=record.values if record.state == "COMPLETE" else None,
             params=row.choices,
             distributions=self._distributions,

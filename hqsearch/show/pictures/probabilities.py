@@ -10,8 +10,8 @@ from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
 
 READING = (
     "Every panel is a layer, every line a choice: how likely the supernet was to take it after "
-    "each epoch of its training. Lines that part early are layers that are easily decided; lines that "
-    "stay together are layers to which it hardly matters."
+    "each epoch of its training. Lines that part early are layers that are easily decided; lines "
+    "that stay together are layers to which it hardly matters."
 )
 _DASHES = ("-", "--", "-.", ":")
 
