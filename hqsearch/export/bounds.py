@@ -22,6 +22,12 @@ SUM_LIMIT: Final = 2**31 - 2
 WIDE_LIMIT: Final = 2**62
 
 
+def input_limits(levels: int, signed: bool) -> tuple[Integers, Integers]:
+    """Lowest and highest input, [1] each, of a value of this magnitude; 0 may always occur."""
+    high = np.array([levels], np.int64)
+    return -high if signed else high * 0, high
+
+
 def sum_limits(weights: Integers, low: Integers, high: Integers) -> tuple[Integers, Integers]:
     """Lowest and highest partial sum of each output channel.
 

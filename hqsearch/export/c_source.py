@@ -14,11 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hqsearch.atomic import write_atomically
 from hqsearch.errors import ExportError
-from hqsearch.export.c_plan import Plan, plan_memory
+from hqsearch.export.c_plan import EVENT_BYTES, Plan, plan_memory
 from hqsearch.export.graph import (
     Add,
     Layer,
@@ -31,10 +30,9 @@ from hqsearch.export.graph import (
     TimeSum,
     Window,
 )
-from hqsearch.export.integer import uses_shifts
 from hqsearch.export.network import IntegerNetwork
-from hqsearch.quant import codebooks
-from hqsearch.schemes.choice import parse_choice
+from hqsearch.export.weights import codes_of, table, uses_shifts
+from hqsearch.schemes.choice import Choice, parse_choice
 from hqsearch.schemes.packing import pack_codes
 
 RUNTIME: Final = ("hq_runtime.h", "hq_runtime.c", "main.c")
@@ -97,12 +95,15 @@ class _Writer:
         graph, plan = self.graph, self.plan
         frame, last = graph.values[0], graph.nodes[-1]
         assert isinstance(last, Logits)
+        sides = " x ".join(map(str, frame.shape))
+        membranes = 4 * plan.membranes32 + 8 * plan.membranes64
         return f"""/* {self.title}
  *
- * A sample is {graph.timesteps} frames of {" x ".join(map(str, frame.shape))} bytes, each from 0 to {frame.levels}.
+ * A sample is {graph.timesteps} frames of {sides} bytes, each from 0 to {frame.levels}.
  * hq_run takes a whole sample; or hq_reset, {graph.timesteps} times hq_step, hq_end.
  * Nothing is allocated; {plan.ram} bytes of memory are written to, the stack aside:
- * {plan.scratch} for values, {4 * plan.membranes32 + 8 * plan.membranes64} for membranes, {plan.time_sums} for sums over time, {8 * plan.events + 4 * plan.row} for a layer at work.
+ * {plan.scratch} for values, {membranes} for membranes, {plan.time_sums} for sums over time,
+ * {EVENT_BYTES * plan.events + 4 * plan.row} for a layer at work.
  */
 #ifndef HQ_MODEL_H
 #define HQ_MODEL_H
@@ -246,23 +247,24 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         x, y = self.graph.values[node.inputs[0]], self.graph.values[node.output]
         outputs, inputs, *kernel = node.weights
         taps, groups = int(np.prod(kernel)), node.groups
-        codes = self.network.codes(node.layer)
+        weights = self.network.weights[node.layer]
         if node.flat:
             # Read as it lies: all channels of a position together.
-            rows = codes.reshape(outputs, x.channels, x.positions).transpose(2, 1, 0)
+            rows = weights.reshape(outputs, x.channels, x.positions).T.reshape(-1)
         else:
-            rows = codes.reshape(groups, outputs // groups, inputs, taps).transpose(0, 2, 3, 1)
+            split = weights.reshape(groups, outputs // groups, inputs, taps)
+            rows = split.transpose(0, 2, 3, 1).reshape(-1)
         key = (node.layer, node.flat)
         choice = parse_choice(node.choice)
         if key not in self._layers:
-            self._layers[key] = self._codes(rows.reshape(-1), choice)
+            self._layers[key] = self._codes(rows, choice)
         spikes = x.levels == 1 and not x.signed
         shifts = uses_shifts(node.choice)
         arithmetic = "HQ_SPIKES" if spikes else "HQ_SHIFT" if shifts else "HQ_MULTIPLY"
         levels = self._levels(node.choice, exponents=shifts and not spikes)
         sides = ((1, 1), (1, 1)) if node.flat else (_rows(x.shape), _rows(y.shape))
         sizes = [groups, inputs, outputs // groups, *sides[0], *sides[1]]
-        if max(*sides[0], *sides[1]) >= 2**16 or codes.size * choice.bits >= 2**32:
+        if max(*sides[0], *sides[1]) >= 2**16 or weights.size * choice.bits >= 2**32:
             raise ExportError(f"{node.layer!r} is larger than the C runtime counts.")
         name = f"layer{node.output}"
         self._declare(
@@ -271,13 +273,15 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         )
         return name
 
-    def _codes(self, codes: npt.NDArray[Any], choice: Any) -> str:
+    def _codes(self, weights: npt.NDArray[Any], choice: Choice) -> str:
         name = f"codes{len(self._layers)}"
         if not choice.scheme.has_codes:
-            self.weight_bytes += 4 * codes.size
-            self._declare(_array("int32_t", name, codes.tolist()))
+            self.weight_bytes += 4 * weights.size
+            self._declare(_array("int32_t", name, weights.tolist()))
             return name
-        packed = pack_codes(codes, choice.bits, *choice.scheme.code_range(choice.bits))
+        packed = pack_codes(
+            codes_of(weights, choice), choice.bits, *choice.scheme.code_range(choice.bits)
+        )
         self.weight_bytes += len(packed)
         self._declare(_array("uint8_t", name, packed))
         return name
@@ -287,17 +291,16 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         choice = parse_choice(text)
         if not choice.scheme.has_codes:
             return "0"
-        low, high = choice.scheme.code_range(choice.bits)
-        codes = np.arange(low, high + 1)
-        wide = codebooks.integers(torch.from_numpy(codes.astype(np.int8)), choice).numpy()
+        low, wide = table(choice)
+        codes = np.arange(low, low + len(wide))
         meant = np.sign(wide) * np.frexp(np.abs(wide))[1] if exponents else wide
         if low < 0 and np.array_equal(meant, codes):
             return "0"
         key = (text, "exponents" if exponents else "integers")
         if key not in self._tables:
-            table = np.zeros(2**choice.bits, np.int64)
-            table[codes % 2**choice.bits] = meant
-            self._tables[key] = self._ints(table)
+            every = np.zeros(2**choice.bits, np.int64)
+            every[codes % 2**choice.bits] = meant
+            self._tables[key] = self._ints(every)
         return self._tables[key]
 
     def _ints(self, numbers: npt.NDArray[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from hqsearch.errors import ExportError
 from hqsearch.export.graph import Graph, Node, Value
-from hqsearch.export.values import Captured, Integers, Layout, Tag
-from hqsearch.quant.modules import LayerCodes
+from hqsearch.export.layers import StoredLayer
+from hqsearch.export.values import Captured, Floats, Integers, Layout, Tag
 
 Constants = npt.NDArray[np.int32]
 
@@ -22,21 +22,19 @@ Constants = npt.NDArray[np.int32]
 class Capture:
     """What is known so far of a network that runs.
 
-    nodes: may still lack the strides of products, which :attr:`finish` adds. weights: integers of
-    each layer as it stores them. constants: thresholds and biases by the neuron's output value;
-    factors and offsets by that of the logits. spoilt: layers of which channels were zeroed.
+    stored: every weight layer as it is stored. nodes: may still lack the strides of products, which
+    ``finish`` adds. weights: integers of each layer, and their unit. constants: by the value that a
+    node writes; see ``IntegerNetwork``.
     """
 
-    def __init__(self, timesteps: int, codes: dict[str, LayerCodes]) -> None:
-        self.timesteps, self.codes = timesteps, codes
+    def __init__(self, timesteps: int, stored: Mapping[str, StoredLayer]) -> None:
+        self.timesteps, self.stored = timesteps, stored
         self.tags: Any = WeakTensorKeyDictionary()
         self.values: list[Captured] = []
         self.nodes: list[Node] = []
         self.finish: dict[int, Callable[[Node], Node]] = {}
-        self.weights: dict[str, Integers] = {}
+        self.weights: dict[str, tuple[Integers, Floats]] = {}
         self.constants: dict[int, tuple[Constants, Constants]] = {}
-        self.readers: Counter[int] = Counter()
-        self.spoilt: set[str] = set()
         self.scopes: list[tuple[str, Counter[str]]] = [("", Counter())]
         self._shapes: dict[str, tuple[int, ...]] = {}
 
@@ -69,12 +67,6 @@ class Capture:
             raise ExportError(
                 f"the input of {where!r} does not come from the frames by operations that have "
                 "an integer form."
-            )
-        self.readers[tag.value.number] += 1
-        if tag.value.layer in self.spoilt:
-            raise ExportError(
-                f"{tag.value.layer!r} has channels that its normalisation multiplies by 0 and is "
-                f"read again by {where!r}; give them a gain."
             )
         return tag
 

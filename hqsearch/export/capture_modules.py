@@ -13,21 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from hqsearch.errors import ExportError
-from hqsearch.export.bounds import SUM_LIMIT, check_sums, sum_limits
+from hqsearch.export.bounds import check_sums, input_limits, sum_limits
 from hqsearch.export.capture import Capture
 from hqsearch.export.graph import Layer, Neuron, Window
-from hqsearch.export.neurons import fixed_point
-from hqsearch.export.values import Floats, Integers, Layout, Tag, prod
+from hqsearch.export.neurons import fixed_point, in_units
+from hqsearch.export.values import Floats, Layout, Tag, prod
+from hqsearch.export.weights import integer_weights, neuron_constants
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.models.recognition import absorbs_normalization, is_neuron
-from hqsearch.quant import codebooks
-from hqsearch.schemes.choice import parse_choice
 
 ModuleCall = Callable[[Capture, str, Any, Tensor, Tensor], None]
 
-#: Weights of an fp32 layer become integers of at most this many bits and a sign, float32's own
-#: digits, and of no fewer than the second.
-_FLOAT_DIGITS, _LEAST_DIGITS = 24, 12
 #: Share of spikes by which an equal neuron may differ, written in another order of additions.
 _ROUNDING = 1e-4
 
@@ -55,21 +51,22 @@ def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tenso
     if isinstance(module, nn.Linear):
         rows = _read_features(tag, module.in_features, path)
         window = Window((1, 1), (1, 1), (0, 0), (1, 1))
-        groups, spatial = 1, (rows,) if rows > 1 else ()
+        groups = 1
+        spatial: tuple[int, ...] = (rows,) if rows > 1 else ()
         flat = rows == 1 and prod((value.layout.shape or (1,))[1:]) > 1
     else:
         rank = len(module.kernel_size)
         read_as(tag, tuple(x.shape[-rank - 1 :]), path)
         window, groups, spatial = _window(module, path), module.groups, tuple(out.shape[-rank:])
         flat = False
-    weights, unit = _integers(capture, path, module, value.levels)
+    stored = capture.stored.get(path)
+    if stored is None or (path in capture.weights and stored.codes is None):
+        raise ExportError(f"{path!r} is not stored, or is an fp32 layer that runs twice in a step.")
+    weights, unit = capture.weights[path] = integer_weights(stored, value.levels)
     outputs = weights.shape[0]
     shape = (outputs, weights.shape[1], *(1,) * (4 - weights.ndim), *weights.shape[2:])
-    low, high = sum_limits(
-        weights.reshape(outputs, -1),
-        np.minimum(value.low.min(), 0),
-        np.maximum(value.high.max(), 0),
-    )
+    limits = input_limits(value.levels, value.signed)
+    low, high = sum_limits(weights.reshape(outputs, -1), *limits)
     check_sums(path, low, high)
     layout = Layout(outputs * prod(spatial))
     layout.fix((outputs, *spatial), None)
@@ -80,14 +77,13 @@ def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tenso
             (value.number,),
             result.number,
             path,
-            capture.codes[path].choice,
+            stored.choice,
             shape,
             groups,
             window,
             flat,
         )
     )
-    capture.weights[path] = weights
     index = torch.arange(layout.size * value.steps)
     if isinstance(module, nn.Linear) and spatial:
         index = index.reshape(value.steps, outputs, *spatial).transpose(1, 2)
@@ -131,8 +127,14 @@ def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> 
         )
     leak, threshold = _constants(path, module, x)
     reach = np.maximum(np.abs(value.low), np.abs(value.high))
-    fixed = fixed_point(path, leak, value.steps, threshold, tag.scale, tag.offset, reach)
-    _zero(capture, path, tag, fixed.constant & (reach > 0))
+    stored = capture.stored.get(value.layer or "")
+    if stored is not None and (stored.threshold is None or stored.neuron != path):
+        stored = None
+    if stored is not None:
+        level, bias = neuron_constants(stored, capture.weights[stored.path][1])
+    else:
+        level, bias = in_units(path, threshold, tag.scale, tag.offset, reach)
+    fixed = fixed_point(path, leak, value.steps, level, bias, reach)
     one = np.ones(1, np.int64)
     spikes = capture.new_value(value.layout, one * 0, one, value.steps)
     capture.nodes.append(
@@ -140,11 +142,9 @@ def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> 
             capture.distinct(path, tuple(x.shape)),
             (value.number,),
             spikes.number,
+            stored.path if stored else "",
             leak,
-            fixed.fraction,
-            fixed.threshold_shift,
-            fixed.bias_shift,
-            fixed.bits,
+            *fixed.shape(),
         )
     )
     capture.constants[spikes.number] = (fixed.thresholds, fixed.biases)
@@ -211,42 +211,6 @@ def window_of(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
     return Window(*(tuple(map(int, part)) for part in (kernel, stride, padding, dilation)))  # type: ignore[arg-type]
 
 
-def _integers(capture: Capture, path: str, module: Any, levels: int) -> tuple[Integers, Floats]:
-    """Weights ``[O, …]`` and the unit of each output channel."""
-    stored = capture.codes[path]
-    choice = parse_choice(stored.choice)
-    if path in capture.weights and (stored.codes is None or path in capture.spoilt):
-        raise ExportError(f"{path!r} runs more than once in a step; only quantized layers may.")
-    if stored.codes is None:
-        return _fixed_weights(path, _double(stored.weight), levels)
-    if not choice.scheme.has_integers:
-        raise ExportError(f"{path!r} is stored as {choice}, a scheme without an integer form.")
-    assert stored.scale is not None
-    weights = capture.weights.get(path)
-    if weights is None:
-        weights = codebooks.integers(stored.codes, choice).numpy().astype(np.int64)
-    return weights, _double(codebooks.integer_unit(stored.scale, choice))
-
-
-def _fixed_weights(path: str, weight: Floats, levels: int) -> tuple[Integers, Floats]:
-    """An fp32 layer's weights in fixed point: as fine as 32-bit sums allow."""
-    flat = np.abs(weight.reshape(len(weight), -1))
-    total = np.maximum(flat.sum(1) * max(levels, 1), 2.0**-126)
-    largest = np.maximum(flat.max(1), 2.0**-126)
-    # Rounding may add half a unit for each input.
-    room = SUM_LIMIT - flat.shape[1] * max(levels, 1)
-    digits = np.floor(np.log2(max(room, 1) / total))
-    digits = np.minimum(digits, _FLOAT_DIGITS - np.ceil(np.log2(largest)))
-    if (largest * np.exp2(digits) < 2.0**_LEAST_DIGITS).any():
-        raise ExportError(
-            f"fp32 layer {path!r} has so many or so large inputs that 32-bit sums leave fewer than "
-            f"{_LEAST_DIGITS} bits to its weights; quantize it."
-        )
-    unit = np.exp2(-digits)
-    spread = unit.reshape(-1, *([1] * (weight.ndim - 1)))
-    return np.rint(weight / spread).astype(np.int64), unit
-
-
 def _constants(path: str, module: Any, x: Tensor) -> tuple[int, float]:
     """k of the time constant 2^k, and the threshold.
 
@@ -291,30 +255,6 @@ def _fired(current: Tensor, tau: float, threshold: float) -> Tensor:
         spikes[step] = potential >= threshold
         potential = potential.masked_fill(spikes[step] > 0, 0.0)
     return spikes
-
-
-def _zero(capture: Capture, path: str, tag: Tag, constant: Any) -> None:
-    """Let channels that must not see their sums have weights of 0."""
-    if not constant.any():
-        return
-    layer = tag.value.layer
-    rivals = capture.readers[tag.value.number] > 2  # a normalisation and the neuron
-    choice = parse_choice(capture.codes[layer].choice) if layer else None
-    zero = choice is not None and (not choice.scheme.has_codes or 0 in _levels(choice))
-    if layer is None or rivals or not zero:
-        raise ExportError(
-            f"a normalisation before neuron {path!r} multiplies channels by 0, and the weights of "
-            f"{layer!r} cannot be 0 instead; give these channels a gain, or another choice."
-        )
-    capture.weights[layer][np.broadcast_to(constant, tag.value.layout.channels)] = 0
-    capture.spoilt.add(layer)
-
-
-def _levels(choice: Any) -> list[int]:
-    low, high = choice.scheme.code_range(choice.bits)
-    codes = torch.arange(low, high + 1, dtype=torch.int8)
-    levels: list[int] = codebooks.integers(codes, choice).tolist()
-    return levels
 
 
 def _double(tensor: Tensor) -> Floats:

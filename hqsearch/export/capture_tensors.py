@@ -203,9 +203,10 @@ def _product(
             strides_of(where.memory(part))
             for where, part in zip((*layouts, layout), (*offsets, places), strict=True)
         ]
-        if any(found is None for found in strides):
+        left, right, result = strides
+        if left is None or right is None or result is None:
             raise ExportError(f"{path!r} reads or writes heads in an irregular order.")
-        return replace(node, **dict(zip(("left", "right", "out"), strides, strict=True)))
+        return replace(node, left=left, right=right, out=result)
 
     capture.finish[value.number] = finish
     index = torch.arange(layout.size * steps)

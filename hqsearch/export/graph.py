@@ -4,17 +4,17 @@ A graph is a list of nodes in the order of execution. Each reads values by numbe
 A value holds integers ``[*shape]`` for one sample and one timestep, channels first; value 0 is the
 frame. Nodes up to a :class:`TimeSum` run in every timestep, those behind it once.
 
-==============  ===================================================================================
+==============  ==================================================================================
 Layer           a Conv1d, Conv2d or Linear: sums of its integer weights; padding adds nothing
-Neuron          a leaky integrate-and-fire neuron with hard reset to 0, which has taken in the scale,
-                the bias and the normalisation before it; spikes
+Neuron          a leaky integrate-and-fire neuron with hard reset to 0, which has taken in the
+                scale, the bias and the normalisation before it; spikes
 Add             element by element
 Pool            largest value, or sum, of a window (an average is a sum in smaller units)
 Product         products of two activations, of attention: ``out[h] = left[h] @ right[h]``
 SpaceSum        sum over all positions of a channel
 TimeSum         sum over all timesteps
 Logits          sums times a factor per class, plus an offset, in fixed point
-==============  ===================================================================================
+==============  ==================================================================================
 
 ``path`` is that of the operation in the cost model's workload, so that counts can be compared.
 """
@@ -103,12 +103,13 @@ class Neuron(Node):
                            + (bias << (leak·T - leak + bias_shift))
         fires where M >= threshold << threshold_shift, or <= where the threshold is negative
 
-    This is exact: M divides evenly in each of T steps. ``bits`` is the width of M, 32 or 64. Thresholds and biases
-    are one for each channel, or one for all. fraction may be negative: the bias then has a unit
-    of 2^-fraction.
+    This is exact: M divides evenly in each of T steps. ``bits`` is the width of M, 32 or 64.
+    Thresholds and biases are one for each channel, or one for all; those of a neuron that took in a
+    stored layer, ``layer``, are stored with it, else ``layer`` is empty.
     """
 
     kind = "neuron"
+    layer: str
     leak: int
     fraction: int
     threshold_shift: int
@@ -282,7 +283,8 @@ def _node(item: Mapping[str, Any]) -> Node:
     for field in fields(kind):
         value = item[field.name]
         if field.name == "window":
-            value = Window(*(_whole_numbers(value[part.name]) for part in fields(Window)))
+            pairs = [_whole_numbers(value[part.name]) for part in fields(Window)]
+            value = Window(*((first, second) for first, second in pairs))
         elif isinstance(value, list | tuple):
             value = _whole_numbers(value)
         given[field.name] = value

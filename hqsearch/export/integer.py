@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hqsearch.errors import DataError
 from hqsearch.export.counts import Counts, added
@@ -31,8 +30,7 @@ from hqsearch.export.graph import (
     Window,
 )
 from hqsearch.export.network import IntegerNetwork
-from hqsearch.schemes.adders import IntegerAdder
-from hqsearch.schemes.choice import parse_choice
+from hqsearch.export.weights import uses_shifts
 
 Integers = npt.NDArray[np.int64]
 
@@ -137,17 +135,6 @@ def _run_node(
     return x * factors + offsets, Counts(multiplications=x.size)
 
 
-def uses_shifts(choice: str) -> bool:
-    """Whether a layer of this choice shifts its inputs in place of multiplying them."""
-    parsed = parse_choice(choice)
-    scheme = parsed.scheme
-    if not scheme.has_codes or isinstance(scheme.adder(parsed.bits), IntegerAdder):
-        return False
-    low, high = scheme.code_range(parsed.bits)
-    levels = scheme.integers(torch.arange(low, high + 1, dtype=torch.int8), parsed.bits).abs()
-    return bool(((levels & (levels - 1)) == 0).all())
-
-
 def _layer(
     network: IntegerNetwork, node: Layer, x: Integers, shape: tuple[int, ...]
 ) -> tuple[Integers, Counts]:
@@ -206,7 +193,7 @@ def windows(x: Integers, window: Window) -> Integers:
     (top, left), (down, along) = window.padding, window.stride
     padded = np.pad(image, ((0, 0), (0, 0), (top, top), (left, left)))
     reach = [d * (k - 1) + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
-    views = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))  # type: ignore[call-overload]
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))
     views = views[:, :, ::down, ::along, :: window.dilation[0], :: window.dilation[1]]
     moved = views.transpose(0, 2, 3, 1, 4, 5)
     return np.ascontiguousarray(moved).reshape(len(x), moved.shape[1] * moved.shape[2], -1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hqsearch.errors import DefinitionError, ExportError
+from hqsearch.export.bounds import input_limits, sum_limits
 from hqsearch.export.capture import Capture
 from hqsearch.export.capture_modules import ModuleCall, module_call
 from hqsearch.export.capture_tensors import tensor_call
 from hqsearch.export.graph import Graph, Layer, Logits, Neuron
-from hqsearch.export.values import Integers, Layout, Tag
-from hqsearch.quant import codebooks
-from hqsearch.quant.modules import read_codes
-from hqsearch.schemes.choice import parse_choice
+from hqsearch.export.layers import StoredLayer
+from hqsearch.export.neurons import fixed_point
+from hqsearch.export.values import Floats, Integers, Layout, Tag
+from hqsearch.export.weights import integer_weights, neuron_constants
 
-Stored = Mapping[str, npt.NDArray[Any]]
+Pair = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 #: Logits keep this many bits behind the point, where 64 bits hold them.
 _LOGIT_BITS = 32
 
@@ -44,99 +44,82 @@ class IntegerNetwork:
 
     graph: Graph
     weights: Mapping[str, Integers]
-    constants: Mapping[int, tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]
+    constants: Mapping[int, Pair]
 
-    @cached_property
-    def choices(self) -> dict[str, str]:
-        """How each layer is stored, by module path."""
-        return {node.layer: node.choice for node in self.graph.layers}
-
-    def codes(self, layer: str) -> npt.NDArray[Any]:
-        """What is stored of a layer's weights: int8 codes, or int32 of an fp32 layer."""
-        choice, weights = parse_choice(self.choices[layer]), self.weights[layer]
-        if not choice.scheme.has_codes:
-            return weights.astype(np.int32)
-        low, levels = _table(choice)
-        order = np.argsort(levels)
-        found = order[np.searchsorted(levels[order], weights)]
-        return np.asarray(found + low, np.int8)
-
-    def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything stored, by name; codes are not packed."""
-        stored = {f"{layer}.codes": self.codes(layer) for layer in self.weights}
-        for name, (first, second), kinds in self._named_constants():
-            stored |= {f"{name}.{kinds[0]}": first, f"{name}.{kinds[1]}": second}
-        return stored
-
-    def _named_constants(self) -> list[Any]:
-        seen: Counter[str] = Counter()
-        rows = []
-        for node in self.graph.nodes:
-            if isinstance(node, Neuron | Logits):
-                seen[node.path] += 1
-                again = f"#{seen[node.path]}" if seen[node.path] > 1 else ""
-                neuron = isinstance(node, Neuron)
-                kinds = ("threshold", "bias") if neuron else ("factor", "offset")
-                rows.append((node.path + again, self.constants[node.output], kinds))
-        return rows
+    def described(self) -> dict[str, Any]:
+        """Plain data for a packed file: the graph, and constants that are not a stored layer's."""
+        alone = {
+            str(node.output): [part.tolist() for part in self.constants[node.output]]
+            for node in self.graph.nodes
+            if node.output in self.constants and not (isinstance(node, Neuron) and node.layer)
+        }
+        return {**self.graph.to_json(), "constants": alone}
 
     @classmethod
-    def from_parts(cls, graph: Graph, stored: Stored) -> IntegerNetwork:
-        """What :meth:`tensors` gave, put together again.
+    def of_packed(
+        cls, described: Mapping[str, Any] | None, layers: Mapping[str, StoredLayer]
+    ) -> IntegerNetwork:
+        """The network of a packed file.
+
+        Args:
+            described: its graph, as :meth:`described` gave it.
+            layers: its weight layers, by path.
 
         Raises:
-            DefinitionError: a tensor is missing, of another shape, or holds what is no code.
+            DefinitionError: there is no graph, or it does not fit the layers.
         """
+        if described is None:
+            raise DefinitionError(
+                "the file holds no graph of integers: its network has a part without an integer "
+                "form, which exporting it again names."
+            )
+        graph = Graph.from_json(described)
         weights: dict[str, Integers] = {}
-        for node in graph.layers:
-            codes = _tensor(stored, f"{node.layer}.codes")
-            if codes.size != np.prod(node.weights):
-                raise DefinitionError(
-                    f"{node.layer}.codes holds {codes.size} codes, not {np.prod(node.weights)}."
-                )
-            choice = parse_choice(node.choice)
-            wide = codes.astype(np.int64)
-            if choice.scheme.has_codes:
-                low, levels = _table(choice)
-                if wide.min() < low or wide.max() >= low + len(levels):
-                    raise DefinitionError(f"{node.layer}.codes holds what is no code of {choice}.")
-                wide = levels[wide - low]
-            weights[node.layer] = wide
-        shell = cls(graph, weights, {n.output: (_EMPTY, _EMPTY) for n in graph.nodes})
-        owners = [n for n in graph.nodes if isinstance(n, Neuron | Logits)]
-        constants = {}
-        for node, (name, _, kinds) in zip(owners, shell._named_constants(), strict=True):
-            pair = tuple(_tensor(stored, f"{name}.{kind}").astype(np.int32) for kind in kinds)
-            channels = graph.values[node.output].channels
-            if any(part.shape not in ((1,), (channels,)) for part in pair):
-                raise DefinitionError(f"{name} has constants that do not fit {channels} channels.")
-            constants[node.output] = (pair[0], pair[1])
+        constants: dict[int, Pair] = {}
+        made: dict[int, tuple[Floats, Integers]] = {}
+        try:
+            for node in graph.nodes:
+                if isinstance(node, Layer):
+                    read = graph.values[node.inputs[0]]
+                    found, unit = integer_weights(layers[node.layer], read.levels)
+                    rows = found.reshape(node.weights).reshape(node.weights[0], -1)
+                    low, high = sum_limits(rows, *input_limits(read.levels, read.signed))
+                    weights[node.layer] = found
+                    made[node.output] = unit, np.maximum(-low, high)
+                elif isinstance(node, Neuron) and node.layer:
+                    unit, reach = made[node.inputs[0]]
+                    level = neuron_constants(layers[node.layer], unit)
+                    fixed = fixed_point(node.path, node.leak, graph.timesteps, *level, reach)
+                    if fixed.shape() != (
+                        node.fraction, node.threshold_shift, node.bias_shift, node.bits
+                    ):  # fmt: skip
+                        raise ValueError(f"neuron {node.path!r} was made for other thresholds")
+                    constants[node.output] = fixed.thresholds, fixed.biases
+                elif isinstance(node, Neuron | Logits):
+                    first, second = described["constants"][str(node.output)]
+                    constants[node.output] = np.array(first, np.int32), np.array(second, np.int32)
+                    if {len(first), len(second)} - {1, graph.values[node.output].channels}:
+                        raise ValueError(f"{node.path!r} has constants of other channels")
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DefinitionError(
+                f"the graph does not fit the layers ({type(error).__name__}: {error}): the file is "
+                "damaged, or was made by another version. Export it again."
+            ) from error
         return cls(graph, weights, constants)
 
 
-_EMPTY = np.zeros(0, np.int32)
-
-
-def _tensor(stored: Stored, name: str) -> npt.NDArray[Any]:
-    if name not in stored:
-        raise DefinitionError(f"there is no tensor {name!r}; the model is not whole.")
-    return stored[name]
-
-
-def _table(choice: Any) -> tuple[int, Integers]:
-    """The lowest code, and the integer of every code from it on."""
-    low, high = codebooks.code_range(choice)
-    codes = torch.arange(low, high + 1, dtype=torch.int8)
-    return low, codebooks.integers(codes, choice).numpy().astype(np.int64)
-
-
 def integer_network(
-    model: nn.Module, timesteps: int, frame: Sequence[int], input_bits: int | None
+    model: nn.Module,
+    stored: Mapping[str, StoredLayer],
+    timesteps: int,
+    frame: Sequence[int],
+    input_bits: int | None,
 ) -> IntegerNetwork:
     """Everything of a trained, quantized network in integers.
 
     Args:
-        model: takes ``[T, N, C, H, W]``, gives logits ``[N, classes]``; left as it was.
+        model: takes ``[T, N, C, H, W]``, gives logits ``[N, classes]``; on the CPU; left as it was.
+        stored: its weight layers, by path, as a packed file holds them.
         timesteps: T.
         frame: ``(C, H, W)``.
         input_bits: width of the integer frames; at most 8.
@@ -149,7 +132,7 @@ def integer_network(
             "frames of integers of at most 8 bits can be exported; these are real or wider. Use an "
             'integer encoding ("log2" or "count").'
         )
-    capture = Capture(timesteps, read_codes(model))
+    capture = Capture(timesteps, stored)
     layout = Layout(int(np.prod(frame)))
     layout.fix(tuple(frame), None)
     one = np.ones(1, np.int64)
@@ -169,7 +152,8 @@ def integer_network(
         for module, mode in training:
             module.training = mode
     _end(capture, logits)
-    return IntegerNetwork(capture.finished(), capture.weights, capture.constants)
+    weights = {path: found for path, (found, _) in capture.weights.items()}
+    return IntegerNetwork(capture.finished(), weights, capture.constants)
 
 
 def _end(capture: Capture, logits: Any) -> None:

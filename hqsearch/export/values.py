@@ -112,15 +112,16 @@ class Tag:
         return first if whole else None
 
 
-def strides_of(offsets: Integers) -> tuple[int, ...] | None:
-    """One stride for each axis of ``offsets``, which begin at 0; None: they are not regular."""
+def strides_of(offsets: Integers) -> tuple[int, int, int] | None:
+    """One stride for each of three axes of ``offsets``, which begin at 0; None: not regular."""
     strides = tuple(
         int(offsets.take(1, axis).flat[0] - offsets.flat[0]) if size > 1 else 0
         for axis, size in enumerate(offsets.shape)
     )
     grids: Any = np.indices(offsets.shape)
     regular = sum(grid * stride for grid, stride in zip(grids, strides, strict=True))
-    return strides if np.array_equal(regular, offsets) else None
+    first, second, third = strides
+    return (first, second, third) if np.array_equal(regular, offsets) else None
 
 
 def prod(sizes: Any) -> int:
