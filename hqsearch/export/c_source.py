@@ -239,8 +239,10 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         elif isinstance(node, TimeSum):
             run = f"hq_run_time_sum({read[0]}, {shape.size}, {out});"
         else:
+            assert isinstance(node, Logits)
             factors, offsets = (self._ints(p) for p in self.network.constants[node.output])
-            run = f"hq_run_logits({read[0]}, {factors}, {offsets}, HQ_CLASSES, logits);"
+            shift = node.offset_shift
+            run = f"hq_run_logits({read[0]}, {factors}, {offsets}, {shift}, HQ_CLASSES, logits);"
         return f"{at} {run} /* {node.path} */".replace(" /* logits */", "")
 
     def _layer(self, node: Layer) -> str:
@@ -262,7 +264,7 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         shifts = uses_shifts(node.choice)
         arithmetic = "HQ_SPIKES" if spikes else "HQ_SHIFT" if shifts else "HQ_MULTIPLY"
         levels = self._levels(node.choice, exponents=shifts and not spikes)
-        sides = ((1, 1), (1, 1)) if node.flat else (_rows(x.shape), _rows(y.shape))
+        sides = node.read, _rows(y.shape)
         sizes = [groups, inputs, outputs // groups, *sides[0], *sides[1]]
         if max(*sides[0], *sides[1]) >= 2**16 or weights.size * choice.bits >= 2**32:
             raise ExportError(f"{node.layer!r} is larger than the C runtime counts.")
@@ -329,7 +331,7 @@ extern const char *const hq_paths[HQ_OPERATIONS];
 
     def _pool(self, node: Pool) -> str:
         x, y = (self.graph.values[number] for number in (node.inputs[0], node.output))
-        sizes = (x.channels, *_rows(x.shape), *_rows(y.shape))
+        sizes = (x.channels, *node.read, *_rows(y.shape))
         name = f"pool{node.output}"
         self._declare(
             f"static const hq_pool {name} = {{{_window(node.window)}, {int(node.largest)}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,12 +53,13 @@ def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tenso
         window = Window((1, 1), (1, 1), (0, 0), (1, 1))
         groups = 1
         spatial: tuple[int, ...] = (rows,) if rows > 1 else ()
+        read = (1, rows)
         flat = rows == 1 and prod((value.layout.shape or (1,))[1:]) > 1
     else:
         rank = len(module.kernel_size)
         read_as(tag, tuple(x.shape[-rank - 1 :]), path)
         window, groups, spatial = _window(module, path), module.groups, tuple(out.shape[-rank:])
-        flat = False
+        read, flat = rows_of(x.shape, rank), False
     stored = capture.stored.get(path)
     if stored is None or (path in capture.weights and stored.codes is None):
         raise ExportError(f"{path!r} is not stored, or is an fp32 layer that runs twice in a step.")
@@ -81,6 +82,7 @@ def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tenso
             shape,
             groups,
             window,
+            read,
             flat,
         )
     )
@@ -167,6 +169,12 @@ def read_as(tag: Tag, shape: tuple[int, ...], where: str) -> None:
             f"{where!r} reads {list(shape)} that is cut from, or ordered otherwise than, the "
             f"{list(layout.shape or ())} that was made; this has no integer form."
         )
+
+
+def rows_of(shape: Sequence[int], rank: int) -> tuple[int, int]:
+    """Rows and columns of a tensor with ``rank`` spatial axes at its end."""
+    rows, columns = (1, *shape[-rank:])[-2:]
+    return rows, columns
 
 
 def _folded(shape: tuple[int, ...]) -> tuple[int, int]:

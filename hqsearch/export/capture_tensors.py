@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from hqsearch.errors import ExportError
 from hqsearch.export.bounds import check_sums
 from hqsearch.export.capture import Capture
-from hqsearch.export.capture_modules import read_as, window_of
+from hqsearch.export.capture_modules import read_as, rows_of, window_of
 from hqsearch.export.graph import Add, Node, Pool, Product, SpaceSum, TimeSum
 from hqsearch.export.values import Captured, Integers, Layout, Tag, prod, strides_of
 from hqsearch.hardware.trace import tensor_rules as rules
@@ -289,7 +289,10 @@ def _pool(capture: Capture, x: Tensor, out: Tensor, window: Any, *, largest: boo
     layout.fix(tuple(out.shape[-rank - 1 :]), None)
     value = capture.new_value(layout, tag.value.low, tag.value.high * area, tag.value.steps)
     check_sums(path, value.low, value.high)
-    capture.nodes.append(Pool(path, (tag.value.number,), value.number, window_of(*window), largest))
+    read = rows_of(x.shape, rank)
+    capture.nodes.append(
+        Pool(path, (tag.value.number,), value.number, window_of(*window), read, largest)
+    )
     index = torch.arange(layout.size * value.steps).reshape(out.shape)
     capture.tags[out] = Tag(value, index, tag.scale / area)
 

@@ -83,7 +83,8 @@ class Node:
 class Layer(Node):
     """Integer weights ``[O, I / groups, rows, columns]``; a Linear has a window of 1 × 1.
 
-    A Linear that reads all of an image reads it flattened, as torch does: ``flat``.
+    read: rows and columns of its input, as it reads them. flat: a Linear that reads all of an
+    image flattened, as torch does, and so one row and column.
     """
 
     kind = "layer"
@@ -92,6 +93,7 @@ class Layer(Node):
     weights: tuple[int, int, int, int]
     groups: int
     window: Window
+    read: tuple[int, int]
     flat: bool
 
 
@@ -126,10 +128,11 @@ class Add(Node):
 
 @dataclass(frozen=True, slots=True)
 class Pool(Node):
-    """``largest``: the largest value of each window, else the sum; padding is left out."""
+    """The largest value of each window (``largest``), else the sum; padding is left out."""
 
     kind = "pool"
     window: Window
+    read: tuple[int, int]
     largest: bool
 
 
@@ -166,10 +169,13 @@ class TimeSum(Node):
 
 @dataclass(frozen=True, slots=True)
 class Logits(Node):
-    """``logit = (value * factor + offset) / 2^shift``, one factor and offset for each class."""
+    """``logit = (value * factor + (offset << offset_shift)) / 2^shift``, one factor and offset for
+    each class.
+    """
 
     kind = "logits"
     shift: int
+    offset_shift: int
 
 
 KINDS: Final[Mapping[str, type[Node]]] = {

@@ -131,15 +131,16 @@ def _run_node(
         return x.reshape(*x.shape[:2], -1).sum(2), Counts(others=x.size)
     if isinstance(node, TimeSum):
         return x.sum(0, keepdims=True), Counts(others=x.size)
+    assert isinstance(node, Logits)
     factors, offsets = (part.astype(np.int64) for part in network.constants[node.output])
-    return x * factors + offsets, Counts(multiplications=x.size)
+    return x * factors + (offsets << node.offset_shift), Counts(multiplications=x.size)
 
 
 def _layer(
     network: IntegerNetwork, node: Layer, x: Integers, shape: tuple[int, ...]
 ) -> tuple[Integers, Counts]:
     steps, outputs = len(x), node.weights[0]
-    x = x.reshape(steps, -1, 1) if node.flat else x
+    x = x.reshape(steps, -1, *node.read)
     weights = network.weights[node.layer].reshape(node.groups, outputs // node.groups, -1)
     shifts = uses_shifts(node.choice)
     spikes = network.graph.values[node.inputs[0]].levels == 1
@@ -188,21 +189,19 @@ def add_rows(inputs: Integers, weights: Integers, *, shifts: bool) -> Integers:
 
 
 def windows(x: Integers, window: Window) -> Integers:
-    """What every position of a window reads, 0 on padding, [steps, positions, channels · taps]."""
-    image = _image(x)
+    """What every position of a window reads, 0 on padding, [steps, positions, channels · taps].
+
+    Args:
+        x: [steps, channels, rows, columns].
+        window: the window.
+    """
     (top, left), (down, along) = window.padding, window.stride
-    padded = np.pad(image, ((0, 0), (0, 0), (top, top), (left, left)))
+    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
     reach = [d * (k - 1) + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
     views = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))
     views = views[:, :, ::down, ::along, :: window.dilation[0], :: window.dilation[1]]
     moved = views.transpose(0, 2, 3, 1, 4, 5)
     return np.ascontiguousarray(moved).reshape(len(x), moved.shape[1] * moved.shape[2], -1)
-
-
-def _image(x: Integers) -> Integers:
-    """[steps, channels, rows, columns]."""
-    spatial = x.shape[2:]
-    return x.reshape(*x.shape[:2], *(1,) * (2 - len(spatial)), *spatial)
 
 
 def _neuron(network: IntegerNetwork, node: Neuron, x: Integers) -> Integers:
@@ -226,23 +225,23 @@ def _neuron(network: IntegerNetwork, node: Neuron, x: Integers) -> Integers:
 
 def _taps(x: Integers, window: Window, shape: tuple[int, ...]) -> Iterator[tuple[Any, Integers]]:
     """For each tap of a window: which outputs it reads something for, and what, [T, C, …]."""
-    image = _image(x)
     outputs = (*(1,) * (3 - len(shape)), *shape[1:])
     for tap in np.ndindex(*window.kernel):
         slices = []
         for axis in range(2):
             first = tap[axis] * window.dilation[axis] - window.padding[axis]
             places = np.arange(outputs[axis]) * window.stride[axis] + first
-            inside = np.flatnonzero((places >= 0) & (places < image.shape[2 + axis]))
+            inside = np.flatnonzero((places >= 0) & (places < x.shape[2 + axis]))
             slices.append((inside, places[inside]))
         (rows, from_rows), (columns, from_columns) = slices
-        yield np.ix_(rows, columns), image[:, :, from_rows][:, :, :, from_columns]
+        yield np.ix_(rows, columns), x[:, :, from_rows][:, :, :, from_columns]
 
 
 def _pool(node: Pool, x: Integers, shape: tuple[int, ...]) -> tuple[Integers, Counts]:
     outputs = (*(1,) * (3 - len(shape)), *shape[1:])
     result, done = np.zeros((*x.shape[:2], *outputs), np.int64), 0
-    for place, read in _taps(x, node.window, shape):
+    image = x.reshape(*x.shape[:2], *node.read)
+    for place, read in _taps(image, node.window, shape):
         before = result[(..., *place)]
         result[(..., *place)] = np.maximum(before, read) if node.largest else before + read
         done += read.size

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,13 +25,11 @@ from hqsearch.export.capture_modules import ModuleCall, module_call
 from hqsearch.export.capture_tensors import tensor_call
 from hqsearch.export.graph import Graph, Layer, Logits, Neuron
 from hqsearch.export.layers import StoredLayer
-from hqsearch.export.neurons import fixed_point
+from hqsearch.export.neurons import LIMITS, fixed_point
 from hqsearch.export.values import Floats, Integers, Layout, Tag
 from hqsearch.export.weights import integer_weights, neuron_constants
 
 Pair = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
-#: Logits keep this many bits behind the point, where 64 bits hold them.
-_LOGIT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ class IntegerNetwork:
                 elif isinstance(node, Neuron | Logits):
                     first, second = described["constants"][str(node.output)]
                     constants[node.output] = np.array(first, np.int32), np.array(second, np.int32)
-                    if {len(first), len(second)} - {1, graph.values[node.output].channels}:
+                    one = {1} if isinstance(node, Neuron) else set()
+                    if {len(first), len(second)} - one - {graph.values[node.output].channels}:
                         raise ValueError(f"{node.path!r} has constants of other channels")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DefinitionError(
@@ -167,25 +167,21 @@ def _end(capture: Capture, logits: Any) -> None:
             "timesteps, can be exported."
         )
     classes = value.layout.size
+    if not tag.scale.any():
+        raise ExportError("every logit is multiplied by 0.")
     scale, offset = (np.broadcast_to(part, classes) for part in (tag.scale, tag.offset))
-    largest = max(float(np.abs(scale).max()), 2.0**-64)
     reach = float((np.abs(scale) * value.levels + np.abs(offset)).max())
-    # Factors and offsets fit 31 bits, logits 62.
-    shift = int(
-        min(
-            _LOGIT_BITS,
-            np.floor(30 - np.log2(largest)),
-            np.floor(30 - np.log2(max(np.abs(offset).max(), 2.0**-64))),
-            np.floor(61 - np.log2(max(reach, 2.0**-64))),
-        )
-    )
-    if shift < 1:
+    # As fine as 31 bits of the largest factor, or 62 bits of the logits, allow.
+    shift = int(min(np.floor(30 - np.log2(np.abs(scale).max())), np.floor(61 - np.log2(reach))))
+    if not 0 <= shift <= 62:
         raise ExportError(f"logits can reach {reach:.3g}, which no fixed point here holds.")
+    largest = float(np.ldexp(np.abs(offset).max(), shift))
+    offset_shift = max(0, math.frexp(largest)[1] - 31)
     result = capture.new_value(value.layout, value.low, value.high, 1)
-    capture.nodes.append(Logits("logits", (value.number,), result.number, shift))
+    capture.nodes.append(Logits("logits", (value.number,), result.number, shift, offset_shift))
     capture.constants[result.number] = (
         np.rint(np.ldexp(scale, shift)).astype(np.int32),
-        np.rint(np.ldexp(offset, shift)).astype(np.int32),
+        np.clip(np.rint(np.ldexp(offset, shift - offset_shift)), *LIMITS).astype(np.int32),
     )
 
 

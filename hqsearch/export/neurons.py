@@ -26,7 +26,8 @@ FRACTION: Final = 16
 #: 64 bits are taken for the membrane before a bias is rounded more coarsely than 2^-14 of the
 #: median threshold.
 DIGITS: Final = 14
-_LARGEST_STORED: Final = 2**31 - 1
+#: What is stored in 32 bits.
+LIMITS: Final = (1 - 2**31, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,8 @@ def in_units(
 
 def _excess(largest: float) -> int:
     """Bits by which ``largest`` must be shifted right to be stored."""
-    return math.frexp(largest / _LARGEST_STORED)[1] if largest > _LARGEST_STORED else 0
+    return math.frexp(largest / LIMITS[1])[1] if largest > LIMITS[1] else 0
 
 
 def _narrow(values: Any) -> npt.NDArray[np.int32]:
-    limits = -_LARGEST_STORED, _LARGEST_STORED
-    return np.asarray(np.clip(values, *limits).astype(np.int32), np.int32)
+    return np.asarray(np.clip(values, *LIMITS), np.int32)

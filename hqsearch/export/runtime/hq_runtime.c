@@ -264,10 +264,10 @@ void hq_run_time_sum(hq_value x, uint32_t size, int32_t *out) {
   HQ_COUNTED(others, size);
 }
 
-void hq_run_logits(hq_value x, const int32_t *factors, const int32_t *offsets, uint32_t classes,
-                   int64_t *logits) {
+void hq_run_logits(hq_value x, const int32_t *factors, const int32_t *offsets, unsigned shift,
+                   uint32_t classes, int64_t *logits) {
   uint32_t i;
-  for (i = 0; i < classes; i++) logits[i] = (int64_t)element(x, i) * factors[i] + offsets[i];
+  for (i = 0; i < classes; i++) logits[i] = (int64_t)element(x, i) * factors[i] + left64(offsets[i], shift);
   HQ_COUNTED(multiplications, classes);
 }
 

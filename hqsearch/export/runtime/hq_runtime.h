@@ -78,8 +78,8 @@ void hq_run_product(const hq_product *product, hq_value left, hq_value right, in
 void hq_run_add(hq_value left, hq_value right, void *out, int wide, uint32_t size);
 void hq_run_space_sum(hq_value x, uint32_t positions, uint32_t channels, int32_t *out);
 void hq_run_time_sum(hq_value x, uint32_t size, int32_t *out);
-void hq_run_logits(hq_value x, const int32_t *factors, const int32_t *offsets, uint32_t classes,
-                   int64_t *logits);
+void hq_run_logits(hq_value x, const int32_t *factors, const int32_t *offsets, unsigned shift,
+                   uint32_t classes, int64_t *logits);
 /* A frame, one channel after the other, to a value. */
 void hq_turn_frame(const uint8_t *frame, uint32_t channels, uint32_t positions, uint8_t *out);
 
