@@ -55,7 +55,7 @@ def test_64_bit_membranes(tmp_path: Path) -> None:
     frames = frames_of((16, 2, 16, 16), 3)
     program = compiled(network, tmp_path, *SANITIZERS)
     _, logits, _ = ran([str(program)], frames, tmp_path)
-    assert {neuron.bits for neuron in network.graph.neurons} == {32, 64}
+    assert 64 in {neuron.bits for neuron in network.graph.neurons}
     assert np.array_equal(logits, run_integers(network, frames).logits)
 
 

@@ -4,12 +4,25 @@
  * bytes. One line for each: its class and, behind it, the logits, in units of 2^-HQ_LOGIT_SHIFT.
  * Built with -DHQ_COUNT, the operations of all samples follow.
  */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "hq_model.h"
 
 static uint8_t sample[HQ_TIMESTEPS * HQ_FRAME];
+
+/* A space and an integer: not every C library's printf knows 64 bits. */
+static void print_integer(int64_t value) {
+  char digits[21];
+  int count = 0;
+  uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+  do {
+    digits[count++] = (char)('0' + (int)(rest % 10));
+    rest /= 10;
+  } while (rest != 0);
+  putchar(' ');
+  if (value < 0) putchar('-');
+  while (count > 0) putchar(digits[--count]);
+}
 
 int main(int count, char **arguments) {
   int64_t logits[HQ_CLASSES];
@@ -33,8 +46,8 @@ int main(int count, char **arguments) {
       return 2;
     }
     printf("%d", hq_class(logits));
-    for (i = 0; i < HQ_CLASSES; i++) printf(" %" PRId64, logits[i]);
-    printf("\n");
+    for (i = 0; i < HQ_CLASSES; i++) print_integer(logits[i]);
+    putchar('\n');
   }
   fclose(file);
   if (got != 0 || samples == 0) {
@@ -43,10 +56,17 @@ int main(int count, char **arguments) {
     return 2;
   }
 #ifdef HQ_COUNT
-  for (i = 0; i < HQ_OPERATIONS; i++)
-    printf("%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-           hq_paths[i], hq_counts[i].accumulations, hq_counts[i].multiplications,
-           hq_counts[i].shifts, hq_counts[i].fetches, hq_counts[i].updates, hq_counts[i].others);
+  for (i = 0; i < HQ_OPERATIONS; i++) {
+    const hq_count *const c = &hq_counts[i];
+    printf("%s", hq_paths[i]);
+    print_integer((int64_t)c->accumulations);
+    print_integer((int64_t)c->multiplications);
+    print_integer((int64_t)c->shifts);
+    print_integer((int64_t)c->fetches);
+    print_integer((int64_t)c->updates);
+    print_integer((int64_t)c->others);
+    putchar('\n');
+  }
 #endif
   return 0;
 }
