@@ -7,7 +7,7 @@ powers of two, the input is shifted, and nothing is multiplied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +54,17 @@ class Run:
         return np.asarray(self.logits.argmax(1), np.int64)
 
 
-def run_integers(network: IntegerNetwork, frames: npt.ArrayLike) -> Run:
+def run_integers(
+    network: IntegerNetwork,
+    frames: npt.ArrayLike,
+    watch: Callable[[Mapping[int, Integers]], None] | None = None,
+) -> Run:
     """Run samples through a network of integers.
 
     Args:
         network: the network.
         frames: integers [N, T, C, H, W], as the network's encoding stores them.
+        watch: is told every value of each sample, [T, *shape] by number.
 
     Raises:
         DataError: frames of another shape, or beyond the width that the network was made for.
@@ -72,6 +77,8 @@ def run_integers(network: IntegerNetwork, frames: npt.ArrayLike) -> Run:
         values, counted = _run_sample(network, sample.astype(np.int64))
         logits.append(values[graph.nodes[-1].output][0])
         counts.append(counted)
+        if watch is not None:
+            watch(values)
         rates.append({number: float((value != 0).mean()) for number, value in values.items()})
     last = graph.nodes[-1]
     assert isinstance(last, Logits)
