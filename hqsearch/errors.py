@@ -16,6 +16,7 @@
         │   ├── StudyMissing     a study that is not there (yet)
         │   └── StudyDamaged     a log that is there and cannot be read
         ├── DeviceError          a device or resource that this machine does not have
+        ├── ExportError          a network, or a part of it, that has no integer form
         └── PluginError          a user's file that does not define what it should
 
 The command line prints ``str(error)`` and exits with ``error.exit_code``; no traceback.
@@ -82,6 +83,10 @@ class StudyDamaged(StorageError):
 
 class DeviceError(InputError):
     """A device or resource that this machine does not have."""
+
+
+class ExportError(InputError):
+    """A network, or a part of it, that has no integer form; names the part."""
 
 
 class PluginError(InputError):

@@ -14,7 +14,12 @@ from hqsearch.cli.output import emit_json, print_text
 @options.study
 @click.option("--trial", type=int, required=True, metavar="N", help="Number of a trained trial.")
 @click.option(
-    "--format", "name", default="hq", show_default=True, metavar="NAME", help="hq: a packed file."
+    "--format",
+    "name",
+    default="hq",
+    show_default=True,
+    metavar="NAME",
+    help="hq: a packed file; c: a folder of C99.",
 )
 @click.option(
     "-o",

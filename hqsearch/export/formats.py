@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hqsearch.errors import DefinitionError, InputError, UnknownName
+from hqsearch.export.c_source import c_source
 from hqsearch.export.packed_file import write_packed
 from hqsearch.export.trained import TrainedModel
 
@@ -42,8 +43,31 @@ def export_packed(model: TrainedModel, path: Path) -> Exported:
     return Exported("hq", path, {**parts, "file": sizes.file})
 
 
+def export_c(model: TrainedModel, folder: Path) -> Exported:
+    """A folder of C99: see :mod:`hqsearch.export.c_source`.
+
+    Raises:
+        ExportError: a part of the network has no integer form.
+        InputError: it cannot be written there.
+    """
+    about = model.about
+    source = c_source(model.integers(), f"{about['study']}, trial {about['trial']}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; -o takes a folder for C.")
+    try:
+        source.write(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error}).") from error
+    return Exported(
+        "c", folder, {"weights": source.weights, "constants": source.constants, "ram": source.ram}
+    )
+
+
 #: Name → writes a model to a path.
-FORMATS: Final[Mapping[str, Callable[[TrainedModel, Path], Exported]]] = {"hq": export_packed}
+FORMATS: Final[Mapping[str, Callable[[TrainedModel, Path], Exported]]] = {
+    "hq": export_packed,
+    "c": export_c,
+}
 
 
 def export_model(model: Any, path: str | Path, format: str = "hq") -> Exported:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from hqsearch.errors import InputError
+from hqsearch.errors import ExportError, InputError
+from hqsearch.export.network import IntegerNetwork, integer_network
 from hqsearch.export.packed_file import PackedModel, read_packed
 from hqsearch.export.packed_model import pack_network, rebuild
 from hqsearch.hardware import Workload
@@ -44,12 +47,30 @@ class TrainedModel(nn.Module):
         """A network with fake quantizers, and the manifest of its training."""
         about = {name: manifest[name] for name in _KEPT}
         about["accuracy"] = {k: v for k, v in manifest["accuracy"].items() if k != "correct"}
-        return cls(network, pack_network(network, workload, about))
+        packed = pack_network(network, workload, about)
+        model = cls(network, packed)
+        with contextlib.suppress(ExportError):  # a file may do without; C tells what is missing
+            model.packed = replace(packed, graph=model.integers().described())
+        return model
 
     def forward(self, frames: Tensor) -> Tensor:
         """Logits ``[N, classes]`` of float frames ``[T, N, C, H, W]``."""
         logits: Tensor = self.network(frames)
         return logits
+
+    def integers(self) -> IntegerNetwork:
+        """The same network in integers, as the C code runs it.
+
+        Raises:
+            ExportError: a part of it has no integer form; named.
+        """
+        if self.packed.graph is not None:
+            return IntegerNetwork.of_packed(self.packed.graph, self.packed.layers)
+        told = self.about["input"]
+        frame = (told["channels"], told["size"], told["size"])
+        return integer_network(
+            self.network, self.packed.layers, told["timesteps"], frame, told["bits"]
+        )
 
     @property
     def about(self) -> Mapping[str, Any]:
