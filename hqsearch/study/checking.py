@@ -58,7 +58,8 @@ class Findings:
         device: ``"cpu"`` or ``"cuda"``.
         workers: evaluations at a time; None: as many as fit on the cluster.
         recorded: whether the study has a log already, which a run would add to.
-        notes: what a run would say first.
+        facts: what the evaluator found in a dry run: network, neurons, operations, costs, ….
+        notes: what a run would say first, and what is worth knowing.
         problems: why a run would be refused; every one that could be found.
     """
 
@@ -77,6 +78,7 @@ class Findings:
     executor: str = ""
     workers: int | None = None
     recorded: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -138,8 +140,13 @@ def _check_evaluator(
         with findings.looking():
             look(findings, definition, request, evaluator)
     with findings.looking():
+        findings.notes += evaluator.notes()
         evaluator.check()
-        findings.notes = evaluator.notes()
+    with findings.looking():
+        inspected = evaluator.inspect(deep=True)
+        findings.facts = inspected.facts
+        findings.notes += inspected.notes
+        findings.problems += [p for p in inspected.problems if p not in findings.problems]
     with findings.looking():
         rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
     with findings.looking():
