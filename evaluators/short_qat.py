@@ -8,7 +8,7 @@ is done is in :mod:`hqsearch.qat`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -28,6 +28,7 @@ from hqsearch.evaluator import (
     Evaluator,
     EvaluatorTask,
     FinalTask,
+    Inspection,
     Outlook,
     PrepareContext,
     Resources,
@@ -44,6 +45,7 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.overflow import Overflow
 from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics, overflows_of
+from hqsearch.qat.dry_run import inspect_part
 from hqsearch.qat.final import final_task, trained, workload_of
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
@@ -72,7 +74,8 @@ class ShortQat(Evaluator):
     }
     costly: ClassVar[bool] = True
     #: 2: operations are counted exactly, and parameters that nothing reads are not stored.
-    #: 3: stored tensors take whole bytes, and shifts of thresholds and biases are counted.
+    #: 3: stored tensors take whole bytes, and shifts of thresholds and biases are counted; neurons
+    #: are known by class or declaration alone, so a user's network may cost otherwise.
     recipe: ClassVar[int] = 3
     can_confirm: ClassVar[bool] = True
     keeps_weights: ClassVar[bool] = True
@@ -89,6 +92,7 @@ class ShortQat(Evaluator):
             self.recipe,
             setup.objects,
         )
+        self.options = self._study.options
         #: The network as ``[model]`` says it, which the space is derived from.
         self._defined = Part(self._study)
 
@@ -122,10 +126,24 @@ class ShortQat(Evaluator):
                     "be framed for any number of them."
                 )
             part.check_data()
+        _ = self._study.task
+        if self.options.mixed_precision != "none" and self._study.device == "cpu":
+            raise DefinitionError(
+                f"[evaluation] mixed_precision = {self.options.mixed_precision!r} is for CUDA; "
+                "this study runs on the CPU: leave it out"
+            )
         _ = self._traced  # a network that does not run is found before anything is trained
         if self.options.distillation == "fine-grained":
             network = self._defined.build()
             require_alike(network, network)
+
+    def inspect(self, *, deep: bool) -> Inspection:
+        """A dry run of the network on a handful of samples; see :mod:`hqsearch.qat.dry_run`."""
+        traced = next(iter(self._traced.values()))
+        found = inspect_part(self._defined, self.space, traced, deep=deep)
+        if deep:
+            found.facts["outlook"] = asdict(self.outlook())
+        return found
 
     def notes(self) -> list[str]:
         return [SIMULATED_NOTE] if self._defined.data.dataset == SIMULATED else []
@@ -143,6 +161,7 @@ class ShortQat(Evaluator):
         study = self._study
         return {
             **super().fingerprint(),
+            "evaluation": study.settings(),
             "data": study.data_identity(),
             "model": study.model_identity(self._defined.model),
             "hardware": study.profile.contents(),
@@ -176,17 +195,26 @@ class ShortQat(Evaluator):
         """
         return self._part_of(structure).workload()
 
-    def trace(self, unknown: Literal["refuse", "real"] = "refuse", structure: str = "") -> Workload:
-        """What the untrained network does, without firing rates; see :meth:`workload`."""
-        return trace_untrained(self._part_of(structure), unknown)
+    def trace(
+        self, unknown: Literal["refuse", "real"] | None = None, structure: str = ""
+    ) -> Workload:
+        """What the untrained network does, without firing rates; see :meth:`workload`.
+
+        Args:
+            unknown: what becomes of unknown operations; as the study says by default.
+        """
+        part = self._part_of(structure)
+        return trace_untrained(part, unknown or part.unknown)
 
     @cached_property
     def _traced(self) -> dict[str, Workload]:
         """Of every structural part, by key."""
-        traced = {key: trace_untrained(part) for key, part in self.parts.items()}
+        parts = self.parts.items()
+        traced = {key: trace_untrained(part, part.unknown) for key, part in parts}
         defined = {layer.path: layer.weights for layer in self.layers()}
         for key, workload in traced.items():
-            if {path: op.weights for path, op in workload.layers.items()} != defined:
+            found = {p: op.weights for p, op in workload.layers.items() if p in defined}
+            if found != defined:
                 raise DefinitionError(
                     f"the network of {key or 'the study'} has other weight layers than that of "
                     "[model], so one space cannot hold both."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hqsearch.api.grid import Grid, Printed
@@ -71,6 +72,7 @@ class Check(Printed):
             lines.append(f"evaluator: {found.evaluator}; {', '.join(found.objectives)}")
         if found.energy is not None:
             lines.append(_energy_line(found.energy))
+        lines += _dry_run(found.facts)
         limits = ", ".join(f"{k} {v}" for k, v in found.constraints.items())
         lines += [f"constraints: {limits}"] if limits else []
         if found.executor:
@@ -226,6 +228,55 @@ def _energy_line(energy: EnergyMeaning) -> str:
     if own.response is not None:
         line += f"; firing rates 0.02 to 0.4: {own.response:.2f} times"
     return line
+
+
+def _dry_run(facts: Mapping[str, Any]) -> list[str]:
+    """What a dry run found, a line each; nothing of what an evaluator of others may add."""
+    lines = []
+    network = facts.get("network", {})
+    if network.get("output"):
+        lines.append(f"network: frames {network['input']} to logits {network['output']}")
+    alike: dict[str, list[str]] = {}
+    for path, told in facts.get("neurons", {}).items():
+        alike.setdefault(told, []).append(path)
+    lines += [f"neurons {_some(paths)}: {told}" for told, paths in alike.items()]
+    if facts.get("operations"):
+        counted = ", ".join(f"{n} {kind}" for kind, n in facts["operations"].items())
+        lines.append(f"operations: {counted.replace(', ', ' ').replace(' real', ' (real)')}")
+    for split, classes in facts.get("samples", {}).items():
+        counts = sorted(classes.values())
+        each = f"{counts[0]} to {counts[-1]}" if counts and counts[0] < counts[-1] else counts[:1]
+        text = each if isinstance(each, str) else "".join(map(str, each))
+        lines.append(f"{split}: {sum(counts)} samples of {len(classes)} classes, {text} of each")
+    if facts.get("recordings"):
+        lines.append(facts["recordings"])
+    costs = facts.get("costs")
+    if costs:
+        listed = ", ".join(
+            f"{name} {c['energy']:.4g} µJ {c['storage']:.4g} KiB"
+            for name, c in costs["uniform"].items()
+        )
+        lines.append(f"costs at an assumed firing rate of {costs['rate']:g}: {listed}")
+    lines += _outlook(facts.get("outlook", {}))
+    return lines
+
+
+def _outlook(told: Mapping[str, Any]) -> list[str]:
+    if not told:
+        return []
+    seconds, disk = told.get("evaluation_seconds"), told.get("disk_bytes")
+    parts = [f"first {' and '.join(told['steps'])}"] if told.get("steps") else []
+    before = told.get("preparation_seconds")
+    parts += [f"about {before:.3g} s to prepare"] if before else []
+    parts += [f"about {seconds:.3g} s an evaluation"] if seconds else []
+    parts += [f"{disk / 2**20:.3g} MiB on disk"] if disk else []
+    return [f"a run will take: {'; '.join(parts)}"] if parts else []
+
+
+def _some(paths: Sequence[str]) -> str:
+    """Up to four paths, and how many more there are."""
+    more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
+    return ", ".join(paths[:4]) + more
 
 
 def _allowed(choices: tuple[str, ...], dimension: str | None) -> str:

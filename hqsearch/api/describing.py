@@ -27,6 +27,9 @@ class Description:
     title: str | None = None
     model: Any = None
     options: Mapping[str, Any] | None = None
+    weights: str | Path | None = None
+    rename: str | Sequence[Sequence[str]] | None = None
+    neurons: Sequence[Any] | None = None
     data: Any = None
     choices: Sequence[str] | None = None
     space: str | Mapping[str, Any] | None = None
@@ -40,6 +43,11 @@ class Description:
         if not self.name or "/" in self.name or self.name.endswith(".toml"):
             raise DefinitionError(f"{where}: a name is needed, not a path, to keep its state under")
         require(self.title, str, "title")
+        require(self.weights, str | Path, "weights", "a file of trained weights")
+        require(self.neurons, Sequence, "neurons", 'a list such as ["net.MyLIF"]')
+        for name in ("weights", "rename", "neurons"):
+            if getattr(self, name) is not None and self.model is None:
+                raise DefinitionError(f"{where}: {name} belongs to a model; give model=…")
         require(self.choices, Sequence, "choices", 'a list such as ["2u", "4u", "fp32"]')
         require(self.objectives, Sequence, "objectives", 'a list such as ["accuracy", "energy"]')
         require(self.space, str | Mapping, "space", "a name, a TOML file or a table")
@@ -124,8 +132,15 @@ class Description:
 
         timesteps = getattr(data, "timesteps", None)
         table = {**(self.options or {}), **({} if timesteps is None else {"timesteps": timesteps})}
+        if self.weights is not None:
+            table["weights"] = str(Path(self.weights).expanduser().resolve())
+        if self.rename is not None:
+            named = isinstance(self.rename, str)
+            table["rename"] = self.rename if named else [list(pair) for pair in self.rename]
+        if self.neurons is not None:
+            table["neurons"] = [n if isinstance(n, str) else dict(n) for n in self.neurons]
         if isinstance(self.model, str):
-            key = "path" if ".py:" in self.model else "name"
+            key = "path" if ":" in self.model else "name"
             return {key: self.model, **table}, None
         reference = file_reference(self.model)
         if reference is not None:

@@ -52,9 +52,16 @@ class Study(RecordedStudy):
         model: the network: a function that returns it, which is called with those of the keywords
             ``timesteps, size, classes, in_channels`` that it takes, and initialised from the
             study's seed; a ``torch.nn.Module``, whose own weights are where its training starts;
-            or the name of a built-in one (``"spikformer"``) or ``"file.py:function"``. It sees
+            or the name of a built-in one (``"spikformer"``), ``"file.py:function"``, or
+            ``"package.module:function"``. It sees
             frames ``[T, N, C, H, W]`` and returns logits ``[N, classes]``.
         options: keywords for the function, or of the built-in network.
+        weights: file of trained weights that the network starts from (``.safetensors``, or what
+            ``torch.save`` makes of a state dict); it is then not trained, unless
+            ``evaluation.parent_epochs`` asks for it.
+        rename: of the names in that file: pairs of regex and replacement, or a mapping by name
+            (``"public-spikformer"``).
+        neurons: classes of spiking neurons of your own, by name or as ``{"class": …, "reset": …}``.
         data: :class:`hqsearch.Frames`, the name of a data set, or a ``[data]`` table.
         choices: what every layer may take: ``2u 4u 8u`` uniform, ``2l 4l`` power-of-two,
             ``fp32``; by default 2u, 4u, 2l, 4l and fp32.
@@ -82,6 +89,9 @@ class Study(RecordedStudy):
         settings: Mapping[str, Any] | None = None,
         model: Any = None,
         options: Mapping[str, Any] | None = None,
+        weights: str | Path | None = None,
+        rename: str | Sequence[Sequence[str]] | None = None,
+        neurons: Sequence[Any] | None = None,
         data: Any = None,
         choices: Sequence[str] | None = None,
         space: str | Mapping[str, Any] | None = None,
@@ -103,6 +113,9 @@ class Study(RecordedStudy):
         given = {
             "model": model,
             "options": options,
+            "weights": weights,
+            "rename": rename,
+            "neurons": neurons,
             "data": data,
             "choices": choices,
             "space": space,

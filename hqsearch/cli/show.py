@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hqsearch.cli import options
-from hqsearch.cli.output import emit, emit_json, out, print_lines, print_text, tell_file
+from hqsearch.cli.output import emit, emit_json, out, print_text, tell_file
 from hqsearch.errors import InputError
 
 

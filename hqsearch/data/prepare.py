@@ -66,9 +66,9 @@ def check_data(spec: DataSpec, cache: Path | None = None, given: Frames | None =
         return
     problems = check_recordings(spec)
     if cache is not None and not is_absent(spec):
-        listed = _samples(spec)
+        listed = list_samples(spec)
         if not (_folder(spec, listed, cache) / DESCRIPTION).is_file():
-            _survey(spec, listed, cores(), problems)
+            survey(spec, listed, cores(), problems)
     refuse_all(problems)
 
 
@@ -78,7 +78,7 @@ def summarise_data(spec: DataSpec, workers: int | None = None) -> DataSummary:
     Raises:
         DataError: Recordings that cannot be used, all of them named.
     """
-    return summarise(_samples(spec), spec.timesteps, spec.time_unit, workers or cores())
+    return summarise(list_samples(spec), spec.timesteps, spec.time_unit, workers or cores())
 
 
 def prepare_data(
@@ -108,13 +108,13 @@ def prepare_data(
             given.write(folder)
 
     else:
-        listed = _samples(spec)
+        listed = list_samples(spec)
         folder = _folder(spec, listed, cache)
         if (folder / DESCRIPTION).is_file():
             return open_frames(folder)
         summary = None
         if not listed.simulated:
-            summary = _survey(spec, listed, workers or cores(), progress=progress)
+            summary = survey(spec, listed, workers or cores(), progress=progress)
 
         def write() -> None:
             _write(spec, listed, summary, folder, progress, workers or cores())
@@ -139,7 +139,7 @@ def load_data(spec: DataSpec, cache: Path) -> FrameData:
     Raises:
         DataError: They are not there.
     """
-    return open_frames(_folder(spec, _samples(spec), cache))
+    return open_frames(_folder(spec, list_samples(spec), cache))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def data_outlook(spec: DataSpec, cache: Path, given: Frames | None = None) -> Da
         counts = {name: getattr(spec, name) or 0 for name in SPLITS}
         folder = given_folder(spec, cache, given)
     else:
-        listed = _samples(spec)
+        listed = list_samples(spec)
         counts = {name: len(listed.splits[name]) for name in SPLITS}
         folder = _folder(spec, listed, cache)
     size = sum(counts.values()) * spec.timesteps * spec.channels * spec.size**2
@@ -184,10 +184,11 @@ def data_classes(
     if spec.dataset == FRAMES:
         folder = given_folder(spec, cache or Path(), given)
         return given.stored.classes if given is not None else open_frames(folder).classes
-    return _samples(spec).classes
+    return list_samples(spec).classes
 
 
-def _samples(spec: DataSpec) -> SampleList:
+def list_samples(spec: DataSpec) -> SampleList:
+    """Every sample of ``spec``, none of them read."""
     return simulated_samples(spec) if spec.dataset == SIMULATED else recorded_samples(spec)
 
 
@@ -195,13 +196,14 @@ def _samples(spec: DataSpec) -> SampleList:
 _surveyed: dict[tuple[DataSpec, str], DataSummary] = {}
 
 
-def _survey(
+def survey(
     spec: DataSpec,
     listed: SampleList,
     workers: int,
     problems: Sequence[Problem] = (),
     progress: Progress | None = None,
 ) -> DataSummary:
+    """What all recordings come to, read once; see :func:`hqsearch.data.summary.summarise`."""
     key = (spec, listed.identity)
     summary = _surveyed.get(key)
     if summary is None:
@@ -243,7 +245,7 @@ def _write(
 
     def frame(sample: Sample) -> NDArray[np.uint8]:
         unit = summary.unit if summary else None
-        return _frame(sample, unit, listed.sensor, spec.timesteps, spec.size, encoding)
+        return frame_sample(sample, unit, listed.sensor, spec.timesteps, spec.size, encoding)
 
     try:
         with ThreadPoolExecutor(workers) as pool:
@@ -281,7 +283,7 @@ def _write(
         raise
 
 
-def _frame(
+def frame_sample(
     sample: Sample,
     unit: str | None,
     sensor: tuple[int, int],
@@ -289,6 +291,11 @@ def _frame(
     size: int,
     encoding: Encoding,
 ) -> NDArray[np.uint8]:
+    """Stored frames uint8 ``[T, 2, H, W]`` of one sample.
+
+    Raises:
+        DataError: it has too few events to fill them.
+    """
     events = sample.events(unit)
     counts = frame_events(events, sensor, timesteps, size)
     if not counts.any():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +18,20 @@ from hqsearch.definition.search import SearchOptions
 from hqsearch.definition.space import SpaceDefinition
 from hqsearch.definition.tables import Strict, validate
 from hqsearch.errors import DefinitionError
+
+
+class NeuronDefinition(Strict):
+    """A neuron class of the user's own, and what cannot be read from its attributes."""
+
+    cls: Annotated[str, Field(alias="class", min_length=1)]
+    """``file.Class``, ``package.Class`` or ``Class``."""
+    tau: Annotated[float, Field(gt=0.0)] | None = None
+    """Membrane time constant in timesteps."""
+    threshold: float | None = None
+    reset: Literal["zero", "value", "subtract", "none"] | None = None
+    output: Literal["binary", "integer", "real"] | None = None
+
+    model_config = ConfigDict(populate_by_name=True, extra="forbid", frozen=True)
 
 
 class ModelDefinition(Strict):
@@ -33,11 +47,49 @@ class ModelDefinition(Strict):
     path: str | None = None
     object: dict[str, Any] | None = None
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 8
+    # Left out where they say nothing, so that fingerprints of earlier studies stay as they are.
+    neurons: Annotated[
+        tuple[str | NeuronDefinition, ...], Field(exclude_if=lambda value: not value)
+    ] = ()
+    """Neuron classes of the user's own."""
+    unknown: Annotated[
+        Literal["refuse", "real"], Field(exclude_if=lambda value: value == "refuse")
+    ] = "refuse"
+    """What becomes of operations that the cost model does not know; ``real``: each output is
+    one real-valued multiply-accumulate."""
+    readout: Annotated[
+        Literal["mean", "sum", "last"] | None, Field(exclude_if=lambda value: value is None)
+    ] = None
+    """How logits come of a network that returns one for every timestep, ``[T, N, classes]``, alone
+    or as the first of several tensors."""
+    weights: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """File of trained weights that the network starts from."""
+    rename: Annotated[
+        str | tuple[tuple[str, str], ...], Field(exclude_if=lambda value: not value)
+    ] = ()
+    """Of the names in that file: pairs of regex and replacement, or a mapping by name."""
+
+    @field_validator("neurons")
+    @classmethod
+    def _all_alike(cls, value: tuple[str | NeuronDefinition, ...]) -> tuple[NeuronDefinition, ...]:
+        return tuple(
+            entry if isinstance(entry, NeuronDefinition) else NeuronDefinition(cls=entry)
+            for entry in value
+        )
+
+    @model_validator(mode="after")
+    def _names_of_weights(self) -> ModelDefinition:
+        if self.rename and self.weights is None:
+            raise ValueError("rename changes names in a file of weights: give weights")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelDefinition:
         if sum(source is not None for source in (self.name, self.path, self.object)) != 1:
-            raise ValueError("give either name (a built-in network) or path ('file.py:function')")
+            raise ValueError(
+                "give either name (a built-in network) or path ('file.py:function' or "
+                "'package.module:function')"
+            )
         return self
 
     @property

@@ -14,6 +14,7 @@ from hqsearch.evaluator.contract import (
 )
 from hqsearch.evaluator.details import Details, LayerRow
 from hqsearch.evaluator.given import GivenObjects
+from hqsearch.evaluator.inspection import Inspection
 from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.tasks import (
     EvaluatorTask,
@@ -40,6 +41,7 @@ __all__ = [
     "FinalResult",
     "FinalTask",
     "GivenObjects",
+    "Inspection",
     "LayerRow",
     "Objective",
     "OtherTask",

@@ -27,6 +27,7 @@ from hqsearch.definition import (
 from hqsearch.evaluator.details import Details
 from hqsearch.evaluator.dimension_check import require_few_parts, require_honoured
 from hqsearch.evaluator.given import GivenObjects
+from hqsearch.evaluator.inspection import Inspection
 from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
@@ -173,6 +174,16 @@ class Evaluator(ABC):
 
     def check(self) -> None:  # noqa: B027 - a hook, empty where there is nothing to check
         """Find bad input (data, devices, plugins) before anything is created."""
+
+    def inspect(self, *, deep: bool) -> Inspection:
+        """Try what a run will do on a handful of samples, in seconds; nothing is made on disk.
+
+        After :meth:`check`. Never raises for what it finds wrong: all of it is in the answer.
+
+        Args:
+            deep: everything that a dry run tells; else what can be wrong, and no more.
+        """
+        return Inspection()
 
     def notes(self) -> list[str]:
         """Lines that every run says first and every report repeats."""

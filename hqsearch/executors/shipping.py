@@ -364,11 +364,14 @@ def named_files(definition: StudyDefinition) -> list[tuple[str, Path, str]]:
     for key, reference in (
         ("evaluator", definition.evaluator),
         ("model.path", model),
+        ("evaluation.task", str(definition.evaluation.get("task") or "")),
         *((f"scheme_files.{index}", scheme) for index, scheme in enumerate(schemes)),
     ):
         place, _, name = reference.rpartition(":")
         if place.endswith(".py"):
             found.append((key, definition.located(place), name))
+    if definition.model is not None and definition.model.weights is not None:
+        found.append(("model.weights", definition.located(definition.model.weights), ""))
     for key, reference in (
         ("space", space),
         ("hardware.profile", definition.hardware.profile),

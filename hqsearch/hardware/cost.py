@@ -284,7 +284,8 @@ class CostModel:
     def _entries(self, path: str, choice: Choice) -> tuple[float, float, float]:
         op = self.workload.layers[path]
         row = energy_row(op, choice, self._values, self.profile.rules)
-        return row.total, layer_storage(op, choice).total, op.weights * choice.bits
+        stored = layer_storage(op, choice)
+        return row.total, stored.total, stored.codes
 
     def _constant(self) -> Floats:
         total = np.array([0.0, unquantized_bits(self.workload), 0.0])

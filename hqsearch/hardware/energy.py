@@ -189,7 +189,7 @@ def other(op: Operation, c: Values, rules: Rules) -> dict[str, Number]:
     elif op.kind == "attention":
         columns["compute"] = _attention(op, c, rules)
         columns["traffic"] = _reading(op, c)
-    elif op.kind == "unknown":
+    elif op.kind in ("unknown", "elementwise"):
         columns["compute"] = op.macs * (c["float_multiply"] + c["float_add"])
     elif counted and op.kind == "norm":
         columns["rest"] = _norm(outputs, c)

@@ -9,7 +9,7 @@ them (see ``uses``), which makes the number of accumulations exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from hqsearch.hardware.uses import convolution_uses
 from hqsearch.hardware.workload import LayerRate, Workload
+from hqsearch.models.adapters import neuron_facts
 from hqsearch.models.layers import WEIGHT_LAYERS
-from hqsearch.models.recognition import is_neuron
+from hqsearch.models.recognition import is_neuron, spikes_of
 
 #: Taps that read each position of each spatial axis, float64 [length]; their products count.
 Uses = tuple[Tensor, ...]
@@ -201,7 +202,8 @@ class RateMeter:
         self._hooks.append(self._model.register_forward_hook(self._end))
         for path in self._layers:
             module = self._modules[path]
-            self._hooks.append(module.register_forward_pre_hook(self._layer_hook(path)))
+            hook = self._layer_hook(path)
+            self._hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
         for path in self._neurons:
             module = self._modules[path]
             self._hooks.append(module.register_forward_hook(self._neuron_hook(path)))
@@ -230,14 +232,17 @@ class RateMeter:
             total.end_batch()
 
     def _layer_hook(self, path: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            self._add(path, args[0], 1.0, input_uses(module, args[0].shape))
+        def hook(module: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
+            given = args[0] if args else next(iter(kwargs.values()))
+            self._add(path, given, 1.0, input_uses(module, given.shape))
 
         return hook
 
     def _neuron_hook(self, path: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            self._add(path, out, float(getattr(module, "unit", 1.0)))
+        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Any) -> None:
+            facts, spikes = neuron_facts(module), spikes_of(out)
+            if spikes is not None:
+                self._add(path, spikes, 1.0 if facts is None else facts.unit)
 
         return hook
 

@@ -81,6 +81,7 @@ class StorageReport:
 def layer_storage(op: Operation, choice: Choice) -> LayerStorage:
     """Storage of one weight layer, in bits."""
     quantized = choice.scheme.has_codes
+    weights = 0 if op.shared else op.weights
     scales, bias, norm = op.channels * choice.scheme.scale_bits, op.bias * BIAS_BITS, 0
     if op.neuron is not None and (op.norm is not None or quantized):
         shifted = op.norm is not None or op.bias > 0
@@ -89,9 +90,11 @@ def layer_storage(op: Operation, choice: Choice) -> LayerStorage:
         scales = bias = 0
     elif op.norm is not None:
         norm, bias = op.channels * (MULTIPLIER_BITS + BIAS_BITS), 0
-    codes = op.weights * choice.bits
+    if op.shared:
+        scales = 0
+    codes = weights * choice.bits
     padding = 8 * whole_bytes(codes) - codes
-    return LayerStorage(op.path, choice.text, op.weights, codes, scales, bias, norm, padding)
+    return LayerStorage(op.path, choice.text, weights, codes, scales, bias, norm, padding)
 
 
 def storage_report(workload: Workload, choices: Mapping[str, Choice]) -> StorageReport:

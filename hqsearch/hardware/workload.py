@@ -23,7 +23,19 @@ from typing import Any, Final, Literal
 
 from hqsearch.errors import DefinitionError, UnknownName
 
-Kind = Literal["weight", "attention", "neuron", "activation", "add", "pool", "norm", "unknown"]
+#: ``compare``: comparisons, an addition each; ``elementwise``: real-valued functions.
+Kind = Literal[
+    "weight",
+    "attention",
+    "neuron",
+    "activation",
+    "add",
+    "pool",
+    "norm",
+    "compare",
+    "elementwise",
+    "unknown",
+]
 InputKind = Literal["binary", "integer", "real"]
 #: ``frames``: the network's input; ``spikes``: made of unit spikes, so event-driven hardware
 #: may skip zeros; ``activations``: multi-bit activations of a non-spiking network;
@@ -80,7 +92,8 @@ class Operation:
     ``neuron`` name what follows a weight layer (see :class:`Following`).
     ``stateful`` says of a neuron whether it keeps a membrane potential from step to step.
     ``padding_macs_per_step`` are those of the MACs that read zero padding: published counts
-    include them, nothing computes them.
+    include them, nothing computes them. The weights of a ``shared`` layer are stored with the
+    first layer that has them.
     """
 
     kind: Kind
@@ -112,6 +125,7 @@ class Operation:
     rate_per_use: float | None = None
     activity_per_use: float | None = None
     stateful: bool = True
+    shared: bool = False
 
     @property
     def macs(self) -> int:
@@ -181,7 +195,7 @@ class Workload:
     @property
     def weights(self) -> int:
         """Weights of all weight layers."""
-        return sum(op.weights for op in self.layers.values())
+        return sum(op.weights for op in self.layers.values() if not op.shared)
 
     @cached_property
     def rate_paths(self) -> dict[str, tuple[float, bool]]:
@@ -256,7 +270,7 @@ class Workload:
         return {
             "counting": self.counting,
             "timesteps": self.timesteps,
-            "operations": [asdict(op) for op in self.operations],
+            "operations": [_operation_to_json(op) for op in self.operations],
             "unquantized": [list(item) for item in self.unquantized],
             "unread": [list(item) for item in self.unread],
         }
@@ -301,6 +315,13 @@ class Workload:
                 f"{COUNTING}: their energies do not compare; prepare the study again."
             )
         return workload
+
+
+def _operation_to_json(op: Operation) -> dict[str, Any]:
+    item = asdict(op)
+    if not op.shared:  # as workloads of before are written
+        del item["shared"]
+    return item
 
 
 def rates_to_json(rates: Mapping[str, LayerRate]) -> dict[str, dict[str, float | None]]:

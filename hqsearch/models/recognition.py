@@ -1,37 +1,47 @@
 """What hqsearch recognises in any network: spiking neurons, and what a neuron can take in.
 
-Networks of other libraries are read by the attributes that their neurons carry: SpikingJelly's
-``v_threshold`` and ``v_reset``, snnTorch's ``reset_mechanism``.
+Neurons are known by their class (:mod:`hqsearch.models.adapters`), or because the study declares
+them; an attribute called ``v_threshold`` makes nothing a neuron.
 """
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
-#: Base class of hqsearch's neurons; snnTorch's derive from a class of the same name.
-_BASE = "SpikingNeuron"
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from hqsearch.models.adapters import neuron_facts
+from hqsearch.models.adapters.declared import class_name
 
 
 def is_neuron(module: nn.Module, extra: tuple[type[nn.Module], ...] = ()) -> bool:
-    """Whether ``module`` is a spiking neuron.
-
-    It derives from a class called ``SpikingNeuron``, has a ``v_threshold``, has a ``threshold``
-    with a ``tau``, or is one of the classes ``extra``.
-    """
-    if isinstance(module, extra) or any(c.__name__ == _BASE for c in type(module).mro()):
-        return True
-    if hasattr(module, "v_threshold"):
-        return True
-    return hasattr(module, "threshold") and hasattr(module, "tau")
+    """Whether ``module`` is a spiking neuron, or one of the classes ``extra``."""
+    return isinstance(module, extra) or neuron_facts(module) is not None
 
 
 def absorbs_normalization(neuron: nn.Module) -> bool:
     """Whether ``neuron`` can take the scale and normalisation before it into its threshold.
 
-    Only a hard reset to 0 is known to allow it (see :mod:`hqsearch.quant.absorb`), so the neuron
-    must say that it resets so: ``v_reset`` is 0, or ``reset_mechanism`` is ``"zero"``.
+    Only one that emits 0 or 1, resets hard to 0 and is linear between spikes is known to allow it
+    (see :mod:`hqsearch.quant.absorb`).
     """
-    if hasattr(neuron, "v_reset"):
-        reset = neuron.v_reset
-        return isinstance(reset, int | float) and reset == 0
-    return getattr(neuron, "reset_mechanism", None) == "zero"
+    facts = neuron_facts(neuron)
+    return facts is not None and facts.absorbs
+
+
+def spikes_of(output: Any) -> Tensor | None:
+    """The spikes in what a neuron returns: the first tensor of ``(spikes, state, …)``."""
+    return next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
+
+
+def looks_like_a_neuron(module: nn.Module) -> str | None:
+    """What makes a module that is no known neuron look like one; None where nothing does."""
+    if is_neuron(module):
+        return None
+    if hasattr(module, "v_threshold"):
+        return "it has a v_threshold"
+    if hasattr(module, "threshold") and (hasattr(module, "tau") or hasattr(module, "beta")):
+        return "it has a threshold and a time constant"
+    named = any("SpikingNeuron" in class_name(kind) for kind in type(module).mro())
+    return "it derives from a SpikingNeuron" if named else None

@@ -1,4 +1,5 @@
-"""Build a network by its name or from ``path/to/file.py:function``, from an explicit seed.
+"""Build a network by its name, from ``path/to/file.py:function`` or ``package.module:function``,
+from an explicit seed.
 
 A built-in network is a configuration class, whose fields are the options that a definition may
 set, and a module class that is made from it. A user's function gets what the data decide and
@@ -23,7 +24,7 @@ from hqsearch.errors import DefinitionError, PluginError, UnknownName
 from hqsearch.models.given import call_builder
 from hqsearch.models.qsd import PUBLISHED, Qsd, QsdConfig
 from hqsearch.models.spikformer import Spikformer, SpikformerConfig
-from hqsearch.plugins import load_from_file
+from hqsearch.plugins import is_installed_reference, load_from_file, load_installed
 
 #: Set by the study's data, never by ``[model]``.
 FROM_DATA = ("timesteps", "size", "classes", "in_channels")
@@ -60,7 +61,8 @@ def build_model(
     """A freshly initialised network, the same for the same arguments.
 
     Args:
-        name: a key of :data:`MODELS`, or ``path/to/file.py:function``.
+        name: a key of :data:`MODELS`, ``path/to/file.py:function``, or
+            ``package.module:function`` of an installed package.
         options: settings of this network.
         timesteps: T of the frames ``[T, N, C, H, W]``.
         size: height and width of the frames.
@@ -79,7 +81,9 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if ".py:" in name:
-            return _build_user(name, given, options)
+            return _build_user(load_from_file(name, Path()), name, given, options)
+        if is_installed_reference(name):
+            return _build_user(load_installed(name), name, given, options)
         if name not in MODELS:
             raise UnknownName("model", name, MODELS, "[model]")
         builtin = MODELS[name]
@@ -111,8 +115,9 @@ def _check_options(name: str, builtin: Builtin, options: Mapping[str, Any]) -> N
         raise DefinitionError(f"[model] of {name!r} lacks {', '.join(missing)}; add them.")
 
 
-def _build_user(target: str, given: Mapping[str, Any], options: Mapping[str, Any]) -> nn.Module:
-    build = load_from_file(target, Path())
+def _build_user(
+    build: Any, target: str, given: Mapping[str, Any], options: Mapping[str, Any]
+) -> nn.Module:
     if not callable(build):
         raise PluginError(
             f"{target} is no function; write `def build(*, timesteps, size, classes, in_channels, "

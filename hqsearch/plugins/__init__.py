@@ -5,6 +5,11 @@ file's identity, and it is shipped along.
 """
 
 from hqsearch.plugins.identity import code_alone, file_identity, same_identity
+from hqsearch.plugins.installed import (
+    installed_identity,
+    is_installed_reference,
+    load_installed,
+)
 from hqsearch.plugins.loading import load_from_file
 from hqsearch.plugins.neighbours import UserCode, read_user_code
 
@@ -12,7 +17,10 @@ __all__ = [
     "UserCode",
     "code_alone",
     "file_identity",
+    "installed_identity",
+    "is_installed_reference",
     "load_from_file",
+    "load_installed",
     "read_user_code",
     "same_identity",
 ]

@@ -260,6 +260,8 @@ def derive_space(definition: SpaceDefinition, layers: Sequence[LayerSize]) -> Sp
 
     groups: dict[str, tuple[tuple[str, ...], list[str]]] = {}
     pinned: list[tuple[str, str]] = []
+    owners = {layer.path: getattr(layer, "tied", None) for layer in layers}
+    placed: dict[str, str] = {}
     for path in paths:
         values, tie = definition.choices, None
         for rule in definition.layers:
@@ -268,10 +270,17 @@ def derive_space(definition: SpaceDefinition, layers: Sequence[LayerSize]) -> Sp
                 if rule.tie is not None:
                     tie = rule if rule.tie else None
         values = tuple(dict.fromkeys(values))
+        owner = owners[path]
+        if owner is not None and dict(pinned).get(owner, values[0]) != values[0]:
+            raise DefinitionError(
+                f"layers {owner!r} and {path!r} share one weight but have different choices"
+            )
         if len(values) == 1:
             pinned.append((path, values[0]))
             continue
         group = f"{tie.match}@{_block(path)}" if tie else path
+        # A weight that two layers share is stored once.
+        group = placed[path] = placed.get(owner, group) if owner is not None else group
         known, members = groups.setdefault(group, (values, []))
         if known != values:
             raise DefinitionError(

@@ -69,7 +69,7 @@ def trained(part: Part, space: Space, candidate: Candidate, weights: Path) -> nn
     Raises:
         RunFailed: the file is missing, damaged, or of another network.
     """
-    model = part.build()
+    model = part.build(filled=False)
     quantize_model(model, space.assignment(candidate))
     load_state(model, weights)
     return model.eval()

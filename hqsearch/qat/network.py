@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from hqsearch.data.encoding import get_encoding
-from hqsearch.errors import HqsearchError, PluginError
+from hqsearch.errors import HqsearchError
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.qat.structural_part import Part
@@ -20,21 +21,34 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
     Raises:
         PluginError: the network does not run on frames ``[T, 1, C, H, W]`` of the study.
     """
-    size = part.data.size
-    frames = torch.zeros(part.data.timesteps, 1, part.data.channels, size, size)
     bits = get_encoding(part.data.encoding).bits
+    if part.built_in:
+        frames = torch.zeros(part.batch_shape(1), device="meta")
+        model = part.build(filled=False)
+        return trace_workload(model.to("meta"), frames, bits, unknown=unknown)
+    # What a user's neurons emit shows only where there are values.
+    frames = some_frames(part, 1)
     try:
-        model = part.build().to("meta")
-        return trace_workload(model, frames.to("meta"), bits, unknown=unknown)
-    except (RuntimeError, TypeError):  # a user's network may look at its values
-        model = part.build()
-    try:
-        traced = trace_workload(model, frames, bits, unknown=unknown)
+        traced = trace_workload(part.build(), frames, bits, unknown=unknown)
     except HqsearchError:
         raise
     except Exception as error:
-        raise PluginError(
-            f"{part.network} fails on frames {list(frames.shape)}: {type(error).__name__}: {error}"
-        ) from error
-    silent = (replace(op, rate=None, activity=None, rate_se=None) for op in traced.operations)
+        raise part.failure(frames.shape, error) from error
+    silent = (
+        replace(
+            op, rate=None, activity=None, rate_se=None, rate_per_use=None, activity_per_use=None
+        )
+        for op in traced.operations
+    )
     return replace(traced, operations=tuple(silent))
+
+
+def some_frames(part: Part, samples: int, seed: int = 0) -> Tensor:
+    """Made-up frames ``[T, N, C, H, W]`` as the network sees them, a third of them not empty."""
+    generator = torch.Generator().manual_seed(seed)
+    encoding = get_encoding(part.data.encoding)
+    shape = part.batch_shape(samples)
+    top = 2 ** (encoding.bits or 4)
+    values = torch.randint(0, top, shape, generator=generator, dtype=torch.uint8)
+    kept = torch.rand(shape, generator=generator) < 1 / 3
+    return encoding.to_float(values * kept)

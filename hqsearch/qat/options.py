@@ -7,12 +7,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hqsearch.definition import EvaluationOptions
+from hqsearch.training.loop import DecayName, OptimizerName, PrecisionName, Schedule
 
 
 class QatOptions(EvaluationOptions):
     """``[evaluation]`` of what trains candidates from a parent."""
 
-    parent_epochs: Annotated[int, Field(ge=1, le=10_000)] = 25
+    parent_epochs: Annotated[int, Field(ge=0, le=10_000)] = 25
+    """0 takes ``[model] weights`` as they are, which is what is done with them by default."""
     parent_learning_rate: Annotated[float, Field(gt=0.0)] = 3e-3
     parent_threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of the parent's training. More are faster on an idle machine, change its last
@@ -21,7 +23,7 @@ class QatOptions(EvaluationOptions):
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     shift: Annotated[int, Field(ge=0, le=64)] = 2
-    """Augmentation by shifts of up to this many pixels. Never mirrored: left is not right."""
+    """Augmentation by shifts of up to this many pixels."""
     # Left out where it says nothing, so that fingerprints of earlier studies stay as they are.
     distillation: Annotated[
         Literal["none", "logits", "fine-grained"], Field(exclude_if=lambda kind: kind == "none")
@@ -30,5 +32,39 @@ class QatOptions(EvaluationOptions):
     logits, or the similarity patterns of its q, k and v (:mod:`hqsearch.training.distillation`)."""
     final_epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
     """Of a final training (``hqsearch train``), which no search and no confirmation does."""
+    flip: bool = False
+    """Augmentation by mirroring half of the samples, for pictures: a mirrored gesture is
+    another one."""
+    optimizer: OptimizerName = "adamw"
+    decay: DecayName = "cosine"
+    """Of the learning rate, after its rise."""
+    warmup: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
+    """Part of all steps over which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    mixed_precision: PrecisionName = "none"
+    """On CUDA alone: what the network computes in."""
+    loader_workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Threads that prepare batches ahead; they change no number."""
+    task: str | None = None
+    """``file.py:Class`` of what is trained and measured; None: classification."""
 
-    FREE: ClassVar[frozenset[str]] = EvaluationOptions.FREE | {"final_epochs"}
+    FREE: ClassVar[frozenset[str]] = EvaluationOptions.FREE | {"final_epochs", "loader_workers"}
+
+    def schedule(self, epochs: int, learning_rate: float, seed: int) -> Schedule:
+        """How a network is trained by these options."""
+        return Schedule(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=self.batch_size,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            shift=self.shift,
+            label_smoothing=self.label_smoothing,
+            seed=seed,
+            optimizer=self.optimizer,
+            decay=self.decay,
+            flip=self.flip,
+            mixed_precision=self.mixed_precision,
+            loader_workers=self.loader_workers,
+        )

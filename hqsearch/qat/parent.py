@@ -25,7 +25,7 @@ from hqsearch.models import deploy
 from hqsearch.plugins import code_alone
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.qat.structural_part import Part, Prepared
-from hqsearch.training import Schedule, Segment, evaluate, save_state, train
+from hqsearch.training import Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
 
 #: Keys of ``[evaluation]`` that do not change a parent.
@@ -62,9 +62,13 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
         )
     context.progress("training the parent", epochs, epochs)
     about = json.loads((folder / "parent.json").read_text())
+    if study.definition.model is not None and study.definition.model.weights is not None:
+        how = f"your weights, fine-tuned for {epochs} epochs" if epochs else "your weights as given"
+    else:
+        how = f"{epochs} epochs"
     context.tell(
         f"parent: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
-        f"{about['validation_samples']} validation samples, fp32, {epochs} epochs"
+        f"{about['validation_samples']} validation samples, fp32, {how}"
     )
     if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / len(data.classes):
         context.tell(
@@ -103,24 +107,21 @@ def train_parent(part: Part) -> None:
     """
     options, folder = part.study.options, part.parent_folder
     torch.set_num_threads(options.parent_threads)
-    schedule = Schedule(
-        epochs=options.parent_epochs,
-        learning_rate=options.parent_learning_rate,
-        batch_size=options.batch_size,
-        shift=options.shift,
-        seed=options.seed,
-    )
+    schedule = options.schedule(options.parent_epochs, options.parent_learning_rate, options.seed)
+    task, device = part.study.task, part.study.device
     model, checkpoint = part.build(deployed=False), folder / "checkpoint"
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
     validation = part.samples("validation")
     try:
-        train(model, part.samples("train"), schedule, resumed, device=part.study.device)
+        train(model, part.samples("train"), schedule, resumed, device=device, task=task)
         deploy(model)
-        result = evaluate(model, validation, device=part.study.device)
+        result = evaluate(model, validation, device=device, task=task)
     except FloatingPointError as error:
         raise RunFailed(f"the parent did not train: {error}") from error
     model.cpu().eval()
-    workload = trace_workload(model, next(rate_batches(validation)), part.frames.encoding.bits)
+    workload = trace_workload(
+        model, next(rate_batches(validation)), part.frames.encoding.bits, unknown=part.unknown
+    )
     workload = workload.with_rates(measure_rates(model, workload, validation))
     weights = folder / "parent.safetensors"
     save_state(model, weights)
@@ -129,7 +130,7 @@ def train_parent(part: Part) -> None:
         "accuracy": result.accuracy,
         "accuracy_se": result.standard_error,
         "validation_samples": len(result.correct),
-        "correct": pack_correct(result.correct),
+        **({"correct": pack_correct(result.correct)} if result.is_binary else {}),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
     write_atomically(folder / "parent.json", json.dumps(about))

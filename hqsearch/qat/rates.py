@@ -17,6 +17,7 @@ from hqsearch.hardware.rates import RateMeter
 from hqsearch.qat.held_out import rows_of
 from hqsearch.training import EvalResult, evaluate
 from hqsearch.training.batches import Samples
+from hqsearch.training.task import CLASSIFICATION, Task, mean_score
 
 #: Samples that firing rates are measured on, and how many of them run at a time.
 RATE_SAMPLES = 256
@@ -50,6 +51,8 @@ def evaluate_with_rates(
     model: nn.Module,
     workload: Workload,
     samples: Samples,
+    *,
+    task: Task = CLASSIFICATION,
     counting: AbstractContextManager[Any] | None = None,
 ) -> tuple[EvalResult, dict[str, LayerRate]]:
     """``evaluate`` and :func:`measure_rates` of ``model`` on the CPU, in one pass over ``samples``.
@@ -66,14 +69,14 @@ def evaluate_with_rates(
     measured = _spread(len(samples), RATE_SAMPLES)
     others = np.setdiff1d(np.arange(len(samples)), measured)
     with RateMeter(model, workload) as meter, counting or nullcontext():
-        parts = [evaluate(model, rows_of(samples, measured), batch_size=RATE_BATCH)]
+        parts = [evaluate(model, rows_of(samples, measured), batch_size=RATE_BATCH, task=task)]
     if len(others):
-        parts.append(evaluate(model, rows_of(samples, others)))
-    correct = np.empty(len(samples), bool)
+        parts.append(evaluate(model, rows_of(samples, others), task=task))
+    scores = np.empty(len(samples), np.float64)
     for places, part in zip((measured, others), parts, strict=False):
-        correct[places] = part.correct
+        scores[places] = part.scores
     loss = sum(part.loss * len(part.correct) for part in parts) / len(samples)
-    return EvalResult(float(correct.mean()), correct, loss), meter.rates()
+    return EvalResult(mean_score(scores)[0], scores == 1.0, loss, scores), meter.rates()
 
 
 def _spread(available: int, count: int) -> NDArray[np.int64]:

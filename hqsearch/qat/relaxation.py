@@ -199,12 +199,13 @@ class QatRelaxation(Relaxation):
         energy, bits = costs.tables()
         layers = costs.workload.layers
         total = max(costs.workload.weights, 1)
+        stored = {path: 0 if op.shared else op.weights for path, op in layers.items()}
         rows = {
             path: np.column_stack(
                 [
                     energy[i],
                     bits[i] / 8192,
-                    [layers[path].weights * parse_choice(c).bits / total for c in names],
+                    [stored[path] * parse_choice(c).bits / total for c in names],
                 ]
             )
             for i, (path, names) in enumerate(costs.layers.items())

@@ -26,7 +26,7 @@ from hqsearch.qat.entropy import FiringEntropy
 from hqsearch.qat.rates import RATE_SAMPLES, evaluate_with_rates, measure_rates
 from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model, read_codes
-from hqsearch.training import Schedule, Segment, evaluate, train
+from hqsearch.training import Segment, evaluate, train
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,9 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
     paths = [layer.path for layer in part.layers] if training.keep is not None else []
     before = {path: model.get_parameter(f"{path}.weight").detach().clone() for path in paths}
     quantize_model(model, choices)
-    schedule = Schedule(
-        epochs=training.epochs,
-        learning_rate=options.learning_rate,
-        batch_size=options.batch_size,
-        shift=options.shift,
-        seed=training.seed,
+    schedule, task = (
+        options.schedule(training.epochs, options.learning_rate, training.seed),
+        part.study.task,
     )
     trained = train(
         model,
@@ -78,13 +75,16 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         training.segment,
         device=device,
         teacher=part.teacher(model),
+        task=task,
     )
     costs, validation = part.costs(space), part.samples("validation")
     firing = FiringEntropy(model)
     if training.split == "validation" and torch.device(device).type == "cpu":
-        result, rates = evaluate_with_rates(model, costs.workload, validation, firing)
+        result, rates = evaluate_with_rates(
+            model, costs.workload, validation, task=task, counting=firing
+        )
     else:
-        result = evaluate(model, part.samples(training.split), device=device)
+        result = evaluate(model, part.samples(training.split), device=device, task=task)
         with firing:
             rates = measure_rates(model.cpu().eval(), costs.workload, validation)
     energy, storage = costs.energy(choices, rates), costs.storage(choices)
@@ -92,7 +92,7 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         "average_bits": storage.average_bits,
         "accuracy_se": result.standard_error,
         f"{training.split}_samples": len(result.correct),
-        "correct": pack_correct(result.correct),
+        **({"correct": pack_correct(result.correct)} if result.is_binary else {}),
         f"{training.split}_loss": result.loss,
         "training_loss": [round(epoch.loss, 5) for epoch in trained.history],
         "rate_samples": min(RATE_SAMPLES, len(validation)),

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from hqsearch.data import (
@@ -32,10 +33,15 @@ from hqsearch.data import (
     usual_place,
 )
 from hqsearch.data.samples import Progress
-from hqsearch.errors import DataError, RunFailed
+from hqsearch.definition.study import NeuronDefinition
+from hqsearch.errors import DataError, PluginError, RunFailed
 from hqsearch.evaluator.given import missing_model
 from hqsearch.hardware import CostModel, Workload
 from hqsearch.models import WeightLayer, build_model, weight_layers
+from hqsearch.models.adapters.declared import Declared
+from hqsearch.models.adopting import adopt, paths_run
+from hqsearch.models.weights import fill_network, rename_of
+from hqsearch.plugins import is_installed_reference
 from hqsearch.problem.space import Space
 from hqsearch.qat.study import QatStudy
 from hqsearch.training import Samples, Teacher, load_state
@@ -94,19 +100,63 @@ class Part:
             return str(self.model.object["name"])
         if self.model.path is None:
             return str(self.model.name)
+        if is_installed_reference(self.model.path):
+            return self.model.path
         place, _, function = self.model.path.rpartition(":")
         return f"{self.study.definition.located(place)}:{function}"
 
-    def build(self, *, deployed: bool = True) -> nn.Module:
-        """The untrained network, the same every time.
+    def build(self, *, deployed: bool = True, filled: bool = True) -> nn.Module:
+        """The network that training starts from, the same every time.
 
         Args:
+            filled: with the study's trained weights, if it names some.
             deployed: in the form that candidates have; else as its parent is trained, which is
                 another one where ``fold`` says so (:func:`hqsearch.models.deploy`).
 
         Raises:
-            InputError: it was given as a Python object, and this process has none.
+            InputError: it was given as a Python object, and this process has none; or the
+                trained weights, or the declared neurons, are not this network's.
         """
+        model = self._made(deployed)
+        fill = self.fill if filled and self.model.weights is not None else None
+        if self.built_in:
+            if fill is not None:
+                fill(model)
+            return model
+        neurons = [
+            Declared(n.cls, n.tau, n.threshold, n.reset, n.output)
+            for n in self.model.neurons
+            if isinstance(n, NeuronDefinition)
+        ]
+        seed, readout = self.study.options.seed, self.model.readout
+        return adopt(model, self.batch_shape(1), neurons, fill, seed, readout)
+
+    def fill(self, model: nn.Module) -> list[str]:
+        """Put the study's trained weights into ``model``; what a person should know of them."""
+        rename = rename_of(self.model.rename)
+        return fill_network(model, self.study.weights_file(self.model), rename)
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the network is one of hqsearch's own, of which all is known."""
+        return self.model.name is not None and not (self.model.neurons or self.model.readout)
+
+    @property
+    def unknown(self) -> Literal["refuse", "real"]:
+        """What becomes of operations that the cost model does not know.
+
+        A study that asks for no energy is not refused for them.
+        """
+        definition = self.study.definition
+        asked = {o.name for o in definition.objective} | set(definition.constraints)
+        return self.model.unknown if "energy" in asked else "real"
+
+    def batch_shape(self, samples: int) -> tuple[int, int, int, int, int]:
+        """Frames ``[T, N, C, H, W]`` as the network sees them."""
+        data = self.data
+        return data.timesteps, samples, data.channels, data.size, data.size
+
+    def _made(self, deployed: bool) -> nn.Module:
         given: dict[str, Any] = {
             "timesteps": self.data.timesteps,
             "size": self.data.size,
@@ -124,8 +174,38 @@ class Part:
 
     @cached_property
     def layers(self) -> list[WeightLayer]:
-        """Its weight layers, in order."""
-        return weight_layers(self.build())
+        """Its weight layers that it runs, in order."""
+        model = self.build(filled=False)
+        every = weight_layers(model)
+        if self.built_in:
+            return every
+        run = self._run(model)
+        return [
+            replace(layer, tied=layer.tied if layer.tied in run else None)
+            for layer in every
+            if layer.path in run
+        ]
+
+    @cached_property
+    def idle_layers(self) -> list[str]:
+        """Weight layers that the network holds and does not run; they stay as they are."""
+        taken = {layer.path for layer in self.layers}
+        every = weight_layers(self.build(filled=False))
+        return [layer.path for layer in every if layer.path not in taken]
+
+    def _run(self, model: nn.Module) -> frozenset[str]:
+        shape = self.batch_shape(1)
+        try:
+            return paths_run(model, torch.zeros(shape))
+        except Exception as error:
+            raise self.failure(shape, error) from error
+
+    def failure(self, shape: Sequence[int], error: Exception) -> PluginError:
+        """What to say where the network fails on frames of a shape."""
+        return PluginError(
+            f"{self.network} fails on frames {list(shape)} "
+            f"([T, N, channels, height, width]): {type(error).__name__}: {error}"
+        )
 
     @property
     def classes(self) -> int:
@@ -212,7 +292,7 @@ class Part:
         Raises:
             RunFailed: it is missing, damaged, of another network, or holds what is no number.
         """
-        model, weights = self.build(), self.parent_folder / "parent.safetensors"
+        model, weights = self.build(filled=False), self.parent_folder / "parent.safetensors"
         load_state(model, weights)
         try:
             require_finite(model, f"in {weights}")

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.definition import DataDefinition, ModelDefinition, StudyDefinition, validate
-from hqsearch.errors import DefinitionError
+from hqsearch.errors import DefinitionError, PluginError
 from hqsearch.evaluator import GivenObjects
 from hqsearch.hardware import Profile, load_profile
-from hqsearch.plugins import file_identity
+from hqsearch.models.weights import content_identity
+from hqsearch.plugins import (
+    file_identity,
+    installed_identity,
+    is_installed_reference,
+    load_from_file,
+)
 from hqsearch.qat.options import QatOptions
+from hqsearch.training.task import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,16 @@ class QatStudy:
                 f"study {self.definition.name!r}: evaluator {self.definition.evaluator} needs "
                 "[data] and [model]"
             )
+        epochs = self.definition.evaluation.get("parent_epochs")
+        weights = self.definition.model.weights
+        if weights is not None and epochs is None:
+            untrained = self.options.model_copy(update={"parent_epochs": 0})
+            object.__setattr__(self, "options", untrained)
+        elif weights is None and epochs == 0:
+            raise DefinitionError(
+                f"study {self.definition.name!r}: parent_epochs = 0 trains no parent; give [model] "
+                "weights to take them as they are, or train it"
+            )
 
     @property
     def data(self) -> DataDefinition:
@@ -73,9 +90,30 @@ class QatStudy:
         name = self.definition.hardware.profile
         return load_profile(self.definition.located(name) if name.endswith(".toml") else name)
 
+    @cached_property
+    def task(self) -> Task:
+        """What networks are trained for and measured by.
+
+        Raises:
+            PluginError: the user's file does not define one.
+        """
+        if self.options.task is None:
+            return CLASSIFICATION
+        made = load_from_file(self.options.task, self.definition.folder)
+        task = made() if isinstance(made, type) else made
+        if not isinstance(task, Task):
+            raise PluginError(
+                f"[evaluation] task = {self.options.task!r} is no task: write a class that derives "
+                "from hqsearch.training.Task"
+            )
+        return task
+
     def settings(self) -> dict[str, Any]:
         """``[evaluation]`` as far as it changes results, as JSON values."""
-        return self.options.model_dump(mode="json", exclude=set(self.options.FREE))
+        settings = self.options.model_dump(mode="json", exclude=set(self.options.FREE))
+        if self.options.task is not None:
+            settings["task"] = file_identity(self.options.task, self.definition.folder)
+        return settings
 
     def data_identity(self) -> dict[str, Any]:
         """``[data]`` as far as it changes results: not where it lies."""
@@ -84,6 +122,15 @@ class QatStudy:
     def model_identity(self, model: ModelDefinition) -> dict[str, Any]:
         """``model`` as JSON values; a user's file by its contents."""
         identity = model.model_dump(mode="json", exclude_none=True)
-        if model.path is not None:
+        if model.path is not None and is_installed_reference(model.path):
+            identity["path"] = installed_identity(model.path)
+        elif model.path is not None:
             identity["path"] = file_identity(model.path, self.definition.folder)
+        if model.weights is not None:
+            identity["weights"] = content_identity(self.weights_file(model))
         return identity
+
+    def weights_file(self, model: ModelDefinition) -> Path:
+        """The file of trained weights that ``model`` starts from."""
+        assert model.weights is not None
+        return self.definition.located(model.weights)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hqsearch.errors import UnknownName
-from hqsearch.models.layers import WEIGHT_LAYERS
+from hqsearch.models.layers import WEIGHT_LAYERS, own_weight
 from hqsearch.quant import codebooks
 from hqsearch.quant.fake import FakeQuantizer, make_quantizer
 from hqsearch.schemes.choice import Choice, parse_choice
@@ -107,13 +107,18 @@ def mix_model(model: nn.Module, choices: Mapping[str, Sequence[str]]) -> dict[st
         ValueError: a layer that is quantized already, or whose weights are beyond ±2^48.
     """
     layers = {path: m for path, m in model.named_modules() if isinstance(m, WEIGHT_LAYERS)}
-    found = {}
+    found: dict[str, MixedQuantizer] = {}
+    made: dict[int, MixedQuantizer] = {}
     for path, names in choices.items():
         if path not in layers:
             raise UnknownName("layer", path, layers, type(model).__name__)
         if parametrize.is_parametrized(layers[path], "weight"):
             raise ValueError(f"layer {path!r} is quantized already; start from the fp32 parent.")
-        found[path] = MixedQuantizer(names, layers[path].weight.detach(), path)
+        weight = layers[path].weight
+        shared = id(own_weight(layers[path]))
+        if shared not in made:  # layers that share a weight share its scales
+            made[shared] = MixedQuantizer(names, weight.detach(), path)
+        found[path] = made[shared]
         parametrize.register_parametrization(layers[path], "weight", found[path])
     return found
 

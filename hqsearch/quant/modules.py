@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hqsearch.errors import UnknownName
-from hqsearch.models.layers import WEIGHT_LAYERS
+from hqsearch.models.layers import WEIGHT_LAYERS, own_weight
 from hqsearch.quant import codebooks
 from hqsearch.quant.fake import FakeQuantizer, make_quantizer
 from hqsearch.schemes.choice import FP32, parse_choice
@@ -55,6 +55,7 @@ def quantize_model(model: nn.Module, choices: Mapping[str, str]) -> None:
         ValueError: a layer that is quantized already, or whose weights are beyond ±2^48.
     """
     layers = _layers(model)
+    made: dict[tuple[int, str], FakeQuantizer] = {}
     for path, choice in choices.items():
         if path not in layers:
             raise UnknownName("layer", path, layers, type(model).__name__)
@@ -62,7 +63,12 @@ def quantize_model(model: nn.Module, choices: Mapping[str, str]) -> None:
             continue
         if quantizer_of(layers[path]) is not None:
             raise ValueError(f"layer {path!r} is quantized already; start from the fp32 parent.")
-        quantizer = make_quantizer(choice, layers[path].weight, path or "the layer")
+        weight = layers[path].weight
+        # Layers that share a weight share its scales.
+        quantizer = made.get((id(weight), choice)) if own_weight(layers[path]) is weight else None
+        if quantizer is None:
+            quantizer = make_quantizer(choice, weight, path or "the layer")
+            made[id(weight), choice] = quantizer
         parametrize.register_parametrization(layers[path], "weight", quantizer)
 
 

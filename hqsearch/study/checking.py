@@ -60,7 +60,8 @@ class Findings:
         workers: evaluations at a time; None: as many as fit on the cluster.
         recorded: whether the study has a log already, which a run would add to.
         energy: what the energies of the study mean, under its profile and the others.
-        notes: what a run would say first.
+        facts: what the evaluator found in a dry run: network, neurons, operations, costs, ….
+        notes: what a run would say first, and what is worth knowing.
         problems: why a run would be refused; every one that could be found.
     """
 
@@ -80,6 +81,7 @@ class Findings:
     workers: int | None = None
     recorded: bool = False
     energy: EnergyMeaning | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -146,8 +148,13 @@ def _check_evaluator(
     with findings.looking():
         findings.notes += evaluator.assumptions()
     with findings.looking():
-        evaluator.check()
         findings.notes += evaluator.notes()
+        evaluator.check()
+    with findings.looking():
+        inspected = evaluator.inspect(deep=True)
+        findings.facts = inspected.facts
+        findings.notes += inspected.notes
+        findings.problems += [p for p in inspected.problems if p not in findings.problems]
     with findings.looking():
         _check_energy(findings, evaluator)
     with findings.looking():

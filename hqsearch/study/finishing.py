@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from hqsearch.analysis.proportion import wilson_interval
+from hqsearch.atomic import full_disk_told
 from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator import Evaluator, FinalResult, FinalTask
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
@@ -31,10 +32,11 @@ from hqsearch.evaluator.tasks import FINAL
 from hqsearch.executors.task import StrategyWork, Task, TaskOutcome, read_result
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
-from hqsearch.search.pump import WAIT, full_disk_told
+from hqsearch.search.pump import WAIT
 from hqsearch.store.log import StudyLog
 from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.records import TrialRow
+from hqsearch.study.asked import recorded_definition
 from hqsearch.study.given import require_test_split
 from hqsearch.study.models import (
     MANIFEST_FORMAT,
@@ -54,7 +56,7 @@ from hqsearch.study.opening import (
     study_folder,
     versions,
 )
-from hqsearch.study.running import device_of, read_study, recorded_definition
+from hqsearch.study.running import device_of, read_study
 
 #: Sets the seeds of final trainings apart from whatever else is derived from a study's seed.
 _STREAM = 0x66696E61

@@ -166,9 +166,16 @@ def open_study(
     if not request.fresh:
         check_database(url)
         require_writable(url, definition.name, folder)
+    notes: list[str] = []
     if request.fresh or not recorded_study(url, definition.name, folder):
         refuse_needless(evaluator.space)
-    for note in evaluator.notes():
+        inspected = evaluator.inspect(deep=False)
+        if inspected.problems:
+            several = len(inspected.problems) > 1
+            heading = [f"{len(inspected.problems)} problems:"] if several else []
+            raise InputError("\n  ".join([*heading, *inspected.problems]))
+        notes = [f"note: {note}" for note in inspected.notes]
+    for note in (*evaluator.notes(), *notes):
         listener.note(note)
     with ExitStack() as stack:
         traces = stack.enter_context(without_trace(folder, listener.note))

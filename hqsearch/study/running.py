@@ -33,7 +33,8 @@ from hqsearch.search.failures import require_some
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
-from hqsearch.store.log import LogReader, StudyLog, damaged, storage_url
+from hqsearch.store.log import LogReader, StudyLog, storage_url
+from hqsearch.store.log_reader import damaged
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.store.soundness import log_faults
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class

@@ -16,13 +16,16 @@ from hqsearch.training.loop import (
 )
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.state import load_state, load_tensors, save_state, save_tensors
+from hqsearch.training.task import CLASSIFICATION, Task
 
 __all__ = [
+    "CLASSIFICATION",
     "EpochRecord",
     "EvalResult",
     "Samples",
     "Schedule",
     "Segment",
+    "Task",
     "Teacher",
     "TrainResult",
     "evaluate",

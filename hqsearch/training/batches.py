@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +15,7 @@ from torch import Tensor
 
 #: Stored uint8 frames to the network's float input, any shape.
 ToFloat = Callable[[Tensor], Tensor]
-_ORDER, _SHIFT = 0, 1
+_ORDER, _SHIFT, _FLIP = 0, 1, 2
 
 
 class Frames(Protocol):
@@ -49,10 +51,13 @@ def training_batches(
     batch_size: int,
     shift: int,
     key: tuple[int, int],
+    flip: bool = False,
+    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All samples once, shuffled, each shifted by up to ``shift`` pixels in x and y.
 
-    Shifts are the only augmentation: mirroring would turn left gestures into right ones.
+    Shifts are the only augmentation unless ``flip`` asks for another: mirroring would turn left
+    gestures into right ones.
 
     Args:
         frames: ``[n, T, C, H, W]``, may be memory-mapped.
@@ -60,19 +65,39 @@ def training_batches(
         batch_size: N; the last batch may be smaller.
         shift: largest shift in pixels; what moves in is 0.
         key: (seed, epoch), which decides everything.
+        flip: mirror half of the samples left to right.
+        workers: threads that prepare batches ahead; the batches are the same.
 
     Yields:
         Frames uint8 ``[T, N, C, H, W]`` and labels int64 ``[N]``.
     """
     order = np.random.default_rng([*key, _ORDER]).permutation(len(labels))
     shifts = np.random.default_rng([*key, _SHIFT]).integers(-shift, shift + 1, (len(labels), 2))
-    for start in range(0, len(order), batch_size):
+    mirrored = np.zeros(len(labels), bool)
+    if flip:
+        mirrored = np.random.default_rng([*key, _FLIP]).random(len(labels)) < 0.5
+
+    def made(start: int) -> tuple[Tensor, Tensor]:
         chosen = order[start : start + batch_size]
         batch = np.zeros((frames.shape[1], len(chosen), *frames.shape[2:]), np.uint8)
         for place, index in enumerate(chosen):
             (to_y, from_y), (to_x, from_x) = map(_overlap, shifts[index])
-            batch[:, place, :, to_y, to_x] = frames[index][:, :, from_y, from_x]
-        yield torch.from_numpy(batch), torch.from_numpy(np.asarray(labels[chosen], np.int64))
+            sample = frames[index][..., ::-1] if mirrored[index] else frames[index]
+            batch[:, place, :, to_y, to_x] = sample[:, :, from_y, from_x]
+        return torch.from_numpy(batch), torch.from_numpy(np.asarray(labels[chosen], np.int64))
+
+    starts = range(0, len(order), batch_size)
+    if not workers:
+        yield from map(made, starts)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
+        for start in starts:
+            waiting.append(pool.submit(made, start))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def plain_batches(frames: Frames, batch_size: int) -> Iterator[Tensor]:

@@ -1,8 +1,8 @@
 """Train and evaluate a network on event frames, deterministically and resumably.
 
-AdamW with a one-cycle learning rate (linear warm-up, cosine to zero) over the *full* schedule:
-a run that stops at epoch r and is resumed later is bit for bit the uninterrupted one, on one
-machine with one number of threads. Everything random comes from (seed, epoch).
+By default AdamW with a one-cycle learning rate (linear warm-up, cosine to zero) over the *full*
+schedule: a run that stops at epoch r and is resumed later is bit for bit the uninterrupted one, on
+one machine with one number of threads. Everything random comes from (seed, epoch).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -31,6 +31,12 @@ from hqsearch.training.state import (
     restore_optimizer,
     save_checkpoint,
 )
+from hqsearch.training.task import CLASSIFICATION, Task, checked_scores, mean_score
+
+OptimizerName = Literal["adamw", "adam", "sgd"]
+DecayName = Literal["cosine", "linear", "constant"]
+PrecisionName = Literal["none", "bfloat16", "float16"]
+_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,12 @@ class Schedule:
         shift: augmentation by shifts of up to this many pixels.
         label_smoothing: of the cross-entropy, 0 to 1.
         seed: of order and augmentation.
+        optimizer: ``adamw``, ``adam`` or ``sgd`` (momentum 0.9, Nesterov).
+        decay: of the learning rate after its rise: ``cosine`` or ``linear`` to zero, or
+            ``constant``.
+        flip: augmentation by mirroring half of the samples left to right.
+        mixed_precision: ``bfloat16`` or ``float16`` (with loss scaling) on CUDA; ``none``.
+        loader_workers: threads that prepare batches ahead; changes no number.
 
     Raises:
         DefinitionError: a value out of its range.
@@ -59,9 +71,15 @@ class Schedule:
     shift: int = 2
     label_smoothing: float = 0.0
     seed: int = 0
+    optimizer: OptimizerName = "adamw"
+    decay: DecayName = "cosine"
+    flip: bool = False
+    mixed_precision: PrecisionName = "none"
+    loader_workers: int = 0
 
     def __post_init__(self) -> None:
         at_least = {"epochs": 0, "batch_size": 1, "weight_decay": 0, "shift": 0, "seed": 0}
+        at_least["loader_workers"] = 0
         for name, low in at_least.items():
             if getattr(self, name) < low:
                 raise DefinitionError(f"{name} must be at least {low}, not {getattr(self, name)}.")
@@ -120,28 +138,39 @@ class EvalResult:
     """What an evaluation found.
 
     Attributes:
-        accuracy: fraction of samples that are right.
-        correct: bool ``[n]``, sample by sample, so that two networks can be compared in pairs.
-        loss: mean cross-entropy.
+        accuracy: fraction of samples that are right; of another task, its mean score.
+        correct: bool ``[n]``, sample by sample, so that two networks can be compared in pairs;
+            where scores are no plain right and wrong, whether they are 1.
+        loss: the task's, mean over all samples.
+        scores: float64 ``[n]``, from 0 to 1.
     """
 
     accuracy: float
     correct: NDArray[np.bool_]
     loss: float
+    scores: NDArray[np.float64]
 
     @property
     def standard_error(self) -> float:
-        """Of ``accuracy`` as a binomial fraction; at 0 and 1, one sample's worth."""
-        n = len(self.correct)
-        return max(math.sqrt(self.accuracy * (1.0 - self.accuracy) / n), 1.0 / n)
+        """Of ``accuracy``; of plain right and wrong that of a binomial fraction."""
+        return mean_score(self.scores)[1]
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every sample is right or wrong."""
+        return bool(np.isin(self.scores, (0.0, 1.0)).all())
 
 
 def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
-    """Learning rate of ``step`` (from 0) of ``steps``: linear rise, then cosine to zero."""
+    """Learning rate of ``step`` (from 0) of ``steps``: linear rise, then the schedule's decay."""
     rise = schedule.warmup * steps
     if step + 1 < rise:
         return schedule.learning_rate * (step + 1) / rise
     progress = (step + 1 - rise) / max(1.0, steps + 1 - rise)
+    if schedule.decay == "constant":
+        return schedule.learning_rate
+    if schedule.decay == "linear":
+        return schedule.learning_rate * (1.0 - min(1.0, progress))
     return schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
@@ -154,6 +183,7 @@ def train(
     device: str | torch.device = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     teacher: Teacher | None = None,
+    task: Task = CLASSIFICATION,
 ) -> TrainResult:
     """Train ``model`` in place.
 
@@ -165,6 +195,7 @@ def train(
         device: where to compute.
         on_epoch: called after each epoch, its checkpoint already written.
         teacher: of which it learns besides the labels; it is entered here.
+        task: what it is trained for.
 
     Raises:
         FloatingPointError: frames, the loss, or after an epoch (before its checkpoint) a weight,
@@ -189,14 +220,16 @@ def train(
             state = np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)
             torch.manual_seed(int(state[0]))
             with teacher or nullcontext():
-                record = _train_epoch(model, optimizer, samples, schedule, epoch, device, teacher)
+                record = _train_epoch(
+                    model, optimizer, samples, schedule, epoch, device, task, teacher
+                )
         require_finite(model, f"after epoch {epoch + 1}")
         history.append(record)
         if segment.checkpoint is not None:
             tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
             about = {
                 "epoch": epoch + 1,
-                "schedule": asdict(schedule),
+                "schedule": _schedule_json(schedule),
                 "history": [asdict(record) for record in history],
             }
             save_checkpoint(
@@ -213,8 +246,9 @@ def evaluate(
     *,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
+    task: Task = CLASSIFICATION,
 ) -> EvalResult:
-    """Accuracy of ``model`` in evaluation mode; its mode is put back afterwards.
+    """Accuracy of ``model`` in evaluation mode, or a task's score; its mode is put back.
 
     Raises:
         FloatingPointError: a weight, scale or running statistic, a frame, the input of a neuron
@@ -227,38 +261,53 @@ def evaluate(
     require_finite(model, "when it is evaluated")
     training = model.training
     model.to(device).eval()
-    parts: list[Tensor] = []
+    labels = torch.from_numpy(np.asarray(samples.labels, np.int64))
+    scores: list[NDArray[np.float64]] = []
+    loss = 0.0
     try:
         # Weights do not change here: quantized ones are computed once, not for every batch.
         with torch.no_grad(), parametrize.cached(), NeuronWatch(model) as watch:
             for index, batch in enumerate(plain_batches(samples.frames, batch_size)):
-                parts.append(model(samples.to_float(batch.to(device))).cpu())
+                wanted = labels[index * batch_size : (index + 1) * batch_size]
+                inputs = samples.to_float(batch.to(device))
+                inputs, target = task.prepare(inputs, wanted.to(device))
+                output = model(inputs)
                 watch.end_batch(f"batch {index + 1} of the evaluation")
+                if not bool(torch.isfinite(output).all()):
+                    raise FloatingPointError("the network's output is not finite.")
+                output = output.double()
+                scores.append(checked_scores(task.scores(output, target), len(wanted)))
+                loss += float(task.loss(output, target)) * len(wanted)
     finally:
         model.train(training)
-    logits = torch.cat(parts).double()
-    if not bool(torch.isfinite(logits).all()):
-        raise FloatingPointError("the network's output is not finite.")
-    target = torch.from_numpy(np.asarray(samples.labels, np.int64))
-    correct = (logits.argmax(1) == target).numpy()
-    return EvalResult(float(correct.mean()), correct, float(F.cross_entropy(logits, target)))
+    every = np.concatenate(scores)
+    return EvalResult(mean_score(every)[0], every == 1.0, loss / len(every), every)
 
 
-def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW; weight decay on tensors with two or more axes only."""
+def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """The schedule's; weight decay on tensors with two or more axes only."""
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for parameter in model.parameters():
         if parameter.requires_grad:
             groups[parameter.ndim > 1].append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": parameters, "weight_decay": schedule.weight_decay if decayed else 0.0}
-            for decayed, parameters in groups.items()
-            if parameters
-        ],
-        lr=schedule.learning_rate,
-        fused=True,
-    )
+    taken = [
+        {"params": parameters, "weight_decay": schedule.weight_decay if decayed else 0.0}
+        for decayed, parameters in groups.items()
+        if parameters
+    ]
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(
+            taken, lr=schedule.learning_rate, momentum=_MOMENTUM, nesterov=True, fused=True
+        )
+    kind = torch.optim.AdamW if schedule.optimizer == "adamw" else torch.optim.Adam
+    return kind(taken, lr=schedule.learning_rate, fused=True)
+
+
+def _schedule_json(schedule: Schedule) -> dict[str, Any]:
+    """What a checkpoint must agree with: all that changes a number."""
+    told = asdict(schedule)
+    del told["loader_workers"]
+    return told
 
 
 def _train_epoch(
@@ -268,15 +317,26 @@ def _train_epoch(
     schedule: Schedule,
     epoch: int,
     device: str | torch.device,
+    task: Task,
     teacher: Teacher | None = None,
 ) -> EpochRecord:
     model.train()
     per_epoch = math.ceil(len(samples) / schedule.batch_size)
-    total, right = 0.0, 0
+    total, right = 0.0, 0.0
     key = (schedule.seed, epoch)
     batches = training_batches(
-        samples.frames, samples.labels, schedule.batch_size, schedule.shift, key
+        samples.frames,
+        samples.labels,
+        schedule.batch_size,
+        schedule.shift,
+        key,
+        schedule.flip,
+        schedule.loader_workers,
     )
+    half = getattr(torch, schedule.mixed_precision, None)
+    kind = torch.device(device).type
+    # Half precision ends at 65,504: small gradients are scaled up, and what overflows is skipped.
+    scaler = torch.amp.GradScaler(kind, enabled=half is torch.float16)
     for index, (stored, target) in enumerate(batches):
         step = epoch * per_epoch + index
         for group in optimizer.param_groups:
@@ -286,10 +346,12 @@ def _train_epoch(
             raise FloatingPointError(
                 f"the frames of epoch {epoch + 1}, step {index + 1} are not finite."
             )
-        logits = model(inputs)
-        loss = F.cross_entropy(logits, wanted, label_smoothing=schedule.label_smoothing)
-        if teacher is not None:
-            loss = teacher.loss(loss, inputs, logits)
+        inputs, aim = task.prepare(inputs, wanted)
+        with torch.autocast(kind, half, enabled=half is not None):
+            logits = model(inputs)
+            loss = task.loss(logits, aim, schedule.label_smoothing)
+            if teacher is not None:
+                loss = teacher.loss(loss, inputs, logits)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(
@@ -297,10 +359,11 @@ def _train_epoch(
                 f"a lower learning_rate may help."
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         total += value * len(target)
-        right += int((logits.detach().argmax(1) == wanted).sum())
+        right += float(task.scores(logits.detach(), aim).double().sum())
     return EpochRecord(epoch + 1, total / len(samples), right / len(samples))
 
 
@@ -316,7 +379,7 @@ def _resume(
         return []
     tensors, about = found
     try:
-        if about["schedule"] != asdict(schedule):
+        if about["schedule"] != _schedule_json(schedule):
             raise RunFailed(f"the checkpoint in {folder} belongs to another training schedule.")
         weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}
         model.load_state_dict(weights)

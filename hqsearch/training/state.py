@@ -49,7 +49,12 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     Raises:
         DiskFull: no space left; ``path`` is as before.
     """
-    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    dense, places = {}, set()
+    for name, tensor in tensors.items():
+        values = tensor.detach().cpu().contiguous()
+        # The format holds every tensor by itself, also where layers share one.
+        dense[name] = values.clone() if values.untyped_storage()._cdata in places else values
+        places.add(values.untyped_storage()._cdata)
     _replace(path, lambda draft: save_file(dense, draft))
 
 

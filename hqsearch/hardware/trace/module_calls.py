@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from hqsearch.hardware.rates import input_uses
 from hqsearch.hardware.trace import tensor_rules
@@ -15,11 +16,13 @@ from hqsearch.hardware.trace.state import TraceState
 from hqsearch.hardware.trace.tags import Tag
 from hqsearch.hardware.uses import convolution_uses, taps_read
 from hqsearch.hardware.workload import InputKind
-from hqsearch.models.layers import WEIGHT_LAYERS
-from hqsearch.models.recognition import absorbs_normalization, is_neuron
+from hqsearch.models.adapters import NeuronFacts, neuron_facts
+from hqsearch.models.adapters.declared import Declared
+from hqsearch.models.layers import WEIGHT_LAYERS, own_weight
+from hqsearch.models.recognition import is_neuron, spikes_of
 
-#: Called with the trace, the module's path, the module, its input and its output.
-ModuleCall = Callable[[TraceState, str, Any, Tensor, Tensor], None]
+#: Called with the trace, the module's path, the module, its input and what it returned.
+ModuleCall = Callable[[TraceState, str, Any, Tensor, Any], None]
 
 
 #: Of integers times a unit that is no power of two, divided by it again, in float32.
@@ -39,7 +42,7 @@ def module_call(module: nn.Module, neurons: tuple[type[nn.Module], ...]) -> Modu
 
 def weight_layer(trace: TraceState, path: str, module: Any, x: Tensor, out: Tensor) -> None:
     """A Conv1d, Conv2d or Linear: its multiply-accumulates, and the firing rate of its input."""
-    tag = trace.input_tag(path, x) or Tag("real", "other", trace.timesteps)
+    tag = trace.input_tag(path, x) or trace.unfollowed(x)
     trace.operations.read_by(tag, None)
     if isinstance(module, nn.Linear):
         channels, per_output, tail = module.out_features, module.in_features, 1
@@ -55,7 +58,10 @@ def weight_layer(trace: TraceState, path: str, module: Any, x: Tensor, out: Tens
         valid = inputs * taps_read(read) * (channels // module.groups)
         uses = input_uses(module, x.shape)
     totals = trace.operations.add("weight", path, tag, x, out, macs, tail, valid)
+    weight = own_weight(module)
+    owner = path if weight is None else trace.owners.setdefault(id(weight), path)
     totals.extra = {
+        "shared": owner != path,
         "weights": channels * per_output,
         "bias": channels if module.bias is not None else 0,
         "channels": channels,
@@ -69,9 +75,7 @@ def weight_layer(trace: TraceState, path: str, module: Any, x: Tensor, out: Tens
 
 def normalization(trace: TraceState, path: str, module: Any, x: Tensor, out: Tensor) -> None:
     """A batch normalisation: part of the weight layer before it, or an operation of its own."""
-    tag = trace.input_tag(path, x)
-    if tag is None:
-        return
+    tag = trace.input_tag(path, x) or trace.unfollowed(x)
     if tag.layer is not None:
         trace.operations.normalized_by(tag.layer, path)
     else:
@@ -80,23 +84,44 @@ def normalization(trace: TraceState, path: str, module: Any, x: Tensor, out: Ten
     trace.tags[out] = replace(tag, kind="real", source="other", levels=0, unit=1.0, neuron=None)
 
 
-def neuron(trace: TraceState, path: str, module: nn.Module, x: Tensor, out: Tensor) -> None:
-    """A spiking neuron; ``unit`` and ``levels`` of one that emits integers are respected."""
+def neuron(trace: TraceState, path: str, module: nn.Module, x: Tensor, out: Any) -> None:
+    """A spiking neuron; what it emits is what is known of it, and looked at where it runs."""
+    spikes = spikes_of(out)
     tag = trace.input_tag(path, x)
-    if tag is None:
+    if spikes is None:
         return
-    trace.operations.read_by(tag, path if absorbs_normalization(module) else None)
-    unit = float(getattr(module, "unit", 1.0))
-    levels = int(getattr(module, "levels", 1))
-    kind: InputKind = "binary" if levels == 1 else "integer"
-    if not out.is_meta and not _multiples(out, unit, levels):
-        kind, levels = "real", 0
-    spikes = Tag(kind, "spikes", tag.steps, tag.outer, levels, unit, None, path)
-    totals = trace.operations.add("neuron", path, spikes, x, out, 0, 1)
-    totals.extra = {"stateful": not getattr(module, "stateless", False)}
-    totals.tag = spikes  # of the last call: one call may find what another did not
-    trace.measure(totals, out, unit)
-    trace.tags[out] = spikes if kind != "real" else Tag("real", "other", tag.steps, tag.outer)
+    if tag is None:
+        tag = trace.unfollowed(x)
+    facts = neuron_facts(module) or Declared(type(module).__name__).facts(module)
+    trace.operations.read_by(tag, path if facts.absorbs else None)
+    kind, levels = _emitted(facts, spikes)
+    emitted = Tag(kind, "spikes", tag.steps, tag.outer, levels, facts.unit, None, path)
+    totals = trace.operations.add("neuron", path, emitted, x, spikes, 0, 1)
+    totals.extra = {"stateful": facts.stateful}
+    # One call may find what another did not.
+    totals.tag = emitted if emitted.bits >= totals.tag.bits else totals.tag
+    trace.measure(totals, spikes, facts.unit)
+    for leaf in tree_leaves(out):
+        if isinstance(leaf, Tensor):  # membrane potentials and currents
+            trace.tags[leaf] = Tag("real", "other", tag.steps, tag.outer)
+    if kind != "real":
+        trace.tags[spikes] = emitted
+
+
+def _emitted(facts: NeuronFacts, spikes: Tensor) -> tuple[InputKind, int]:
+    """Kind of a neuron's output, and the largest number of unit spikes of an element.
+
+    What is not known of it is measured; what is known is checked. Without values (on the meta
+    device) only what is known for certain is taken for spikes.
+    """
+    if facts.output == "real" or (spikes.is_meta and facts.levels is None):
+        return "real", 0
+    if spikes.is_meta:
+        return ("binary" if facts.levels == 1 else "integer"), facts.levels or 1
+    most = facts.levels or max(1, round(float(spikes.max() / facts.unit)))
+    if not _multiples(spikes, facts.unit, most):
+        return "real", 0
+    return ("binary" if most == 1 else "integer"), most
 
 
 def _multiples(values: Tensor, unit: float, levels: int) -> bool:

@@ -6,7 +6,7 @@ embeddings and norms that their forward pass never touches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class StateRead:
         self._places = {name: _place(value) for name, value in self._values.items()}
         self._state = set(self._places.values())
         self._read: set[int] = set()
+        self._counted: set[int] = set()
 
     def saw(self, args: Any, kwargs: Any) -> None:
         """Arguments of one tensor operation."""
@@ -36,13 +37,17 @@ class StateRead:
             if isinstance(value, Tensor):
                 self._read.update(self._state & {_place(value)})
 
+    def counts(self, tensors: Iterable[Tensor]) -> None:
+        """These are stored with an operation, and are no longer loose."""
+        self._counted.update(_place(tensor) for tensor in tensors)
+
     def loose(self) -> tuple[tuple[str, int], ...]:
         """What is read and belongs to no weight layer and no norm: (path, number of values)."""
         wholes = self._wholes()
         return tuple(
             (name, value.numel())
             for name, value in self._values.items()
-            if self._places[name] in self._read and _whole_of(name, wholes) is None
+            if self._places[name] in self._read - self._counted and _whole_of(name, wholes) is None
         )
 
     def unread(self) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hqsearch.hardware.workload import InputKind, InputSource
 
@@ -32,6 +32,22 @@ class Tag:
     unit: float = 1.0
     layer: str | None = None
     neuron: str | None = None
+
+    def read_as(self, shape: Sequence[int], timesteps: int, samples: int) -> Tag:
+        """The tag of memory that step after step was written into, read as a tensor of a shape.
+
+        Its first axis is taken for time where it is as long.
+        """
+        whole = len(shape) > 0 and shape[0] in (timesteps, timesteps * samples)
+        steps = timesteps if whole else self.steps
+        return replace(self, steps=steps, outer=1, layer=None)
+
+    def with_written(self, other: Tag) -> Tag:
+        """The least special tag of memory that both were written into."""
+        if (self.kind, self.unit, self.source) == (other.kind, other.unit, other.source):
+            same = self if self.neuron == other.neuron else replace(self, neuron=None)
+            return replace(same, levels=max(self.levels, other.levels))
+        return Tag("real", "other", max(self.steps, other.steps))
 
     @property
     def bits(self) -> int:

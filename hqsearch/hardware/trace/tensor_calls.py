@@ -7,50 +7,18 @@ the results, or None for what it does not know.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from hqsearch.hardware.trace import tensor_rules
-from hqsearch.hardware.trace.state import TraceState
+from hqsearch.hardware.trace import real_calls, tensor_rules
+from hqsearch.hardware.trace.call import Handler, TensorCall
+from hqsearch.hardware.trace.state import TraceState, user_line
 from hqsearch.hardware.trace.tags import Tag
 from hqsearch.hardware.uses import Axis, taps_read, window_uses
-
-
-@dataclass(frozen=True)
-class TensorCall:
-    """One call of an ATen operation.
-
-    operands: its tensor arguments; tags: those of the operands that are followed.
-    x: the first operand that is followed. results: its tensor results, at least one.
-    """
-
-    name: str
-    args: Sequence[Any]
-    operands: Sequence[Tensor]
-    tags: Sequence[Tag]
-    x: Tensor
-    results: Sequence[Tensor]
-
-    @property
-    def tag(self) -> Tag:
-        """Tag of ``x``."""
-        return self.tags[0]
-
-    @property
-    def result(self) -> Tensor:
-        """The first result."""
-        return self.results[0]
-
-    def all(self, tag: Tag) -> list[Tag]:
-        """The same tag for every result."""
-        return [tag] * len(self.results)
-
-
-Handler = Callable[[TraceState, TensorCall], list[Tag] | None]
 
 
 def trace_call(
@@ -58,22 +26,22 @@ def trace_call(
 ) -> None:
     """Trace one ATen operation that gave ``out``; what reads nothing followed is ignored."""
     operands = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-    followed = [t for t in operands if t in trace.tags]
+    known = [(t, tag) for t in operands if (tag := trace.tag_of(t)) is not None]
     results = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
-    if not followed or not results:
+    if not known or not results:
         return
-    tags = [trace.tags[t] for t in followed]
-    call = TensorCall(name, args, operands, tags, followed[0], results)
+    call = TensorCall(name, args, operands, [tag for _, tag in known], known[0][0], results)
     handler = _HANDLERS.get(name)
     new = handler(trace, call) if handler else None
     for result, tag in zip(results, new or _unknown(trace, call), strict=True):
-        trace.tags[result] = tag
+        if tag is not None:
+            trace.tags[result] = tag
 
 
 def _unknown(trace: TraceState, call: TensorCall) -> list[Tag]:
     """An operation that the cost model does not know: real values from here on."""
     where = trace.scopes[-1][0] or "the network itself"
-    trace.problems.append(f"operation {call.name!r} in {where!r}")
+    trace.problems.append(f"operation {call.name!r} in {where!r}{user_line()}")
     for tag in call.tags:
         trace.operations.read_by(tag, None)
     longest = max(call.tags, key=lambda tag: tag.steps)
@@ -106,16 +74,26 @@ def _select(trace: TraceState, call: TensorCall) -> list[Tag]:
 
 
 def _join(trace: TraceState, call: TensorCall) -> list[Tag] | None:
-    if len(call.tags) < len(call.operands):
-        return None
     axis = int(call.args[1]) if len(call.args) > 1 else 0
+    if len(call.tags) < len(call.operands):
+        # A class token, coordinates, zeros: constants among activations.
+        for tag in call.tags:
+            trace.operations.read_by(tag, None)
+        moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, trace.timesteps)
+        same = call.x.ndim == call.result.ndim
+        steps, outer = (moved.steps, moved.outer) if same else (call.tag.steps, call.tag.outer)
+        return call.all(Tag("real", "other", steps, outer))
     shapes = call.x.shape, call.result.shape
     return call.all(tensor_rules.joined(call.name, call.tags, *shapes, axis, trace.timesteps))
 
 
-def _copy(trace: TraceState, call: TensorCall) -> list[Tag] | None:
-    source = trace.tags.get(call.args[1])
-    return None if source is None else call.all(source)
+def _copy(trace: TraceState, call: TensorCall) -> list[Tag]:
+    """Into memory, step by step as a loop does it; a constant leaves what is there as it is."""
+    source = trace.tag_of(call.args[1])
+    if source is None:
+        return call.all(call.tag)
+    trace.write(call.args[0], source)
+    return call.all(source)
 
 
 def _add(trace: TraceState, call: TensorCall) -> list[Tag]:
@@ -138,7 +116,7 @@ def _scale(trace: TraceState, call: TensorCall) -> list[Tag] | None:
     """A product with a constant moves the unit; one with a tensor is a product or a norm."""
     divided = call.name.startswith("div")
     if len(call.tags) >= 2:
-        return None if divided else _product(trace, call)
+        return real_calls.elementwise(trace, call) if divided else _product(trace, call)
     tag, out = call.tag, call.result
     constants = [t for t in call.operands if t not in trace.tags]
     factor = constants[0] if constants else call.args[1]
@@ -150,12 +128,16 @@ def _scale(trace: TraceState, call: TensorCall) -> list[Tag] | None:
         return call.all(Tag("real", "other", tag.steps, tag.outer))
     if isinstance(factor, Tensor):
         factor = math.nan if factor.is_meta else float(factor)
+    if factor == 0:
+        return call.all(Tag("real", "other", tag.steps, tag.outer))
+    if divided and constants and call.args[0] is not call.x:  # a constant over activations
+        return real_calls.elementwise(trace, call)
     unit = tag.unit / factor if divided else tag.unit * factor
     return call.all(replace(tag, unit=abs(unit)))
 
 
 def _matrix_product(trace: TraceState, call: TensorCall) -> list[Tag] | None:
-    return _product(trace, call) if len(call.tags) >= 2 else None
+    return _product(trace, call) if len(call.tags) >= 2 else real_calls.linear(trace, call)
 
 
 def _product(trace: TraceState, call: TensorCall) -> list[Tag]:
@@ -245,4 +227,6 @@ _FAMILIES: Final[Mapping[frozenset[str], Handler]] = {
     tensor_rules.WINDOW_AVERAGES: _window_average,
     tensor_rules.AVERAGES: _average,
 }
-_HANDLERS: Final = {name: handler for names, handler in _FAMILIES.items() for name in names}
+_HANDLERS: Final[Mapping[str, Handler]] = real_calls.HANDLERS | {
+    name: handler for names, handler in _FAMILIES.items() for name in names
+}

@@ -8,11 +8,13 @@ follows what the values are. Works on the meta device, then without firing rates
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from hqsearch.errors import DefinitionError
 from hqsearch.hardware.trace.module_calls import ModuleCall, module_call
@@ -71,9 +73,11 @@ def trace_workload(
         listing = "; ".join(dict.fromkeys(trace.problems))
         raise DefinitionError(
             f"the cost model does not know everything that this network does: {listing}. "
-            "Use Conv1d, Conv2d and Linear modules and recognised neurons, or allow unknown "
-            "operations, which counts each output as one real-valued MAC."
+            'Set [model] unknown = "real", which counts each output of them as one real-valued '
+            "multiply-accumulate and what follows as real-valued; a neuron of your own belongs "
+            'into [model] neurons = ["file.Class"].'
         )
+    state.counts(trace.fixed)
     return trace.operations.workload(state)
 
 
@@ -121,16 +125,19 @@ class _Tracer(TorchDispatchMode):
             self._trace.scopes.append((path, Counter()))
             self._depth += call is not None
 
-        def after(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        def after(
+            module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any
+        ) -> None:
             self._trace.scopes.pop()
             self._depth -= call is not None
-            if call is not None and self._depth == 0:
+            given = next((t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)), None)
+            if call is not None and self._depth == 0 and given is not None:
                 self._depth += 1
-                call(self._trace, path, module, args[0], out)
+                call(self._trace, path, module, given, out)
                 self._depth -= 1
 
         self._hooks.append(module.register_forward_pre_hook(before))
-        self._hooks.append(module.register_forward_hook(after))
+        self._hooks.append(module.register_forward_hook(after, with_kwargs=True))
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from hqsearch.hardware import Following
 from hqsearch.hardware.rates import RateMeter
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import integer_neurons as builtin
+from hqsearch.models.adapters.declared import MARK, Declared
 from hqsearch.models.neurons import LIF, SpikingNeuron
 
 T, N = 3, 4
@@ -77,10 +78,13 @@ def test_measured_rates_are_exact() -> None:
     assert first.rate_se == pytest.approx(float(nonzero.std()) / N**0.5)
 
 
-class IntegerNeuron(nn.Module):
+class IntegerNeuron(SpikingNeuron):
     """Amplitudes k/4 stand for k unit spikes, as in QSD-Transformer's I-LIF."""
 
-    tau, threshold, unit, levels = 2.0, 1.0, 0.25, 4
+    unit, levels = 0.25, 4
+
+    def __init__(self) -> None:
+        super().__init__(2.0, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.clamp(0, 1) * 4).round() / 4
@@ -118,8 +122,8 @@ def test_built_in_integer_neurons_of_any_levels(kind: type[SpikingNeuron], level
     assert update.stateful == (kind is builtin.IntegerLIF)
 
 
-class ForeignNeuron(nn.Module):
-    """A neuron of another library; ``attributes`` are what it says of itself."""
+class Foreign(nn.Module):
+    """A hand-written neuron; ``attributes`` are what it says of itself."""
 
     def __init__(self, **attributes: object) -> None:
         super().__init__()
@@ -128,6 +132,14 @@ class ForeignNeuron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x > 0).float()
+
+
+def declared(reset: str | None, output: str | None = "binary", **attributes: object) -> nn.Module:
+    """One that a study declares."""
+    neuron = Foreign(**attributes)
+    entry = Declared("Foreign", reset=cast(Any, reset), output=cast(Any, output))
+    setattr(neuron, MARK, entry)
+    return neuron
 
 
 class SoftReset(SpikingNeuron):
@@ -139,23 +151,16 @@ class SoftReset(SpikingNeuron):
         return (x > 0).float()
 
 
-jelly = partial(ForeignNeuron, v_threshold=1.0)
-torch_like = partial(ForeignNeuron, threshold=1.0, tau=2.0)
-
-
 @pytest.mark.parametrize(
     ("neuron", "absorbs"),
     [
         (LIF(), True),
         (SoftReset(2.0, 1.0), False),
-        (jelly(v_reset=0.0), True),
-        (jelly(v_reset=0), True),
-        (jelly(v_reset=-65.0), False),
-        (jelly(v_reset=None), False),
-        (jelly(), False),
-        (torch_like(reset_mechanism="zero"), True),
-        (torch_like(reset_mechanism="subtract"), False),
-        (torch_like(), False),
+        (declared("zero"), True),
+        (declared("zero", None), False),
+        (declared("subtract"), False),
+        (declared(None, v_reset=0.0), False),
+        (declared(None), False),
     ],
 )
 def test_only_a_hard_reset_to_zero_takes_a_norm_in(neuron: nn.Module, absorbs: bool) -> None:
@@ -174,3 +179,54 @@ def test_only_a_hard_reset_to_zero_takes_a_norm_in(neuron: nn.Module, absorbs: b
     assert workload.following["first"].absorbed == absorbs
     # It is a neuron either way.
     assert workload.layers["head"].input_kind == "binary"
+    assert [op.path for op in workload.operations if op.kind == "neuron"] == ["neuron"]
+
+
+def test_a_rectifier_with_a_threshold_is_no_neuron() -> None:
+    class Rectifier(nn.Module):
+        v_threshold, v_reset = 1.0, 0.0
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.relu()
+
+    model = nn.Sequential(nn.Linear(5, 6), Rectifier(), nn.Linear(6, 2))
+    workload = trace_workload(model, frames(5), 2)
+    assert [op.kind for op in workload.operations] == ["weight", "compare", "weight"]
+    assert workload.layers["2"].input_kind == "real"
+    assert workload.following["0"].neuron is None
+
+
+def test_a_declared_neuron_that_emits_something_else_is_real() -> None:
+    class Rectifier(Foreign):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.relu()
+
+    neuron = Rectifier()
+    setattr(neuron, MARK, Declared("Rectifier", output="binary", reset="zero"))
+    model = nn.Sequential(nn.Linear(5, 6), neuron, nn.Linear(6, 2))
+    assert trace_workload(model, frames(5), 2).layers["2"].input_kind == "real"
+
+
+def test_a_neuron_that_returns_its_state_too() -> None:
+    class Leaky(SpikingNeuron):
+        def forward(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            v = 0.5 * v + x
+            return (v > 1).float(), v
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.neuron, self.head = nn.Linear(5, 6), Leaky(2.0, 1.0), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            v, out = torch.zeros(x.shape[1], 6), []
+            for step in x:
+                spikes, v = self.neuron(self.first(step), v)
+                out.append(self.head(spikes) + v.mean(1, keepdim=True))
+            return torch.stack(out).mean(0)
+
+    workload = trace_workload(Net(), frames(5), 2)
+    ops = {op.path: op for op in workload.operations}
+    assert (ops["neuron"].timesteps, ops["neuron"].outputs) == (T, 6)
+    assert (ops["head"].input_kind, ops["head"].timesteps) == ("binary", T)
+    assert ops["mean"].input_kind == "real"  # a membrane potential is no spike

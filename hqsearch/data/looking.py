@@ -1,0 +1,123 @@
+"""A look at a study's data before any of it is framed: a few samples, and what the splits hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hqsearch.data.encoding import get_encoding
+from hqsearch.data.given import Frames
+from hqsearch.data.prepare import frame_sample, list_samples, survey
+from hqsearch.data.spec import DataSpec
+from hqsearch.definition.data import FRAMES, SIMULATED
+from hqsearch.machine import cores
+
+#: A class that has so many times fewer training samples than another is told.
+IMBALANCE = 5.0
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """What the splits hold.
+
+    Attributes:
+        classes: names, in the order of their labels.
+        samples: split → class → number of samples.
+        summary: durations and events, where there are recordings.
+        notes: imbalance, and recordings that are in two splits.
+    """
+
+    classes: tuple[str, ...]
+    samples: dict[str, dict[str, int]] = field(default_factory=dict)
+    summary: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def few_frames(spec: DataSpec, count: int, given: Frames | None = None) -> NDArray[np.uint8] | None:
+    """Stored frames uint8 ``[n, T, C, H, W]`` of at most ``count`` training samples of recordings.
+
+    None where looking costs more than a look should: simulated ones, and frames that another
+    process was given.
+    """
+    if spec.dataset == FRAMES:
+        return None if given is None else given.stored.splits["train"][0][:count]
+    if spec.dataset == SIMULATED:
+        return None
+    listed = list_samples(spec)
+    train = listed.splits["train"]
+    chosen = [
+        train[i] for i in np.unique(np.linspace(0, len(train) - 1, count).round().astype(int))
+    ]
+    unit = survey(spec, listed, cores()).unit
+    encoding = get_encoding(spec.encoding)
+    return np.stack(
+        [frame_sample(s, unit, listed.sensor, spec.timesteps, spec.size, encoding) for s in chosen]
+    )
+
+
+def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | None:
+    """Classes of each split, imbalance, and samples that are in two of them; None where it is
+    not known before the data are made."""
+    if spec.dataset == SIMULATED or (spec.dataset == FRAMES and given is None):
+        return None
+    if spec.dataset == FRAMES:
+        assert given is not None
+        stored = given.stored
+        labels = {name: y.tolist() for name, (_, y) in stored.splits.items()}
+        keys = {
+            name: [(hashlib.sha256(f.tobytes()).hexdigest(), f"{name} sample {i}") for i, f in rows]
+            for name, (x, _) in stored.splits.items()
+            for rows in [list(enumerate(x))]
+        }
+        classes, summary = stored.classes, ""
+    else:
+        listed = list_samples(spec)
+        labels = {name: [s.label for s in part] for name, part in listed.splits.items()}
+        looked = survey(spec, listed, cores())
+        # Whoever has as many events, as long and as ON as another, to the last digit, is the same.
+        by_origin = {r.origin: f"{r.events} {r.duration!r} {r.on!r}" for r in looked.recordings}
+        keys = {
+            name: [(by_origin[s.origin], Path(s.origin).name) for s in part]
+            for name, part in listed.splits.items()
+        }
+        classes, summary = listed.classes, str(looked)
+    samples = {
+        name: {classes[label]: n for label, n in sorted(Counter(found).items())}
+        for name, found in labels.items()
+    }
+    notes = (*_imbalance(samples.get("train", {}), classes), *_repeated(keys))
+    return SplitFacts(tuple(classes), samples, summary, notes)
+
+
+def _imbalance(train: dict[str, int], classes: tuple[str, ...]) -> list[str]:
+    missing = [name for name in classes if name not in train]
+    if missing:
+        return [f"no training sample of {', '.join(missing)}: nothing can be learned of it"]
+    most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
+    if train[most] < IMBALANCE * train[least]:
+        return []
+    return [
+        f"classes are uneven: {train[most]} training samples of {most}, {train[least]} of {least}; "
+        "accuracy counts samples, so a rare class hardly counts"
+    ]
+
+
+def _repeated(keys: dict[str, list[tuple[str, str]]]) -> list[str]:
+    """Samples that are in two splits: what is measured on them was learned by heart."""
+    told = []
+    train = dict(keys.get("train", ()))
+    for name in ("validation", "test"):
+        twice = [(train[key], mine) for key, mine in keys.get(name, ()) if key in train]
+        if twice:
+            first, mine = twice[0]
+            more = f", and {len(twice) - 1} more" if len(twice) > 1 else ""
+            told.append(
+                f"{mine} of {name} is the same recording as {first} of train{more}: an accuracy on "
+                "it says little; remove one of them"
+            )
+    return told
