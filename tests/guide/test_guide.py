@@ -207,13 +207,14 @@ def _shell(block: Block) -> None:
 def _python(block: Block, place: Path) -> None:
     code = compile(block.text, block.page, "exec")
     _resolve(ast.parse(block.text))
+    path = place / (block.file or "")
+    if block.file is not None:
+        path.write_text(block.text)
     if block.long:
         return
     if block.file is None:
         exec(code, {"__name__": "__main__"})
         return
-    path = place / block.file
-    path.write_text(block.text)
     importlib.invalidate_caches()
     defined = runpy.run_path(str(path), run_name="__main__")
     if block.file.startswith("test_"):
