@@ -38,6 +38,11 @@ class ModelDefinition(Strict):
     def _one_source(self) -> ModelDefinition:
         if sum(source is not None for source in (self.name, self.path, self.object)) != 1:
             raise ValueError("give either name (a built-in network) or path ('file.py:function')")
+        if self.object and not isinstance(self.object.get("name"), str):
+            raise ValueError(
+                "object is set by hqsearch.Study(…, model=…) alone; a definition file gives name "
+                "(a built-in network) or path ('file.py:function')"
+            )
         return self
 
     @property
