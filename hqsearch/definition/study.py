@@ -90,6 +90,11 @@ class ModelDefinition(Strict):
                 "give either name (a built-in network) or path ('file.py:function' or "
                 "'package.module:function')"
             )
+        if self.object and not isinstance(self.object.get("name"), str):
+            raise ValueError(
+                "object is set by hqsearch.Study(…, model=…) alone; a definition file gives name "
+                "(a built-in network) or path ('file.py:function')"
+            )
         return self
 
     @property

@@ -35,7 +35,7 @@ def missing_model(definition: StudyDefinition) -> InputError:
     """What to say where the network of a study is needed, and was given in another process."""
     assert definition.model is not None
     assert definition.model.object is not None
-    name, title = definition.model.object["name"], definition.name
+    name, title = definition.model.object.get("name", "object"), definition.name
     return InputError(
         f"study {title!r} was made from Python objects: its network ({name}) is in no file. Go "
         f"on in Python, with the same network: hqsearch.Study({title!r}, model=…, data=…)"

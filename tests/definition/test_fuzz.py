@@ -251,3 +251,14 @@ def test_any_set_option_is_refused_or_taken(text: str) -> None:
         code = code_of("check", "--study", "toy", "--studies-dir", f"{folder}/s", "--set", text)
         assert code in (0, 2)
         assert not tree(Path(folder))
+
+
+@pytest.mark.parametrize("given", [{}, {"name": 3}, {"layers": []}])
+def test_an_object_in_a_file_is_no_network(tmp_path: Path, given: dict[str, Any]) -> None:
+    """Found by the ten thousand: only Python gives a network that is in no file."""
+    tables = {**read_toml(embedded("studies")["toy"]), "model": {"object": given}}
+    path = tmp_path / "mine.toml"
+    path.write_text("".join(f"{_text(key)} = {toml(value)}\n" for key, value in tables.items()))
+    words = ("run", "--study", str(path), "--strategy", "random", "--studies-dir", str(tmp_path))
+    assert code_of(*words) == 2
+    assert tree(tmp_path) == {"mine.toml"}
