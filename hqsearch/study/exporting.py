@@ -9,9 +9,10 @@ from hqsearch.errors import InputError
 from hqsearch.problem.objective import Objective
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
+from hqsearch.study.asked import recorded_definition
 from hqsearch.study.models import KeptModel, loaded, read_kept, require_trainable, untrained
 from hqsearch.study.opening import Request, make_evaluator_for, study_folder
-from hqsearch.study.running import read_study, recorded_definition
+from hqsearch.study.running import read_study
 
 if TYPE_CHECKING:
     from hqsearch.export.trained import TrainedModel

@@ -35,6 +35,7 @@ from hqsearch.search.pump import WAIT, full_disk_told
 from hqsearch.store.log import StudyLog
 from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.records import TrialRow
+from hqsearch.study.asked import recorded_definition
 from hqsearch.study.given import require_test_split
 from hqsearch.study.models import (
     MANIFEST_FORMAT,
@@ -54,7 +55,7 @@ from hqsearch.study.opening import (
     study_folder,
     versions,
 )
-from hqsearch.study.running import device_of, read_study, recorded_definition
+from hqsearch.study.running import device_of, read_study
 
 #: Sets the seeds of final trainings apart from whatever else is derived from a study's seed.
 _STREAM = 0x66696E61

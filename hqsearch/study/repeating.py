@@ -10,8 +10,9 @@ from hqsearch.analysis.pictures.weights import weights_file
 from hqsearch.errors import InputError, RunFailed
 from hqsearch.search.events import Listener, guarded
 from hqsearch.store.records import TrialRow
+from hqsearch.study.asked import recorded_definition
 from hqsearch.study.opening import Request, make_evaluator_for, require_recorded_recipe
-from hqsearch.study.running import device_of, recorded_definition
+from hqsearch.study.running import device_of
 
 #: Differences in standard errors up to which another machine's arithmetic is taken for the reason.
 LARGEST = 2.0
