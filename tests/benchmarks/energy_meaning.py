@@ -1,8 +1,9 @@
 """The tables of what energy means: ``python tests/benchmarks/energy_meaning.py``.
 
-For gesture, N-MNIST and Spikformer-2-256 and every hardware profile: rank correlation of energy with
-storage and average bits over random candidates, shares of the columns and the response to firing.
-Nothing has to be prepared: rates are stated (0.15). The guide's page on the cost model holds them.
+For gesture, N-MNIST and Spikformer-2-256 and every hardware profile: rank correlation of energy
+with storage and average bits over random candidates, shares of the columns and the response to
+firing. Nothing has to be prepared: rates are stated (0.15). The guide's page on the cost model
+holds them.
 """
 
 from __future__ import annotations
