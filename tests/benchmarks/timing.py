@@ -42,14 +42,18 @@ def training_step(model: nn.Module) -> Callable[[], None]:
 
 
 def interleaved(steps: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Median seconds of each step, one after the other ``repeats`` times, after two warm-ups."""
+    """Median seconds of each step, one after the other ``repeats`` times, after two warm-ups.
+
+    With one thread they are the processor's, which a busy machine lengthens less.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for repeat in range(repeats + 2):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = clock()
             step()
             if repeat >= 2:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
