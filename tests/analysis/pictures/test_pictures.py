@@ -140,7 +140,7 @@ def test_predictions_are_of_what_was_measured(facts: Facts, log: dict[int, Any])
 
 
 def test_without_rates_and_scores_there_is_nothing_to_draw(facts: Facts) -> None:
-    with pytest.raises(NothingToDraw, match="no firing rates.*--strategy sensitivity"):
+    with pytest.raises(NothingToDraw, match=r"no firing rates.*--strategy sensitivity"):
         rates_picture(facts)
 
 

@@ -38,7 +38,7 @@ def test_several_fronts_go_into_one_picture(drawn_study: hqsearch.Study, tmp_pat
 
 
 def test_what_is_wrong_is_told(drawn_study: hqsearch.Study, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown picture 'fron'; did you mean 'front'"):
+    with pytest.raises(UnknownName, match=r"unknown picture 'fron'; did you mean 'front'"):
         drawn_study.plot("fron")
     with pytest.raises(InputError, match="'bits' shows one"):
         drawn_study.plot("bits", drawn_study)
@@ -105,5 +105,5 @@ def test_contrasts_suffice(page: str) -> None:
 
 
 def test_every_kind_has_a_heading() -> None:
-    assert list(KINDS)[0] == "front"
+    assert next(iter(KINDS)) == "front"
     assert len({kind.heading for kind in KINDS.values()}) == len(KINDS) == 8

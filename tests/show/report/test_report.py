@@ -15,7 +15,7 @@ from hqsearch.errors import InputError
 from hqsearch.show.pictures.kinds import KINDS
 from hqsearch.show.report.page import report_html
 
-HOSTILE = "<script>alert(1)</script> [/b] $x$ & \"q\""
+HOSTILE = '<script>alert(1)</script> [/b] $x$ & "q"'
 
 
 @pytest.fixture(scope="module")
