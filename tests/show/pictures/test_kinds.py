@@ -52,7 +52,7 @@ def test_what_is_wrong_is_told(drawn_study: hqsearch.Study, tmp_path: Path) -> N
         drawn_study.keep_weights(3)
     with pytest.raises(InputError, match=r"x\.sgv: .*did you mean x\.svg"):
         check_plot(tmp_path / "x.sgv")
-    with pytest.raises(InputError, match="the folder .* does not exist"):
+    with pytest.raises(InputError, match=r"the folder .* does not exist"):
         check_plot(tmp_path / "no" / "x.svg")
 
 
