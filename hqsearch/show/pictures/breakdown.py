@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hqsearch.analysis.pictures.breakdown import Breakdown, PartCosts
-from hqsearch.show.palette import COLOURS, INK, Mark
+from hqsearch.show.palette import COLOURS, INK, PAPER, Mark
 from hqsearch.show.pictures.drawing import Drawing, Entry, Panel, log_axis
 from hqsearch.show.text import number
 
@@ -54,6 +54,11 @@ def is_hollow(m: Mark) -> bool:
     return m.marker == "D"
 
 
+def dodge(place: int, count: int) -> float:
+    """How far from its row a mark is drawn, so that equal ones do not hide each other."""
+    return 0.3 * ((place + 0.5) / count - 0.5)
+
+
 def _of(assignment: PartCosts, cost: str) -> dict[str, float]:
     return assignment.energy if cost == "energy" else assignment.storage
 
@@ -64,16 +69,22 @@ def _drawer(picture: Breakdown, marks: dict[str, Mark], cost: str) -> Any:
             values = [v for a in picture.assignments if (v := _of(a, cost).get(part, 0.0)) > 0]
             if values:
                 axes.plot([min(values), max(values)], [row, row], color=COLOURS["grid"].light, lw=2)
-        for assignment in picture.assignments:
+        for place, assignment in enumerate(picture.assignments):
             own = _of(assignment, cost)
+            lift = dodge(place, len(picture.assignments))
             rows = [r for r, part in enumerate(picture.parts) if own.get(part, 0.0) > 0]
             m = marks[assignment.label]
             hollow = is_hollow(m)
             axes.scatter(
-                [own[picture.parts[r]] for r in rows], rows, s=34, marker=m.marker, zorder=3,
-                facecolors="none" if hollow else m.colour, edgecolors=m.colour,
+                [own[picture.parts[r]] for r in rows],
+                [r + lift for r in rows],
+                s=34,
+                marker=m.marker,
+                zorder=3,
+                facecolors="none" if hollow else m.colour,
+                edgecolors=m.colour if hollow else PAPER,
                 linewidths=1.2 if hollow else 0.4,
-            )  # fmt: skip
+            )
         axes.set_yticks(range(len(picture.parts)), picture.parts)
         axes.set_ylim(len(picture.parts) - 0.5, -0.5)
         axes.set_xlabel("energy per inference, µJ" if cost == "energy" else "storage, KiB")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hqsearch.analysis.pictures.rates import Rates
-from hqsearch.show.palette import COLOURS, choice_colour
-from hqsearch.show.pictures.breakdown import assignment_marks, is_hollow
+from hqsearch.show.palette import COLOURS, PAPER, choice_colour
+from hqsearch.show.pictures.breakdown import assignment_marks, dodge, is_hollow
 from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
 
 
@@ -56,13 +56,20 @@ def _draw_rates(axes: Any, picture: Rates) -> None:
             row = places[layer]
             axes.plot([low, high], [row, row], color=COLOURS["grid"].light, lw=4)
     marks = assignment_marks(list(picture.rates))
-    for label, own in picture.rates.items():
+    for place, (label, own) in enumerate(picture.rates.items()):
         m = marks[label]
+        lift = dodge(place, len(picture.rates))
         hollow = is_hollow(m)
         axes.scatter(
-            list(own.values()), [places[layer] for layer in own], s=26, marker=m.marker, zorder=3,
-            facecolors="none" if hollow else m.colour, edgecolors=m.colour, linewidths=0.8,
-        )  # fmt: skip
+            list(own.values()),
+            [places[layer] + lift for layer in own],
+            s=26,
+            marker=m.marker,
+            zorder=3,
+            facecolors="none" if hollow else m.colour,
+            edgecolors=m.colour if hollow else PAPER,
+            linewidths=0.8,
+        )
     axes.set_xlim(left=0)
     axes.set_xlabel("spikes per neuron and step")
     _rows(axes, picture)
