@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,11 +23,15 @@ def rate_batches(samples: Samples, count: int = RATE_SAMPLES) -> Iterator[Tensor
 
     They are spread evenly over the split, which lies sorted by class for most recorded sets.
     """
-    frames = samples.frames
-    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    frames, chosen = samples.frames, spread_evenly(len(samples.frames), count)
     for start in range(0, len(chosen), RATE_BATCH):
         batch = frames[chosen[start : start + RATE_BATCH]].swapaxes(0, 1)
         yield samples.to_float(torch.from_numpy(np.ascontiguousarray(batch)))
+
+
+def spread_evenly(samples: int, count: int) -> npt.NDArray[np.int64]:
+    """At most ``count`` of so many samples, by number."""
+    return np.unique(np.linspace(0, samples - 1, count).round().astype(np.int64))
 
 
 def measure_rates(model: nn.Module, workload: Workload, samples: Samples) -> dict[str, LayerRate]:
