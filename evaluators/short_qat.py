@@ -38,7 +38,7 @@ from hqsearch.evaluator import (
     SupernetTask,
     TaskAnswer,
 )
-from hqsearch.hardware import Workload
+from hqsearch.hardware import Profile, Workload
 from hqsearch.models import WeightLayer
 from hqsearch.models.neuron_choice import NeuronName
 from hqsearch.problem.candidate import Candidate
@@ -51,6 +51,7 @@ from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.outlook import outlook_of
 from hqsearch.qat.parent import prepare_part, train_parent
+from hqsearch.qat.rates import spread_evenly
 from hqsearch.qat.relaxation import Batching, relaxation_of
 from hqsearch.qat.scores import score_part
 from hqsearch.qat.short_training import ShortTraining, measure
@@ -282,6 +283,19 @@ class ShortQat(Evaluator):
     def trained(self, candidate: Candidate, weights: Path) -> tuple[nn.Module, Workload]:
         part = self._part(candidate)
         return trained(part, self.space, candidate, weights), workload_of(part)
+
+    @property
+    def profile(self) -> Profile:
+        """How the cost model counts."""
+        return self._study.profile
+
+    def stored_frames(self, candidate: Candidate, count: int) -> npt.NDArray[np.uint8]:
+        """At most ``count`` samples of the validation split as they are stored, [N, T, C, H, W].
+
+        They are spread evenly, as those that firing rates are measured on.
+        """
+        frames = self._part(candidate).samples("validation").frames
+        return np.asarray(frames[spread_evenly(len(frames), count)], np.uint8)
 
     def _train_supernet(self, task: SupernetTask, seed: int, folder: Path) -> SupernetResult:
         torch.set_num_threads(self.options.threads)

@@ -16,6 +16,7 @@ from hqsearch.errors import DefinitionError, HqsearchError, RunFailed
 if TYPE_CHECKING:
     from hqsearch.api.answers import Check, Confirmation, Run
     from hqsearch.api.comparison import Comparison
+    from hqsearch.export.counted import CountedCosts
     from hqsearch.export.formats import Exported
     from hqsearch.export.trained import TrainedModel
     from hqsearch.search.events import Listener
@@ -401,8 +402,9 @@ class Study(RecordedStudy):
 
         Args:
             member: a trial or its number, or what :meth:`choose` gave.
-            path: of the file.
-            format: ``hq``: one packed file, whose tensors take exactly the reported storage.
+            path: of the file, or of the folder.
+            format: ``hq``: one packed file, whose tensors take exactly the reported storage;
+                ``c``: a folder of C99 that runs on integers alone.
 
         Raises:
             InputError: an unknown format; a trial that was not trained; a path that cannot be
@@ -415,6 +417,23 @@ class Study(RecordedStudy):
         require_format(format)
         request = self._recorded("cpu", None, "auto", None)
         return export_model(kept_model(request, member_number(member)), path, format)
+
+    def count(self, member: Member, samples: int = 32) -> CountedCosts:
+        """Operations of a trained member's integer code, beside what the cost model counts.
+
+        Args:
+            member: as :meth:`export`.
+            samples: of the validation split, spread evenly.
+
+        Raises:
+            InputError: as :meth:`export`; or an evaluator that has no samples to run.
+            ExportError: a part of the network has no integer form.
+        """
+        from hqsearch.study.counting import count_operations
+
+        request = self._recorded("cpu", None, "auto", None)
+        number = _whole(samples, "samples", 1) or 1
+        return count_operations(request, member_number(member), number)
 
     # Inside
 

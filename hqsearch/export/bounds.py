@@ -66,6 +66,6 @@ def check_wide(path: str, largest: int, what: str) -> None:
     """
     if largest > WIDE_LIMIT:
         raise ExportError(
-            f"{what} of {path!r} can reach {largest:.3g}, beyond the 2^62 that 64 bits hold; use "
-            "fewer timesteps or fewer bits."
+            f"{what} of {path!r} can reach {largest:.3g}, beyond the 2^62 that 64 bits hold "
+            "safely; use fewer timesteps or fewer bits."
         )

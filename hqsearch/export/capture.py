@@ -41,7 +41,8 @@ class Capture:
     @property
     def scope(self) -> str:
         """The module that is running, for messages."""
-        return self.scopes[-1][0] or "the network itself"
+        path = self.scopes[-1][0]
+        return repr(path) if path else "the network itself"
 
     def new_value(
         self,

@@ -49,7 +49,7 @@ def tensor_call(
     elif name in _HANDLERS:
         _HANDLERS[name](capture, name, func, args, operands, results[0])
     else:
-        raise ExportError(f"operation {name!r} in {capture.scope!r} has no integer form.")
+        raise ExportError(f"operation {name!r} in {capture.scope} has no integer form.")
 
 
 def _move(
@@ -71,7 +71,7 @@ def _move(
     )
     if len(followed) < len(operands) or not alike:
         raise ExportError(
-            f"{func.overloadpacket.__name__!r} in {capture.scope!r} joins different tensors; this "
+            f"{func.overloadpacket.__name__!r} in {capture.scope} joins different tensors; this "
             "has no integer form."
         )
     moved = tree_map(
@@ -93,7 +93,7 @@ def _add(
     both = len(operands) == 2 and all(t in capture.tags for t in operands)
     if not both or name not in ("add", "add_"):
         raise ExportError(
-            f"{name!r} in {capture.scope!r} is no sum of two activations; it has no integer form."
+            f"{name!r} in {capture.scope} is no sum of two activations; it has no integer form."
         )
     path = capture.operation("add", tuple(out.shape))
     left, right = (capture.read(t, path) for t in operands)
@@ -141,11 +141,11 @@ def _scale(
     factor = constants[0] if constants else args[1]
     if isinstance(factor, Tensor) and (factor.numel() > 1 or factor in capture.tags):
         raise ExportError(
-            f"{name!r} in {capture.scope!r} multiplies activations element by element; it has no "
+            f"{name!r} in {capture.scope} multiplies activations element by element; it has no "
             "integer form."
         )
     if operands[0] not in capture.tags and name.startswith("div"):
-        raise ExportError(f"{name!r} in {capture.scope!r} divides by activations.")
+        raise ExportError(f"{name!r} in {capture.scope} divides by activations.")
     number = float(factor)
     factor = 1.0 / number if name.startswith("div") else number
     tag = capture.tags[next(t for t in operands if t in capture.tags)]
@@ -164,7 +164,7 @@ def _product(
     pair = operands[-2:]
     if len(operands) != 2 or any(t not in capture.tags for t in pair):
         raise ExportError(
-            f"{name!r} in {capture.scope!r} multiplies with weights outside of a Conv1d, Conv2d or "
+            f"{name!r} in {capture.scope} multiplies with weights outside of a Conv1d, Conv2d or "
             "Linear module; it has no integer form."
         )
     shape = out.shape if out.ndim == 3 else (1, *out.shape)
@@ -271,7 +271,7 @@ def _average_pool(
     kernel, stride, padding = _windowed(args, name)
     if ceil_mode or divisor is not None or (any(padding) and not counted):
         raise ExportError(
-            f"average pooling in {capture.scope!r} divides by different counts at the border; it "
+            f"average pooling in {capture.scope} divides by different counts at the border; it "
             "has no integer form."
         )
     _pool(capture, operands[0], out, (kernel, stride, padding, [1] * len(kernel)), largest=False)
@@ -344,7 +344,7 @@ def _average(
     distinct = (np.diff(np.sort(places, axis=-1), axis=-1) > 0).all()
     if not whole or _varies(channel) or sums != count or not distinct:
         raise ExportError(
-            f"{name!r} in {capture.scope!r} is over something else than all positions or all "
+            f"{name!r} in {capture.scope} is over something else than all positions or all "
             "timesteps; it has no integer form."
         )
     if over[0]:

@@ -70,6 +70,15 @@ class CountedCosts:
     rows: tuple[CountedRow, ...]
     run: Run
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, per inference of one sample."""
+        totals = {
+            which: {name: self.total(name, which) for name in COUNTED}
+            for which in ("counted", "estimated")
+        }
+        rows = [row.as_json() for row in self.rows]
+        return {"samples": len(self.run.logits), "totals": totals, "operations": rows}
+
     def total(self, name: str, which: str = "counted") -> float:
         """Sum of a column over all rows; ``which`` is ``counted`` or ``estimated``."""
         return math.fsum(getattr(row, which)[name] for row in self.rows)

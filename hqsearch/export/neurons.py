@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqsearch.errors import ExportError
-from hqsearch.export.bounds import SUM_LIMIT, check_wide
+from hqsearch.export.bounds import SUM_LIMIT, WIDE_LIMIT, check_wide
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -73,10 +73,13 @@ def fixed_point(
         threshold, bias = (np.where(silent, part * larger, part) for part in (threshold, bias))
     reached = reach + np.abs(bias)
     highest = float(reached.max()) + 1.0
-    room = math.floor(math.log2(SUM_LIMIT / highest)) - leak * timesteps
+    rooms = {
+        bits: math.floor(math.log2(limit / highest)) - leak * timesteps
+        for bits, limit in ((32, SUM_LIMIT), (64, WIDE_LIMIT))
+    }
     needed = DIGITS - math.floor(math.log2(np.median(np.abs(threshold))))
-    narrow = room >= min(max(needed, 0), FRACTION)
-    bits, fraction = (32, min(room, FRACTION)) if narrow else (64, FRACTION)
+    bits = 32 if rooms[32] >= min(max(needed, 0), FRACTION) else 64
+    fraction = max(min(rooms[bits], FRACTION), 0)
     whole = leak * timesteps + fraction
     check_wide(path, int(highest) << whole, "the membrane")
     bias_shift = _excess(float(np.abs(bias).max()) * 2.0**fraction)

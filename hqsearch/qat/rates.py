@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -29,10 +29,15 @@ def rate_batches(samples: Samples, count: int = RATE_SAMPLES) -> Iterator[Tensor
 
     They are spread evenly over the split, which lies sorted by class for most recorded sets.
     """
-    frames, chosen = samples.frames, _spread(len(samples.frames), count)
+    frames, chosen = samples.frames, spread_evenly(len(samples.frames), count)
     for start in range(0, len(chosen), RATE_BATCH):
         batch = frames[chosen[start : start + RATE_BATCH]].swapaxes(0, 1)
         yield samples.to_float(torch.from_numpy(np.ascontiguousarray(batch)))
+
+
+def spread_evenly(samples: int, count: int) -> npt.NDArray[np.int64]:
+    """At most ``count`` of so many samples, by number."""
+    return np.unique(np.linspace(0, samples - 1, count).round().astype(np.int64))
 
 
 def measure_rates(model: nn.Module, workload: Workload, samples: Samples) -> dict[str, LayerRate]:
@@ -66,7 +71,7 @@ def evaluate_with_rates(
         FloatingPointError: as :func:`hqsearch.training.evaluate`.
         ValueError: no samples.
     """
-    measured = _spread(len(samples), RATE_SAMPLES)
+    measured = spread_evenly(len(samples), RATE_SAMPLES)
     others = np.setdiff1d(np.arange(len(samples)), measured)
     with RateMeter(model, workload) as meter, counting or nullcontext():
         parts = [evaluate(model, rows_of(samples, measured), batch_size=RATE_BATCH, task=task)]
@@ -77,8 +82,3 @@ def evaluate_with_rates(
         scores[places] = part.scores
     loss = sum(part.loss * len(part.correct) for part in parts) / len(samples)
     return EvalResult(mean_score(scores)[0], scores == 1.0, loss, scores), meter.rates()
-
-
-def _spread(available: int, count: int) -> NDArray[np.int64]:
-    """At most ``count`` of ``available`` places, evenly spread, ascending."""
-    return np.unique(np.linspace(0, available - 1, count).round().astype(np.int64))
