@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.models.qsd_checkpoint import PUBLIC_NAMES
 
 #: Keys under which people save a state dict; the first that is there.
 WRAPPERS: Final = (
@@ -41,7 +42,8 @@ Rename = Sequence[tuple[str, str | None]]
 
 #: Mappings that come along. ``public-spikformer``: the state dict of the published definition
 #: (Zhou et al., ICLR 2023, event cameras); it carries a position embedding and norms that its
-#: forward pass never uses.
+#: forward pass never uses. ``public-qsd``: that of QSD-Transformer's public code, without its step
+#: sizes (:mod:`hqsearch.models.qsd_checkpoint`).
 NAMED: Final[Mapping[str, Rename]] = {
     "public-spikformer": (
         (r"^(pos_embed|norm\..*|block\.\d+\.norm[12]\..*)$", None),
@@ -61,6 +63,7 @@ NAMED: Final[Mapping[str, Rename]] = {
         (r"^block\.(\d+)\.mlp\.(fc[12])_(?:conv|linear)\.", r"blocks.\1.mlp.\2."),
         (r"^block\.(\d+)\.mlp\.(fc[12])_bn\.", r"blocks.\1.mlp.\2_norm."),
     ),
+    "public-qsd": (*PUBLIC_NAMES, (r"\.alpha$", None)),
 }
 
 

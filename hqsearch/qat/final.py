@@ -102,7 +102,8 @@ def _train(
     samples, validation = part.samples("train"), part.samples("validation")
     learned = _joined(samples, validation) if task.merge else samples
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
-    train(model, learned, schedule, resumed, device=device, on_epoch=tell)
+    teacher = part.teacher(model)
+    train(model, learned, schedule, resumed, device=device, on_epoch=tell, teacher=teacher)
     save_state(model, folder / WEIGHTS)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     if task.merge:

@@ -37,7 +37,7 @@ from hqsearch.definition.study import NeuronDefinition
 from hqsearch.errors import DataError, PluginError, RunFailed
 from hqsearch.evaluator.given import missing_model
 from hqsearch.hardware import CostModel, Workload
-from hqsearch.models import WeightLayer, build_model, weight_layers
+from hqsearch.models import WeightLayer, build_model, deploy, weight_layers
 from hqsearch.models.adapters.declared import Declared
 from hqsearch.models.adopting import adopt, paths_run
 from hqsearch.models.weights import fill_network, rename_of
@@ -117,11 +117,13 @@ class Part:
             InputError: it was given as a Python object, and this process has none; or the
                 trained weights, or the declared neurons, are not this network's.
         """
-        model = self._made(deployed)
+        model = self._made()
         fill = self.fill if filled and self.model.weights is not None else None
         if self.built_in:
             if fill is not None:
                 fill(model)
+            if deployed:
+                deploy(model)
             return model
         neurons = [
             Declared(n.cls, n.tau, n.threshold, n.reset, n.output)
@@ -156,7 +158,8 @@ class Part:
         data = self.data
         return data.timesteps, samples, data.channels, data.size, data.size
 
-    def _made(self, deployed: bool) -> nn.Module:
+    def _made(self) -> nn.Module:
+        """The network as its parent is trained."""
         given: dict[str, Any] = {
             "timesteps": self.data.timesteps,
             "size": self.data.size,
@@ -166,7 +169,7 @@ class Part:
         seed = self.study.options.seed
         if self.model.object is None:
             options = self.model.options
-            return build_model(self.network, options, **given, seed=seed, deployed=deployed)
+            return build_model(self.network, options, **given, seed=seed, deployed=False)
         model = self.study.objects.model
         if model is None:
             raise missing_model(self.study.definition)

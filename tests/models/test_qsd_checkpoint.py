@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 import torch
 
 from hqsearch.errors import DefinitionError
 from hqsearch.models import build_model, weight_layers
 from hqsearch.models.qsd_checkpoint import from_published
+from hqsearch.models.weights import fill_network, rename_of
 from hqsearch.quant import quantize_model
 from hqsearch.quant.modules import quantizer_of
 from hqsearch.quant.steps import set_steps
@@ -146,3 +149,16 @@ def test_what_does_not_fit_is_named(change, text):
 def test_a_folded_network_takes_none():
     with pytest.raises(DefinitionError, match="fold = false"):
         from_published(fabricated(), build(fold=True))
+
+
+def test_a_file_of_weights_is_renamed_by_name(tmp_path):
+    """What ``[model] weights`` and ``rename = "public-qsd"`` do."""
+    file = tmp_path / "15M.pth"
+    state = fabricated()
+    torch.save({"model": state, "epoch": 299, "args": argparse.Namespace(depth=8)}, file)
+    model = build()
+    fill_network(model, file, rename_of("public-qsd"))
+    expected = from_published(state, model).weights
+    for name, value in model.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(value, expected[name]), name
