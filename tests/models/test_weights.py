@@ -106,9 +106,7 @@ class Whole(nn.Linear):
         ({"epoch": 3}, "holds no tensors, but epoch"),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(
-    content: Any, match: str, tmp_path: Path
-) -> None:
+def test_anything_else_is_refused_with_its_reason(content: Any, match: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(DefinitionError, match=match):
         read_weights(tmp_path / "w.pt")
@@ -142,7 +140,7 @@ def public_name(name: str) -> str:
     name = name.replace("tokenizer.position_norm.", "patch_embed.rpe_bn.")
     name = name.replace("tokenizer.position.", "patch_embed.rpe_conv.")
     if name.startswith("blocks."):
-        head, number, part, layer, leaf = name.split(".")
+        _, number, part, layer, leaf = name.split(".")
         part = {"attention": "attn", "mlp": "mlp"}[part]
         kind = "bn" if layer.endswith("_norm") else "conv"
         name = f"block.{number}.{part}.{layer.removesuffix('_norm')}_{kind}.{leaf}"
@@ -161,7 +159,7 @@ def test_the_public_spikformers_state_dict_fits_the_built_in_one(tmp_path: Path)
     for name, value in source.state_dict().items():
         theirs = public_name(name)
         if ".attn." in theirs and theirs.endswith("conv.weight"):
-            value = value.reshape(value.shape[:2] + (1,))  # Conv1d in the public definition
+            value = value.reshape((*value.shape[:2], 1))  # Conv1d in the public definition
         public[theirs] = value.clone()
     public["pos_embed"] = torch.zeros(1, 4, 16)
     public["norm.weight"] = public["block.0.norm1.weight"] = torch.ones(16)

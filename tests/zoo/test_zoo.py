@@ -103,7 +103,8 @@ def test_searched_and_costed(name: str, tmp_path: Path) -> None:
     assert run.finished == 3
     trials = [trial for trial in asked.trials() if trial.state == "COMPLETE"]
     assert len(trials) == 3
-    quantized, full = trials[0].values, next(t for t in trials if t.origin == "fp32").values
+    values = {" ".join(set(trial.choices.values())): trial.values for trial in trials}
+    quantized, full = values["4u"], values["fp32"]
     assert 0 < quantized["energy"] < full["energy"]
     assert 0 < quantized["storage"] < full["storage"]
     command = [
