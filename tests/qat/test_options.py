@@ -14,7 +14,7 @@ from hqsearch.qat.options import QatOptions
 @pytest.mark.parametrize(
     "given",
     [
-        {"parent_epochs": 0},
+        {"parent_epochs": -1},
         {"parent_learning_rate": 0.0},
         {"parent_threads": 0},
         {"epochs": -1},

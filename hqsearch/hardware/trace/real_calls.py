@@ -153,7 +153,7 @@ def _fixed_layer(
     tail: int,
 ) -> list[Tag]:
     _read(trace, call)
-    path = trace.operation_path(name)
+    path = trace.operation_path(f"fixed_{name}")  # no module is called so
     totals = trace.operations.add("weight", path, call.tag, call.x, call.result, macs, tail, valid)
     totals.extra = {"weights": weight.numel(), "bias": bias, "channels": max(channels, 1)}
     for tensor in call.operands:

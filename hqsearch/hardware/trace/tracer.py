@@ -17,12 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hqsearch.errors import DefinitionError
-from hqsearch.hardware.trace.module_calls import ModuleCall, module_call
+from hqsearch.hardware.trace.module_calls import ModuleCall, module_call, weight_layer
 from hqsearch.hardware.trace.state import TraceState
 from hqsearch.hardware.trace.state_read import StateRead
 from hqsearch.hardware.trace.tags import Tag
 from hqsearch.hardware.trace.tensor_calls import trace_call
 from hqsearch.hardware.workload import Workload
+from hqsearch.models.layers import WEIGHT_LAYERS
 
 
 def trace_workload(
@@ -60,6 +61,9 @@ def trace_workload(
     training = [(module, module.training) for module in model.modules()]
     state = StateRead(model)
     tracer = _Tracer(trace, state)
+    # In evaluation torch may run attention as one operation, of which nothing can be seen.
+    whole = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     model.eval()
     try:
         with torch.no_grad(), tracer:
@@ -67,6 +71,7 @@ def trace_workload(
             model(batch)
     finally:
         tracer.unhook()
+        torch.backends.mha.set_fastpath_enabled(whole)
         for module, mode in training:
             module.training = mode
     if trace.problems and unknown == "refuse":
@@ -108,6 +113,8 @@ class _Tracer(TorchDispatchMode):
         wholes: list[str] = []
         for path, module in model.named_modules():
             if any(path.startswith(f"{whole}.") for whole in wholes):
+                if isinstance(module, WEIGHT_LAYERS):
+                    self._hook_inside(path, module)
                 continue
             call = module_call(module, neurons)
             if call is not None:
@@ -138,6 +145,19 @@ class _Tracer(TorchDispatchMode):
 
         self._hooks.append(module.register_forward_pre_hook(before))
         self._hooks.append(module.register_forward_hook(after, with_kwargs=True))
+
+    def _hook_inside(self, path: str, module: nn.Module) -> None:
+        """A weight layer inside a neuron, such as recurrent weights: what it reads is traced."""
+
+        def after(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+            self._depth += 1
+            if self._trace.tag_of(args[0]) is None and not args[0].is_meta:
+                if not bool(args[0].any()):  # before the first step nothing has fired
+                    self._trace.tags[args[0]] = Tag("binary", "spikes", 1, levels=1)
+            weight_layer(self._trace, path, module, args[0], out)
+            self._depth -= 1
+
+        self._hooks.append(module.register_forward_hook(after))
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

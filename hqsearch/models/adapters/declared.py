@@ -94,7 +94,9 @@ def declare(model: nn.Module, entries: Sequence[Declared]) -> None:
             met.add(index)
     for index, entry in enumerate(entries):
         if index not in met:
-            known = {class_name(type(m)) for m in modules}
+            # As many parts of the name as were given, so that a near one is found near.
+            parts = entry.cls.count(".") + 1
+            known = {".".join(class_name(type(m)).split(".")[-parts:]) for m in modules}
             raise UnknownName("neuron class", entry.cls, known, "[model] neurons")
 
 

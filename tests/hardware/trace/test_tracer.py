@@ -216,7 +216,7 @@ def test_products_with_loose_parameters_are_layers_in_fp32() -> None:
 
     workload = trace_workload(Loose(), frames(5), 2)
     (op,) = workload.operations
-    assert (op.path, op.kind, op.weights, op.macs) == ("linear", "weight", 10, 10 * T)
+    assert (op.path, op.kind, op.weights, op.macs) == ("fixed_linear", "weight", 10, 10 * T)
     assert (op.input_kind, op.input_bits) == ("integer", 2)
     assert workload.unquantized == ()  # it is stored with its layer, once
 
