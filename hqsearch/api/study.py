@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hqsearch.api.arguments import one_of, whole
-from hqsearch.api.describing import Description, plain, require
+from hqsearch.api.describing import Description, require
 from hqsearch.api.members import Member, member_number
-from hqsearch.api.recorded import RecordedStudy
+from hqsearch.api.requesting import Device, ExecutorKind, RequestingStudy
 from hqsearch.errors import DefinitionError, HqsearchError, RunFailed
 
 if TYPE_CHECKING:
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
     from hqsearch.export.formats import Exported
     from hqsearch.export.trained import TrainedModel
     from hqsearch.search.events import Listener
-    from hqsearch.study.opening import Request
-
-Device = Literal["auto", "cpu", "cuda"]
-ExecutorKind = Literal["auto", "in-process", "ray"]
 
 
-class Study(RecordedStudy):
+class Study(RequestingStudy):
     """A search for the quantizations of one network that are worth having.
 
     From a definition file, by name or path::
@@ -130,7 +126,7 @@ class Study(RecordedStudy):
             require(constraints, Mapping, "constraints", "a dictionary")
             self._settings |= {f"constraints.{k}": v for k, v in (constraints or {}).items()}
             described = {}
-        self._described: Description | None = None
+        self._described = None
         if described:
             self._described = Description(self._asked, **described, settings=self._settings)
 
@@ -432,75 +428,5 @@ class Study(RecordedStudy):
         from hqsearch.study.counting import count_operations
 
         request = self._recorded("cpu", None, "auto", None)
-        number = _whole(samples, "samples", 1) or 1
+        number = whole(samples, "samples", 1) or 1
         return count_operations(request, member_number(member), number)
-
-    # Inside
-
-    def _launch(
-        self, action: Any, request: Request, listener: Listener | None, progress: bool
-    ) -> Run:
-        from hqsearch.api.answers import Run
-        from hqsearch.api.following import following
-
-        with following(listener, progress) as notes:
-            finished = action(request, notes)
-        return Run(finished, notes.said, self._front(finished.run.budgets))
-
-    def _request(
-        self,
-        settings: Mapping[str, Any] | None,
-        device: Device,
-        workers: int | None,
-        executor: ExecutorKind,
-        ray_address: str | None,
-    ) -> Request:
-        """What is asked of the layers below, of a study as it is defined now."""
-        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
-        request = self._place(device, workers, executor, ray_address)
-        changes = {key: plain(value) for key, value in (settings or {}).items()}
-        if self._described is None:
-            own = {key: plain(value) for key, value in self._settings.items()}
-            return replace(request, overrides={**own, **changes})
-        definition, objects = self._described.made(self._studies_dir, changes)
-        return replace(request, definition=definition, objects=objects)
-
-    def _recorded(
-        self, device: Device, workers: int | None, executor: ExecutorKind, ray_address: str | None
-    ) -> Request:
-        """The same, of a study as its log says it is."""
-        request = self._place(device, workers, executor, ray_address)
-        if self._described is None:
-            return request
-        from hqsearch.study.asked import recorded_definition
-        from hqsearch.study.given import with_objects
-        from hqsearch.study.running import read_study
-
-        _, objects = self._described.made(self._studies_dir, {})
-        attributes, _, _ = read_study(request)
-        recorded = recorded_definition(attributes, request)
-        return replace(
-            request, definition=with_objects(recorded, objects, self.folder), objects=objects
-        )
-
-    def _place(
-        self, device: Device, workers: int | None, executor: ExecutorKind, ray_address: str | None
-    ) -> Request:
-        from hqsearch.show.dashboard.content import published
-        from hqsearch.study.opening import Request
-
-        one_of(device, "device")
-        one_of(executor, "executor")
-        require(ray_address, str, "ray_address", "an address")
-        return Request(
-            study=self._asked,
-            strategy="",
-            data=self._recordings,
-            device=device,
-            workers=whole(workers, "workers", None),
-            executor=executor,
-            ray_address=ray_address,
-            storage=self._storage,
-            studies_dir=self._studies_dir,
-            publisher=published,
-        )

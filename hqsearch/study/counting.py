@@ -8,10 +8,11 @@ from hqsearch.errors import InputError
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import TrialRow
+from hqsearch.study.asked import recorded_definition
 from hqsearch.study.exporting import find_kept
 from hqsearch.study.models import WEIGHTS, loaded
 from hqsearch.study.opening import Request, make_evaluator_for, study_folder
-from hqsearch.study.running import read_study, recorded_definition
+from hqsearch.study.running import read_study
 
 if TYPE_CHECKING:
     import numpy as np
