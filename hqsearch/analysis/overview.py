@@ -19,7 +19,7 @@ from hqsearch.errors import (
 )
 from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import FINISHED, TrialRow
 from hqsearch.store.results import Results
 
 
@@ -145,11 +145,10 @@ def status_of(results: Results) -> dict[str, Any]:
 
 
 def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[dict[str, Any]]:
-    finished = Counter(
-        t.run
-        for t in (trials if trials is not None else results.trials())
-        if t.state in ("COMPLETE", "PRUNED", "FAIL")
-    )
+    if trials is None:
+        finished = results.finished()
+    else:
+        finished = Counter(t.run for t in trials if t.state in FINISHED)
     return [
         {
             "ordinal": run.ordinal,
