@@ -21,6 +21,7 @@ from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import FINISHED, TrialRow
 from hqsearch.store.results import Results
+from hqsearch.wording import command
 
 
 def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
@@ -32,10 +33,8 @@ def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
         with_state = sorted(p.parent.name for p in studies_dir.glob("*/study.db"))
         defined = {*embedded("studies"), *(p.stem for p in studies_dir.glob("*.toml"))}
         if name in defined:
-            raise StorageError(
-                f"study {name!r} has not been run in {studies_dir}: "
-                f"hqsearch run --study {name} --strategy nsga2 --studies-dir {studies_dir}"
-            )
+            run = command("run", name, "--strategy", "nsga2", studies_dir=studies_dir)
+            raise StorageError(f"study {name!r} has not been run in {studies_dir}: {run}")
         raise UnknownName("study", name, [*with_state, *defined], str(studies_dir))
     return folder
 
