@@ -1,8 +1,10 @@
-"""Texts that others wrote, as a log, a table and a terminal can hold them."""
+"""Texts that others wrote, as a log, a table and a terminal can hold them; commands to type."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 #: Characters of a failure's reason that are kept: this many of its start, and of its end.
@@ -30,6 +32,18 @@ def reason(text: object) -> str:
     if left_out > 0 and not told.startswith(" …", HEAD):
         told = f"{told[:HEAD]} … {left_out} characters … {told[-TAIL:]}"
     return printable(told)
+
+
+def command(name: str, study: str, *more: str, studies_dir: Path = Path("studies")) -> str:
+    """A command as a person may type it, whatever the study is called and wherever it lies.
+
+    >>> command("show", "edge 50%", "--trial", "N", studies_dir=Path("/data/s"))
+    "hqsearch show --study 'edge 50%' --trial N --studies-dir /data/s"
+    """
+    words = ["hqsearch", name, "--study", study, *more]
+    if studies_dir.resolve() != Path("studies").resolve():
+        words += ["--studies-dir", str(studies_dir)]
+    return shlex.join(words)
 
 
 def described(error: BaseException) -> str:

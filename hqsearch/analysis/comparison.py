@@ -23,6 +23,7 @@ from hqsearch.analysis.yardstick import (
 from hqsearch.atomic import write_atomically
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import RunRecord
+from hqsearch.wording import command
 
 #: Seeds below which a comparison of two strategies says nothing.
 FEWEST = 4
@@ -99,7 +100,7 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         lines.append(
             "Accuracies are those of the search, one training each on the validation split: the "
             "best of many flatter, and seeds vary the search but not the trainings. Confirm: "
-            f"hqsearch confirm --study {comparison.study}"
+            + command("confirm", comparison.study)
         )
     return lines
 

@@ -28,6 +28,7 @@ from hqsearch.hardware import Constant, Profile, Workload, load_profile
 from hqsearch.hardware.workload import COUNTING
 from hqsearch.problem.space import LayerSize, Space
 from hqsearch.store.records import TrialRow
+from hqsearch.wording import command
 
 EARLIER_COUNTING: Final = (
     "the study was recorded by recipe 1, whose counting is used here, too: r·M with the operations "
@@ -70,10 +71,11 @@ class CostStudy:
         self.definition = self._definition()
         evaluator: Evaluator = make_evaluator(Setup(self.definition, self.folder))
         if not isinstance(evaluator, Traceable):
+            show = command("show", self.name, "--trial", "N", studies_dir=self.folder.parent)
             raise InputError(
                 f"study {self.name!r}: evaluator {self.definition.evaluator!r} has no workload, "
-                "so there is no network whose costs could be computed; hqsearch show --study "
-                f"{self.name} --trial N lists what it recorded, layer by layer"
+                f"so there is no network whose costs could be computed; {show} lists what it "
+                "recorded, layer by layer"
             )
         self.evaluator: Traceable = evaluator
         self.space: Space = evaluator.space

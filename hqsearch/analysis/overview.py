@@ -19,8 +19,9 @@ from hqsearch.errors import (
 )
 from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import FINISHED, TrialRow
 from hqsearch.store.results import Results
+from hqsearch.wording import command
 
 
 def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
@@ -32,10 +33,8 @@ def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
         with_state = sorted(p.parent.name for p in studies_dir.glob("*/study.db"))
         defined = {*embedded("studies"), *(p.stem for p in studies_dir.glob("*.toml"))}
         if name in defined:
-            raise StorageError(
-                f"study {name!r} has not been run in {studies_dir}: "
-                f"hqsearch run --study {name} --strategy nsga2 --studies-dir {studies_dir}"
-            )
+            run = command("run", name, "--strategy", "nsga2", studies_dir=studies_dir)
+            raise StorageError(f"study {name!r} has not been run in {studies_dir}: {run}")
         raise UnknownName("study", name, [*with_state, *defined], str(studies_dir))
     return folder
 
@@ -146,11 +145,10 @@ def status_of(results: Results) -> dict[str, Any]:
 
 
 def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[dict[str, Any]]:
-    finished = Counter(
-        t.run
-        for t in (trials if trials is not None else results.trials())
-        if t.state in ("COMPLETE", "PRUNED", "FAIL")
-    )
+    if trials is None:
+        finished = results.finished()
+    else:
+        finished = Counter(t.run for t in trials if t.state in FINISHED)
     return [
         {
             "ordinal": run.ordinal,

@@ -19,6 +19,7 @@ from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator.tasks import SupernetResult
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
+from hqsearch.wording import command
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,15 @@ def learned_in(
     own = {run.ordinal for run in runs if run.strategy == strategy}
     kept = [t for t in tasks if t.run in own and t.kind == "supernet"]
     if not kept:
-        raise InputError(
-            f"strategy {strategy!r} trained no supernets in study {name!r}; those of gumbel are "
-            f"shown: hqsearch show --study {name} --strategy gumbel"
-        )
+        supernets = {t.run for t in tasks if t.kind == "supernet"}
+        trained = sorted({r.strategy for r in runs if r.ordinal in supernets})
+        shown = [
+            f"; those of {other} are shown: "
+            + command("show", name, "--strategy", other, studies_dir=studies_dir)
+            for other in trained
+        ]
+        told = "".join(shown[:1]) or "; gumbel trains some"
+        raise InputError(f"strategy {strategy!r} trained no supernets in study {name!r}{told}")
     last = max(task.run for task in kept)
     derived: dict[str, list[int]] = {}
     for trial in trials:

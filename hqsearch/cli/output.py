@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from hqsearch.cli.streams import AnswerConsole, QuietConsole, holds
 if TYPE_CHECKING:
     from hqsearch.api import Front
 
+#: Of a long answer, printed at a time.
+ROWS = 500
 # Texts of users are in most of what is printed: nothing in them is markup.
 out = AnswerConsole(markup=False, emoji=False)
 err = QuietConsole(stderr=True, markup=False, emoji=False)
@@ -34,12 +37,23 @@ def emit(data: Any, as_json: bool, table: Callable[[], Any]) -> None:
 def emit_json(data: Any) -> None:
     if isinstance(data, list):
         # One object a line: readable, and quick for ten thousand trials.
-        click.echo("[\n" + ",\n".join(_json(row) for row in data) + "\n]")
+        click.echo("[\n" + ",\n".join(json_text(row) for row in data) + "\n]")
     else:
-        click.echo(_json(data, indent=2))
+        click.echo(json_text(data, indent=2))
 
 
-def _json(data: Any, indent: int | None = None) -> str:
+def emit_json_rows(rows: Iterable[str]) -> None:
+    """Objects that are text already, as the list that :func:`emit_json` would print."""
+    waiting = iter(rows)
+    click.echo("[", nl=False)
+    before = ""
+    while some := list(itertools.islice(waiting, ROWS)):
+        click.echo(before + "\n" + ",\n".join(some), nl=False)
+        before = ","
+    click.echo("\n]")
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
     """One JSON value; escaped where standard output could not show it as it is."""
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     return text if holds(text) else json.dumps(data, indent=indent, allow_nan=False)

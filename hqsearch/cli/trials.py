@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hqsearch.cli import options
-from hqsearch.cli.output import emit_json
+from hqsearch.cli.output import emit_json_rows, json_text
 
 
 @click.command()
@@ -41,6 +41,6 @@ def trials(
     if as_csv:
         click.echo(csv_text(every.rows, every.objectives), nl=False)
     elif as_json:
-        emit_json(every.as_json())
+        emit_json_rows(row.as_json_text(json_text) for row in every.rows)
     else:
         click.echo(trials_lines(every.rows, every.objectives, bool(asked.driver)))

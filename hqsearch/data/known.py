@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hqsearch.data.files import check_file, checked, decoding
 from hqsearch.errors import DataError
+from hqsearch.wording import command
 
 
 @dataclass(frozen=True)
@@ -176,9 +177,10 @@ def how_to(known: KnownSet, path: Path) -> str:
     urls = [getattr(cls, name) for name in ("train_url", "test_url", "url") if hasattr(cls, name)]
     study = next(name for name, entry in KNOWN.items() if entry is known)
     folders = [f"{known.tonic_class}/{part}".rstrip("/") for part in known.parts.values()]
+    more = ["--strategy", "nsga2", "--data", str(path), "--set", "data.download=true"]
     return (
-        f"To have tonic download it: hqsearch run --study {study} --data {path} "
-        f"--set data.download=true. By hand: get {' and '.join(urls)} and unpack to "
+        f"To have tonic download it: {command('run', study, *more)}. By hand: get "
+        f"{' and '.join(urls)} and unpack to "
         f"{' and '.join(str(path / folder) for folder in folders)}. Your own recordings go to "
         f"{path}/train/<class>/<file>."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from hqsearch.wording import reason as told_reason
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 #: What the runs of ``hqsearch confirm`` have in place of a strategy's name.
 CONFIRM = "confirm"
+#: What Python takes for a number in JSON, and JSON does not.
+_NO_JSON = ("NaN", "Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,21 @@ class TrialRow:
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
+        return {**self._head(), "details": {**json.loads(self.details_json), **self._outcome()}}
+
+    def as_json_text(self, dump: Callable[[Any], str]) -> str:
+        """What ``dump`` makes of :meth:`as_json`.
+
+        The details, which are most of it, are text already and are put in as they are.
+        """
+        kept, more = self.details_json, self._outcome()
+        special = any(word in kept for word in _NO_JSON)
+        if special or any(f'"{key}":' in kept for key in more):
+            return dump(self.as_json())
+        comma = ", " if len(kept) > len("{}") else ""
+        return f'{dump(self._head())[:-1]}, "details": {kept[:-1]}{comma}{dump(more)[1:]}}}'
+
+    def _head(self) -> dict[str, Any]:
         return {
             "number": self.number,
             "state": self.state,
@@ -338,15 +355,16 @@ class TrialRow:
             "average_bits": self.average_bits,
             "seed": self.seed,
             "seconds": self.seconds,
-            "details": {
-                **json.loads(self.details_json),
-                "origin": self.origin,
-                "stopped_at": self.stopped_at,
-                "violation": self.violation,
-                "failure": self.failure,
-                "reason": self.reason,
-                "attempts": self.attempts,
-            },
+        }
+
+    def _outcome(self) -> dict[str, Any]:
+        return {
+            "origin": self.origin,
+            "stopped_at": self.stopped_at,
+            "violation": self.violation,
+            "failure": self.failure,
+            "reason": self.reason,
+            "attempts": self.attempts,
         }
 
 
@@ -359,10 +377,11 @@ def front_of(
 
     Sorted by the first minimized objective, cheapest first.
     """
-    first: dict[str, TrialRow] = {}
+    first: dict[tuple[str, ...], TrialRow] = {}
     for trial in trials:
         if trial.state == "COMPLETE" and trial.kind != "replicate" and trial.values:
-            first.setdefault(trial.key, trial)
+            # Of one study, so in one order; their keys would take longer than all the rest.
+            first.setdefault(tuple(trial.choices.values()), trial)
     feasible = [t for t in first.values() if _within(t, budgets)]
     if not feasible:
         return []

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -313,6 +314,13 @@ class Results:
             )
             for row in rows
         ]
+
+    def finished(self) -> Counter[int]:
+        """Finished trials by ordinal of their run."""
+        query = "SELECT run, count(*) FROM trials WHERE state IN (?, ?, ?) GROUP BY run"
+        return self._read(
+            lambda: Counter({int(r): int(n) for r, n in self._db.execute(query, FINISHED)})
+        )
 
     def front(self) -> list[TrialRow]:
         """The front under :attr:`budgets`."""

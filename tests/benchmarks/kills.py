@@ -36,7 +36,7 @@ from postgres_server import PostgresServer, programs
 
 EVALUATIONS = 24
 #: Kills of one chain; seconds after which a driver that does not get on counts as hanging.
-KILLS, PATIENCE = 6, 180.0
+KILLS, PATIENCE = 6, 900.0
 PLAIN = ("strategy.nsga2.assist=false", "strategy.nsga2.population=8")
 #: Case → strategy and settings.
 STRATEGIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -200,7 +200,7 @@ class Drivers:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(PATIENCE)
         self._file.close()
 
 
@@ -233,7 +233,7 @@ def killed(
     resume = ["resume", "--study", "slow", "--executor", "in-process", *place.words()]
     kept: dict[int, Any] = {}
     for point in points:
-        begun = len(kept) > 0 or chain.kills > chain.early
+        begun = bool(kept) or chain.kills > chain.early
         driver = drivers.start(resume if begun else run)
         deadline = time.monotonic() + PATIENCE
         early = float(generator.uniform(0.0, 0.4)) if point < 0 else None
@@ -242,7 +242,7 @@ def killed(
         while early is None and time.monotonic() < deadline and _alive(driver):
             if sum(words[0] in ("evaluate", "task") for words in place.told) > point:
                 break
-            time.sleep(0.002)
+            time.sleep(0.005)
         if time.monotonic() > deadline:
             chain.faults.append(f"a driver hangs before mark {point:.1f}")
         time.sleep(float(generator.uniform(0.0, 0.06)))

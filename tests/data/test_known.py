@@ -42,7 +42,10 @@ def test_classes_come_in_official_order_where_there_is_one() -> None:
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_how_to_says_command_address_and_folder(name: str) -> None:
     text = how_to(KNOWN[name], Path("/data"))
-    assert f"hqsearch run --study {name} --data /data --set data.download=true" in text
+    assert (
+        f"hqsearch run --study {name} --strategy nsga2 --data /data --set data.download=true"
+        in text
+    )
     assert "https://" in text
     for part in KNOWN[name].parts.values():
         assert str(Path("/data") / KNOWN[name].tonic_class / part) in text

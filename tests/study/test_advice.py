@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,108 @@ def test_costs_of_no_assignment(said: Any) -> None:
     code, message = said(*words, "--assign", "head=4u")
     assert (code, "add --uniform CHOICE" in message) == (2, True)
     assert said(*words, "--assign", "head=4u", "--uniform", "4u")[0] == 0
+
+
+def told_command(message: str) -> list[str]:
+    """The words of the command in a message, up to what ends a sentence there."""
+    found = re.search(r"hqsearch (\w+ --.*?)(?: lists|\. By hand|;|$)", message)
+    assert found is not None, message
+    return shlex.split(found[1])
+
+
+#: A study and a place that a command line must quote.
+AWKWARD = "edge 50%"
+
+
+@pytest.fixture
+def awkward(tmp_path: Path, study_file: Callable[..., Path]) -> tuple[str, ...]:
+    return ("--studies-dir", str(study_file(AWKWARD).parent))
+
+
+def test_a_study_that_is_not_run_by_its_awkward_name(said: Any, awkward: Any) -> None:
+    code, message = said("front", "--study", AWKWARD, *awkward)
+    assert code == 2
+    assert said(*told_command(message), "--evaluations", "6")[0] == 0
+    assert said("front", "--study", AWKWARD, *awkward)[0] == 0
+
+
+def test_costs_of_a_study_without_a_network(said: Any, awkward: Any) -> None:
+    run = ("run", "--study", AWKWARD, "--strategy", "random", "--evaluations", "6", *awkward)
+    assert said(*run)[0] == 0
+    code, message = said("cost", "--study", AWKWARD, "--uniform", "4u", *awkward)
+    assert code == 2
+    words = ["3" if word == "N" else word for word in told_command(message)]
+    assert said(*words)[0] == 0
+
+
+def test_supernets_of_a_strategy_that_trains_none(said: Any, awkward: Any) -> None:
+    run = ("run", "--study", AWKWARD, *awkward, "--evaluations", "7")
+    assert said(*run, "--strategy", "random")[0] == 0
+    shown = ("show", "--study", AWKWARD, *awkward, "--strategy")
+    code, message = said(*shown, "random")
+    assert (code, "gumbel trains some" in message) == (2, True)
+    small = ("--set", "strategy.gumbel.count=1", "--set", "strategy.gumbel.epochs=4")
+    assert said(*run, "--strategy", "gumbel", *small)[0] == 0
+    code, message = said(*shown, "random")
+    assert code == 2
+    assert said(*told_command(message))[0] == 0
+    code, message = said(*shown, "gumbel", "--plot", "x.svg", "--task", "9")
+    known = re.search(r"the finished supernets are (\d+)", message)
+    assert code == 2
+    assert known is not None
+    plot = str(Path(awkward[1]) / "x.svg")
+    assert said(*shown, "gumbel", "--plot", plot, "--task", known[1])[0] == 0
+    code, message = said(*shown, "gumbel", "--plot", str(Path(awkward[1]) / "x.bmp"))
+    endings = re.findall(r"\.\w+", message.partition("must end in")[2])
+    assert code == 2
+    for ending in endings:
+        assert said(*shown, "gumbel", "--plot", plot.replace(".svg", ending))[0] == 0
+
+
+def test_recordings_that_are_not_there(said: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """tonic's download itself is not for a test: that it is begun is seen."""
+    run = ("run", "--study", "nmnist", "--strategy", "random")
+    code, message = said(*run, "--data", str(tmp_path / "my recordings"))
+    assert code == 2
+    begun = []
+
+    def download(*asked: Any) -> None:
+        begun.append(asked)
+        raise OSError("no route")
+
+    monkeypatch.setattr("hqsearch.data.known._open", lambda *a, **k: download(*a))
+    code, message = said(*told_command(message), "--executor", "in-process")
+    assert "could not be downloaded: no route" in message
+    assert begun
+
+
+def test_a_profile_that_is_not_the_recorded_one(said: Any) -> None:
+    words = ("cost", "--study", "gesture", "--rate", "0.15", "--uniform", "4u")
+    code, message = said("cost", "--study", "gesture", "--uniform", "4u")
+    assert code == 2
+    assert "give --rate R (the share of neurons that fire in a step, such as 0.15)" in message
+    assert said(*words)[0] == 0
+    assert said(*words, "--profile", "horowitz-45nm-memory")[0] == 0
+    code, message = said(*words, "--profile", "horowitz")
+    near = re.search(r"did you mean '([\w-]+)'", message)
+    assert code == 2
+    assert near is not None
+    assert said(*words, "--profile", near[1])[0] == 0
+
+
+@pytest.mark.slow
+def test_a_parent_that_learned_nothing(said: Any) -> None:
+    small = {
+        "data.train": 22, "data.validation": 22, "data.test": 11, "data.size": 16,
+        "model.timesteps": 2, "model.embed_dim": 16, "model.depth": 1, "model.heads": 2,
+        "evaluation.parent_epochs": 1, "evaluation.batch_size": 11,
+        "evaluation.parent_learning_rate": 1e-9,
+    }  # fmt: skip
+    given = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
+    run = ["run", "--study", "gesture", "--strategy", "random", "--evaluations", "2",
+           "--executor", "in-process", "--device", "cpu", *given]  # fmt: skip
+    code, output = said(*run)
+    assert code == 0
+    advice = re.search(r"--fresh --set evaluation\.parent_epochs=N", " ".join(output.split()))
+    assert advice is not None
+    assert said(*run, *advice[0].replace("=N", "=2").split())[0] == 0
