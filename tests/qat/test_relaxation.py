@@ -170,6 +170,35 @@ def test_costs_are_linear_in_the_mixture() -> None:
     assert sum(steps) == pytest.approx(float(difference[0]), rel=1e-4)
 
 
+def test_what_does_not_fit_is_that_of_the_expected_bits() -> None:
+    """Exact for every candidate; between candidates never more than the expectation (Jensen)."""
+    relaxation = relax()
+    space, flat = relaxation._space, relaxation._parent_costs
+    profile = load_profile("resident-45nm")
+    generator = np.random.default_rng(3)
+    drawn = [space.random(generator) for _ in range(8)]
+    weights = flat.workload.weights
+    middle = float(np.median([estimate(flat, space, c)[2] for c in drawn])) * weights / 8192
+    buffer = replace(profile.constants["weight_buffer"], value=middle)
+    profile = replace(profile, constants={**profile.constants, "weight_buffer": buffer})
+    costs = CostModel(flat.workload, profile, flat.layers)
+    bent = QatRelaxation(spikformer(), space, costs, samples(), Batching(0.25, 6, 1, 5))
+    fp32 = costs.uniform("fp32")
+    unit = [costs.energy(fp32).total, costs.storage(fp32).kib, 32.0]
+    exact = np.array([estimate(costs, space, c) for c in drawn]) / unit
+    assert 0 < (exact[:, 2] * 32 * weights > middle * 8192).sum() < 8
+    for candidate, expected in zip(drawn, exact, strict=True):
+        own_costs = bent.costs(one_hot(bent, candidate)).tolist()
+        assert own_costs == pytest.approx(expected.tolist(), rel=1e-5)
+    mixtures = [one_hot(bent, c) for c in drawn]
+    mean = [torch.stack(same).mean(0).requires_grad_() for same in zip(*mixtures, strict=True)]
+    between = bent.costs(mean)
+    assert float(between[0].detach()) < exact[:, 0].mean()
+    assert float(between[1].detach()) == pytest.approx(exact[:, 1].mean(), rel=1e-5)
+    slopes = torch.autograd.grad(between[0], mean)
+    assert all(torch.isfinite(s).all() for s in slopes)
+
+
 @pytest.mark.parametrize("learn", ["weights", "logits"])
 def test_a_one_hot_mixture_is_the_candidates_network(learn: Any) -> None:
     relaxation = relax()
