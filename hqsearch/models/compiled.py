@@ -2,11 +2,13 @@
 
 What is computed is what ``neuron(norm(x))`` computes with torch, in another order of rounding; the
 kernels are in :mod:`hqsearch.models.lif_kernels`. They serve float32 on a CPU with few threads;
-everything else (other devices and types, layouts, watched modules) takes the way through torch.
+everything else (other devices and types, layouts, watched modules, recorded or traced operations)
+takes the way through torch.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 if TYPE_CHECKING:
     from hqsearch.models.lif_kernels import Doubles, Floats
@@ -29,12 +32,14 @@ def can_fire(x: Tensor) -> bool:
     """Whether the kernels serve a current ``[T, ...]``."""
     return (
         type(x) is Tensor
+        and not _is_recorded()
         and x.dtype == torch.float32
         and x.device.type == "cpu"
         and x.ndim > 1
         and x.numel() > 0
         and torch.get_num_threads() <= MOST_THREADS
         and _channels_last(x).is_contiguous()
+        and _has_kernels()
     )
 
 
@@ -42,6 +47,7 @@ def can_fire_normed(norm: nn.Module, neuron: nn.Module, x: Tensor) -> TypeGuard[
     """Whether norm and neuron may become one: they train, and nobody watches what is between."""
     return (
         type(norm) is nn.BatchNorm2d
+        and not _is_recorded()
         and norm.training
         and norm.affine
         and norm.track_running_stats
@@ -205,6 +211,25 @@ def _rows(x: Tensor, count: int) -> Floats:
 
 def _float(values: Doubles) -> Tensor:
     return torch.from_numpy(values).float()
+
+
+def _is_recorded() -> bool:
+    """Whether somebody follows torch's operations, who would miss those of the kernels."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or _get_current_dispatch_mode() is not None
+    )
+
+
+@cache
+def _has_kernels() -> bool:
+    """Whether numba can keep compiled code here: it needs a folder that it may write to."""
+    try:
+        from hqsearch.models import lif_kernels  # noqa: F401
+    except (ImportError, RuntimeError):
+        return False
+    return True
 
 
 def _is_watched(module: nn.Module) -> bool:

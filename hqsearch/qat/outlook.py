@@ -13,15 +13,15 @@ from hqsearch.definition.data import FRAMES
 from hqsearch.evaluator import Outlook
 from hqsearch.hardware import Workload
 from hqsearch.qat.parent import is_whole, parent_digest
-from hqsearch.qat.rates import RATE_SAMPLES
 from hqsearch.qat.structural_part import Part
 
 #: Forward and backward pass of a sample, in forward passes.
 TRAINING_PASSES = 3
-#: An evaluation of ``gesture``: seconds on one core (7.6 minutes for 48, guide/results.md),
-#: training samples × epochs, samples measured, and multiply-accumulates of a sample.
-GESTURE_SECONDS = 9.5
-GESTURE_WORK = (2 * 1100 * TRAINING_PASSES + 1000 + RATE_SAMPLES) * 26.4e6
+#: An evaluation of ``gesture``: seconds on one core (7.6 minutes for 48 in release 0.1, and 0.70
+#: of that since; both guide/results.md), training samples × epochs, samples measured, and
+#: multiply-accumulates of a sample.
+GESTURE_SECONDS = 9.5 * 0.70
+GESTURE_WORK = (2 * 1100 * TRAINING_PASSES + 1000) * 26.4e6
 BASIS = (
     "a rough figure, scaled by multiply-accumulates from study gesture on one x86 core "
     "(hqsearch guide results)"
@@ -59,7 +59,7 @@ def outlook_of(traced: Mapping[Part, Workload]) -> Outlook:
             work += (passes + data.samples["validation"]) * macs
             disk += BYTES_PER_WEIGHT * sum(layer.weights for layer in part.layers)
         trained = data.samples["train"] * options.epochs * TRAINING_PASSES
-        evaluation += (trained + data.samples["validation"] + RATE_SAMPLES) * macs
+        evaluation += (trained + data.samples["validation"]) * macs
     known = study.device == "cpu"
     per_second = GESTURE_WORK / GESTURE_SECONDS
     return Outlook(

@@ -17,19 +17,21 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
-import torch
+from torch import nn
 
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
+from hqsearch.hardware import LayerRate, Workload
 from hqsearch.models import compiled
 from hqsearch.models.spikformer import Pointwise
 from hqsearch.problem.candidate import Candidate
 from hqsearch.qat import short_training
 from hqsearch.qat.rates import measure_rates
-from hqsearch.training import evaluate
+from hqsearch.training import EvalResult, Samples, evaluate
 
 
 @contextlib.contextmanager
@@ -37,18 +39,20 @@ def way_of_0_2() -> Iterator[None]:
     """What has changed since is as it was."""
     with (
         mock.patch.object(compiled, "MOST_THREADS", 0),
-        mock.patch.object(Pointwise, "forward", torch.nn.Conv2d.forward),
+        mock.patch.object(Pointwise, "forward", nn.Conv2d.forward),
         mock.patch("torch.nn.utils.parametrize.cached", contextlib.nullcontext),
-        mock.patch.object(
-            short_training,
-            "evaluate_with_rates",
-            lambda model, workload, samples: (
-                evaluate(model, samples),
-                measure_rates(model.eval(), workload, samples),
-            ),
-        ),
+        mock.patch.object(short_training, "evaluate_with_rates", apart),
     ):
         yield
+
+
+def apart(
+    model: nn.Module, workload: Workload, samples: Samples, *, task: Any, counting: Any
+) -> tuple[EvalResult, dict[str, LayerRate]]:
+    """``evaluate_with_rates`` in two passes."""
+    result = evaluate(model, samples, task=task)
+    with counting:
+        return result, measure_rates(model.eval(), workload, samples)
 
 
 def main() -> None:

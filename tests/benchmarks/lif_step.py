@@ -5,7 +5,7 @@ SpikingJelly is a timing peer only and no dependency. Put it into a folder of it
     pip install --no-deps --target PEER spikingjelly==2.0.0 loguru SciencePlots tensorboard
 
 Run: ``PYTHONPATH=PEER python tests/benchmarks/lif_step.py [--threads 1] [--repeats 15]``
-The product promises that the peer takes at least 1.30 times as long.
+The product promises that the peer takes at least 1.9 times as long.
 """
 
 from __future__ import annotations

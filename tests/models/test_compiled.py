@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hqsearch.models import compiled
 from hqsearch.models.compiled import can_fire, can_fire_normed
@@ -162,6 +166,40 @@ def test_what_is_not_served_takes_the_way_through_torch(monkeypatch: pytest.Monk
     monkeypatch.setattr(compiled, "MOST_THREADS", 0)
     assert not can_fire_normed(norm, LIF(), learned)
     assert not can_fire(x[:0])
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, and warns of loops
+def test_whoever_follows_operations_sees_them() -> None:
+    x = images(3, 4)
+    with _Recorder() as recorder:
+        fire_normed(normalization(3), LIF(), x.requires_grad_(), TIMESTEPS)
+    assert {"native_batch_norm", "ge"} <= set(recorder.names)
+    traced = torch.jit.trace(LIF(), torch.zeros(2, 5))
+    other = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)) * 3
+    assert torch.equal(traced(other), LIF()(other))
+    assert 0 < LIF()(other).sum() < 10
+
+
+def test_without_a_place_for_compiled_code_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = images(3, 4).requires_grad_()
+    monkeypatch.setitem(sys.modules, "hqsearch.models.lif_kernels", None)
+    monkeypatch.delattr("hqsearch.models.lif_kernels", raising=False)
+    compiled._has_kernels.cache_clear()
+    try:
+        assert not can_fire_normed(normalization(3), LIF(), x)
+        assert fire_normed(normalization(3), LIF(), x, TIMESTEPS).shape == x.shape
+    finally:
+        compiled._has_kernels.cache_clear()
 
 
 def test_a_network_learns_alike_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
