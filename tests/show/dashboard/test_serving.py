@@ -242,7 +242,7 @@ def _looked_at(browser: Any, address: str, picture: Path, width: int, scheme: st
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.goto(address)
     for name in (FRONT, HYPERVOLUME):
-        tab.wait_for_selector(f"[id='{name}'] .main-svg >> nth=0", timeout=120_000)
+        tab.wait_for_selector(f"[id='user-defined-plot:{name}'] .main-svg >> nth=0", timeout=120_000)
     tab.screenshot(path=picture, full_page=True)
     tab.goto(f"{address}/note")
     tab.wait_for_selector("text=Front:", timeout=120_000)
