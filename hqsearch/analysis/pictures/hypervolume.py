@@ -55,6 +55,8 @@ def hypervolume_picture(facts: Facts) -> Hypervolumes:
             volumes, seconds = course.hypervolume.tolist(), course.seconds.tolist()
             name = run.strategy
             courses.append(RunCourse(run.ordinal, name, run.seed, tuple(volumes), tuple(seconds)))
+    if not courses:
+        raise NothingToDraw(f"study {facts.name!r}: no run has finished an evaluation yet")
     baselines = len({t.origin for t in facts.completed if t.kind == "baseline"})
     box = yardstick.reference, yardstick.ideal
     return Hypervolumes(facts.title, tuple(courses), *box, baselines)

@@ -17,11 +17,12 @@ from typing import Any
 import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from optuna_dashboard._note import get_note_from_system_attrs
 from optuna_dashboard._serializer import (
     serialize_attrs,
+    serialize_distribution,
     serialize_frozen_trial,
     serialize_search_space,
 )
@@ -29,7 +30,7 @@ from optuna_dashboard.artifact._backend import list_study_artifacts
 
 from hqsearch.analysis.pictures.facts import objectives_in
 from hqsearch.analysis.words import choice_counts, found_by
-from hqsearch.problem.objective import Objective
+from hqsearch.evaluator.details import Details
 from hqsearch.show.tables import shown_state
 from hqsearch.show.text import number
 from hqsearch.store.database import connect_args
@@ -57,6 +58,7 @@ class StudyView(RDBStorage):
         self._url, self._name, self._folder = url, name, folder
         self._guard = threading.Lock()
         self._finished: list[_Shown] = []
+        self._parameters: dict[tuple[str, str], str] = {}
         self._distributions: dict[str, BaseDistribution] = {}
         reader = LogReader(url, name)
         try:
@@ -146,22 +148,44 @@ class StudyView(RDBStorage):
         row = TrialRow.of(record, self._objectives)
         # A replicate belongs to no search: infeasible is what the dashboard leaves out.
         violation = 1.0 if row.kind == "replicate" else row.violation
-        trial = create_trial(
+        trial = FrozenTrial(
+            number=record.number,
             state=TrialState[shown_state(record.state, driven)],
+            value=None,
             values=record.values if record.state == "COMPLETE" else None,
-            params=row.choices,
+            datetime_start=times[0],
+            datetime_complete=times[1],
+            params=dict(row.choices),
             distributions=self._distributions,
-            user_attrs=readable(row, self._objectives),
+            # Not the row's details, which would be read from its JSON again.
+            user_attrs=readable(row, record.outcome.details if record.outcome else Details()),
             system_attrs={"constraints": [violation]} if violation > 0 else {},
             intermediate_values={
                 r.epoch: r.values[[o.cheap for o in self._objectives].index(False)]
                 for r in record.rungs
             },
+            trial_id=record.trial_id,
         )
-        trial.number, trial._trial_id = record.number, record.trial_id
-        trial.datetime_start, trial.datetime_complete = times
+        params, trial.params = trial.params, {}
         text = json.dumps(serialize_frozen_trial(self.study_id, trial, {}))
-        return _Shown(row, trial, text)
+        trial.params = params
+        chosen = ", ".join(self._parameter(name, value) for name, value in params.items())
+        return _Shown(row, trial, text.replace('"params": []', f'"params": [{chosen}]', 1))
+
+    def _parameter(self, name: str, value: str) -> str:
+        """A choice as the dashboard has it: with all that could have been chosen."""
+        known = self._parameters.get((name, value))
+        if known is None:
+            distribution = self._distributions[name]
+            told = {
+                "name": name,
+                "param_internal_value": distribution.to_internal_repr(value),
+                "param_external_value": value,
+                "param_external_pytyp": str(str),
+                "distribution": serialize_distribution(distribution),
+            }
+            known = self._parameters[name, value] = json.dumps(told)
+        return known
 
 
 class _Shown:
@@ -173,7 +197,7 @@ class _Shown:
         self.row, self.trial, self.text = row, trial, text
 
 
-def readable(row: TrialRow, objectives: Sequence[Objective]) -> dict[str, Any]:
+def readable(row: TrialRow, details: Details) -> dict[str, Any]:
     """What people read of a trial: numbers can be sorted by in the dashboard's table."""
     told: dict[str, Any] = {
         "found by": found_by(row),
@@ -188,7 +212,6 @@ def readable(row: TrialRow, objectives: Sequence[Objective]) -> dict[str, Any]:
         told["copy of"] = row.copy_of
     if row.failure:
         told["failure"] = f"{row.failure}: {row.reason}"
-    details = row.details
     if details.accuracy_se:
         told["standard error"] = round(details.accuracy_se, 5)
     layers = details.layers or ()

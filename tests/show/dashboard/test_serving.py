@@ -210,7 +210,7 @@ def test_a_missing_study_is_no_dashboard(tmp_path: Path) -> None:
 
 def test_rates_and_bits_are_read_by_people(drawn_study: hqsearch.Study) -> None:
     trial = drawn_study.trial(3)
-    told = readable(trial.row, trial.objectives)
+    told = readable(trial.row, trial.row.details)
     assert told["average bits"] == round(trial.average_bits, 3)
     assert told["layers"] == "4u×8"
     assert "firing rates" not in told
@@ -242,7 +242,9 @@ def _looked_at(browser: Any, address: str, picture: Path, width: int, scheme: st
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.goto(address)
     for name in (FRONT, HYPERVOLUME):
-        tab.wait_for_selector(f"[id='{name}'] .main-svg >> nth=0", timeout=120_000)
+        tab.wait_for_selector(
+            f"[id='user-defined-plot:{name}'] .main-svg >> nth=0", timeout=120_000
+        )
     tab.screenshot(path=picture, full_page=True)
     tab.goto(f"{address}/note")
     tab.wait_for_selector("text=Front:", timeout=120_000)
@@ -270,8 +272,8 @@ def test_a_browser_shows_front_and_note(
     board = subprocess.Popen(
         _command("dashboard", *where, "--port", "8700"), stdout=subprocess.PIPE, text=True
     )
+    assert board.stdout is not None
     try:
-        assert board.stdout is not None
         address = board.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:87")
         _looked_at(browser, address, tmp_path / f"dashboard-{running}.png", 1280, "light")
@@ -283,6 +285,7 @@ def test_a_browser_shows_front_and_note(
     finally:
         board.send_signal(signal.SIGINT)
         code = board.wait(timeout=60)
+        board.stdout.close()
         driver.send_signal(signal.SIGINT)
         driver.wait(timeout=60)
     assert code == 0

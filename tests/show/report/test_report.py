@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hqsearch
-from hqsearch.analysis.pictures.facts import study_facts
+from hqsearch.analysis.pictures.facts import Facts, facts_of, study_facts
 from hqsearch.errors import InputError
 from hqsearch.show.pictures.kinds import KINDS
 from hqsearch.show.report.page import report_html
@@ -105,6 +107,30 @@ def test_a_notebook_shows_what_there_is(tmp_path: Path, drawn_study: hqsearch.St
     assert drawn_study._repr_html_().count("<svg role") == 2
     assert "var(--" not in drawn_study._repr_html_()
     assert "has not been run" in hqsearch.Study("toy", studies_dir=tmp_path)._repr_html_()
+
+
+def _many(study: hqsearch.Study, count: int) -> Facts:
+    """The study's facts with so many trials, as a log would have them."""
+    facts = study_facts("toy", study.folder.parent)
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, facts.space.cardinalities, (count, len(facts.space.names)))
+    records = []
+    for number, candidate in enumerate(facts.space.decode(codes)):
+        like = facts.records[number % 5 if number < 5 else 5 + number % 20]
+        key = like.proposal.key if number < 5 else candidate.key
+        proposal = replace(like.proposal, key=key, slot=number, run=0, copy_of=None)
+        spread = generator.uniform(0.97, 1.03, 3)
+        values = tuple(float(v) for v in np.array(like.values) * (1.0 if number < 5 else spread))
+        records.append(replace(like, number=number, proposal=proposal, values=values))
+    runs = [replace(facts.runs[0], evaluations=count)]
+    return facts_of("toy", facts.folder, facts.attributes, runs, facts.tasks, records)
+
+
+@pytest.mark.slow
+def test_a_page_of_5000_trials_is_below_10_mb(drawn_study: hqsearch.Study) -> None:
+    text = report_html(_many(drawn_study, 5000))
+    assert text.count('class="point"') > 9_000  # a point for every trial and cost
+    assert len(text.encode()) < 10_000_000
 
 
 @pytest.mark.slow
