@@ -1,4 +1,4 @@
-"""How sure a share of samples is."""
+"""How sure a share of samples, or a mean of scores, is."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def wilson_interval(right: int, samples: int) -> tuple[float, float]:
     middle = (share + weight / 2) / (1 + weight)
     half = _Z * math.sqrt(share * (1 - share) / samples + weight / (4 * samples)) / (1 + weight)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def score_interval(mean: float, standard_error: float) -> tuple[float, float]:
+    """95 % interval of a mean of scores from 0 to 1 that are not all 0 or 1: the normal one.
+
+    >>> tuple(round(end, 3) for end in score_interval(0.5, 0.1))
+    (0.304, 0.696)
+    """
+    half = _Z * standard_error
+    return max(0.0, mean - half), min(1.0, mean + half)

@@ -252,8 +252,10 @@ class FinalResult(TaskAnswer):
         file: the trained network's state.
         accuracy: on the stage's split; None where validation was learned from.
         loss: likewise.
+        accuracy_se: its standard error.
         samples: that accuracy rests on.
-        correct: which of them were right, as :func:`hqsearch.evaluator.per_sample.pack_correct`.
+        correct: which of them were right, as :func:`hqsearch.evaluator.per_sample.pack_correct`;
+            None where a sample may be right in part.
         values: objective → value, of a measurement.
         layers: of a measurement, layer by layer.
         average_bits: of a measurement.
@@ -262,7 +264,8 @@ class FinalResult(TaskAnswer):
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
-        **TaskAnswer.readers, "weights": text, "file": text, "accuracy": number, "loss": number,
+        **TaskAnswer.readers, "weights": text, "file": text, "accuracy": number,
+        "accuracy_se": number, "loss": number,
         "samples": integer, "correct": text, "values": numbers, "layers": rows_of(LayerRow),
         "average_bits": number, "about": table,
     }  # fmt: skip
@@ -270,6 +273,7 @@ class FinalResult(TaskAnswer):
     weights: str | None = None
     file: str | None = None
     accuracy: float | None = None
+    accuracy_se: float | None = None
     loss: float | None = None
     samples: int | None = None
     correct: str | None = None

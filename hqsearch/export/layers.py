@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from hqsearch.export.bits import Constants
 from hqsearch.schemes.choice import Choice, parse_choice
 
 Array = npt.NDArray[Any]
+#: Tensors that layers with one weight in common hold once.
+SHARED: Final = ("codes", "weight", "scale", "exponent")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class StoredLayer:
         unit: size of one unit spike in the layer's input.
         norm: path of the normalisation behind it (several in a row: joined by ``+``), or None.
         neuron: path of the neuron that took it in, or None.
+        weights_of: path of the layer that holds its codes (or weight) and scales, where they are
+            one tensor in the network; None for its own.
     """
 
     path: str
@@ -63,6 +67,7 @@ class StoredLayer:
     unit: float
     norm: str | None
     neuron: str | None
+    weights_of: str | None = None
 
     @property
     def parsed(self) -> Choice:
@@ -70,13 +75,18 @@ class StoredLayer:
         return parse_choice(self.choice)
 
     def tensors(self) -> dict[str, Array]:
-        """Its tensors as a file holds them, by name; codes packed, ``uint8``."""
-        found: dict[str, Array | None] = {"weight": self.weight}
-        if self.codes is not None:
+        """Its tensors as a file holds them, by name; codes packed, ``uint8``.
+
+        Without those that another layer holds for it.
+        """
+        found: dict[str, Array | None] = {}
+        if self.weights_of is None:
+            found = {"weight": self.weight, "scale": self.scale, "exponent": self.exponent}
+        if self.weights_of is None and self.codes is not None:
             packed = self.parsed.scheme.pack(self.codes, self.parsed.bits)
             found["codes"] = np.frombuffer(packed, np.uint8)
         found |= {
-            "scale": self.scale, "exponent": self.exponent, "multiplier": self.multiplier,
+            "multiplier": self.multiplier,
             "threshold": self.threshold.values if self.threshold else None,
             "bias": self.bias.values if self.bias else None,
         }  # fmt: skip
@@ -86,16 +96,22 @@ class StoredLayer:
 
     def about(self) -> dict[str, Any]:
         """What its tensors do not say, as JSON values."""
-        return {
+        told = {
             "choice": self.choice, "shape": list(self.shape), "unit": self.unit,
             "norm": self.norm, "neuron": self.neuron,
         }  # fmt: skip
+        return told if self.weights_of is None else {**told, "weights_of": self.weights_of}
 
     @classmethod
     def of_tensors(
         cls, path: str, about: Mapping[str, Any], tensors: Mapping[str, Array]
     ) -> StoredLayer:
         """A layer of what :meth:`tensors` and :meth:`about` gave.
+
+        Args:
+            path: of the module.
+            about: of :meth:`about`.
+            tensors: its own, and those of :data:`SHARED` that another layer holds for it.
 
         Raises:
             ValueError: tensors of another shape, or codes that are none.
@@ -122,5 +138,5 @@ class StoredLayer:
             path=path, choice=choice.text, shape=shape, codes=codes, weight=weight,
             scale=tensors.get("scale"), exponent=tensors.get("exponent"),
             multiplier=tensors.get("multiplier"), **constants, unit=float(about["unit"]),
-            norm=about["norm"], neuron=about["neuron"],
+            norm=about["norm"], neuron=about["neuron"], weights_of=about.get("weights_of"),
         )  # fmt: skip

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from hqsearch.errors import DefinitionError, InputError
-from hqsearch.export.layers import Array, StoredLayer
+from hqsearch.export.layers import SHARED, Array, StoredLayer
 
 #: Version of the layout. Raise it with every change that a reader of today would misread.
 FORMAT: Final = 1
@@ -129,7 +129,7 @@ def read_packed(path: Path) -> PackedModel:
                 f"{FORMAT}. Use the version that wrote it, or a later one."
             )
         layers = {
-            layer: StoredLayer.of_tensors(layer, about, _of(tensors, layer))
+            layer: StoredLayer.of_tensors(layer, about, _with_shared(tensors, layer, about))
             for layer, about in told["layers"].items()
         }
         loose = {name: tensors[f"/{name}"] for name in told["loose"]}
@@ -171,6 +171,15 @@ def _of(tensors: Mapping[str, Array], layer: str) -> dict[str, Array]:
         for name, value in tensors.items()
         if name.startswith(start) and "/" not in name.removeprefix(start)
     }
+
+
+def _with_shared(
+    tensors: Mapping[str, Array], layer: str, about: Mapping[str, Any]
+) -> dict[str, Array]:
+    """The same, and what another layer holds for it."""
+    own, owner = _of(tensors, layer), about.get("weights_of")
+    held = {} if owner is None else _of(tensors, owner)
+    return {**{name: held[name] for name in SHARED if name in held}, **own}
 
 
 def _description(model: PackedModel) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from hqsearch.errors import DefinitionError
 from hqsearch.export.bits import Constants, fixed_point, float_point
 from hqsearch.export.layers import StoredLayer
 from hqsearch.hardware.workload import Operation, Workload
-from hqsearch.quant import LayerCodes, read_codes
+from hqsearch.models.adapters import neuron_facts
+from hqsearch.quant import LayerCodes, quantizer_of, read_codes
 from hqsearch.quant.absorb import normalized
 from hqsearch.schemes.choice import Choice, parse_choice
 
@@ -32,12 +33,21 @@ def quantized_layers(model: nn.Module, workload: Workload) -> dict[str, StoredLa
         DefinitionError: a layer that cannot be stored; named.
     """
     modules, stored = dict(model.named_modules()), read_codes(model)
-    found = {}
+    owners = _owners(workload, modules)
+    found: dict[str, StoredLayer] = {}
     for path, op in workload.layers.items():
         try:
-            found[path] = _layer(op, stored[path], modules)
+            found[path] = _layer(op, stored[path], modules, path in {*owners, *owners.values()})
         except ValueError as error:
             raise DefinitionError(f"layer {path!r} cannot be stored: {error}") from error
+    for path, owner in owners.items():
+        for part in ("scale", "exponent"):
+            if getattr(found[path], part) is not None and getattr(found[owner], part) is None:
+                raise DefinitionError(
+                    f"layer {path!r} cannot be stored: it shares the weight of {owner!r}, whose "
+                    "scale a neuron takes in, and has no scale of its own."
+                )
+        found[path] = replace(found[path], weights_of=owner)
     return found
 
 
@@ -54,22 +64,43 @@ def levels_of(layer: StoredLayer) -> Tensor:
 
 
 def neuron_threshold(neuron: nn.Module) -> float:
-    """The firing threshold of a neuron of any library.
+    """The firing threshold of a neuron of any library that is known.
 
     Raises:
         ValueError: it has not one positive threshold for all channels.
     """
-    value = getattr(neuron, "threshold", getattr(neuron, "v_threshold", None))
-    try:
-        threshold = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError):
-        threshold = math.nan
-    if not threshold > 0:
-        raise ValueError(f"its neuron has no single positive threshold, but {value!r}.")
-    return threshold
+    facts = neuron_facts(neuron)
+    if facts is None or facts.threshold is None or not facts.threshold > 0:
+        said = "is not known" if facts is None else f"has the threshold {facts.threshold}"
+        raise ValueError(
+            f"its neuron ({type(neuron).__name__}) {said}, and one positive number for all "
+            "channels is needed."
+        )
+    return facts.threshold
 
 
-def _layer(op: Operation, codes: LayerCodes, modules: dict[str, nn.Module]) -> StoredLayer:
+def _owners(workload: Workload, modules: dict[str, nn.Module]) -> dict[str, str]:
+    """Layer that shares its weight → the layer that it is stored with."""
+    first: dict[int, str] = {}
+    for path, op in workload.layers.items():
+        if not op.shared:
+            first[id(_parameter(modules[path]))] = path
+    return {
+        path: first[id(_parameter(modules[path]))]
+        for path, op in workload.layers.items()
+        if op.shared
+    }
+
+
+def _parameter(layer: nn.Module) -> nn.Parameter:
+    """What a layer learns as its weight, under a quantizer or not."""
+    quantized = quantizer_of(layer) is not None
+    return layer.get_parameter("parametrizations.weight.original" if quantized else "weight")
+
+
+def _layer(
+    op: Operation, codes: LayerCodes, modules: dict[str, nn.Module], shares: bool
+) -> StoredLayer:
     choice = parse_choice(codes.choice)
     coded = choice.scheme.has_codes
     slope, offset = _after(op, codes, modules)
@@ -83,7 +114,11 @@ def _layer(op: Operation, codes: LayerCodes, modules: dict[str, nn.Module]) -> S
         assert op.neuron is not None
         fires_at = neuron_threshold(modules[op.neuron])
         gain = slope * _unit(choice, codes) * op.unit
-        silent = _silent(op, choice, codes, gain, fires_at)
+        silent = gain == 0 if shares else _silent(op, choice, codes, gain, fires_at)
+        if shares and bool(silent.any()):
+            raise ValueError(
+                "its normalisation multiplies a channel by 0, whose weights it shares with another."
+            )
         if stored is not None and bool(silent.any()):
             stored[silent] = _zero_code(choice, bool(silent.all()))
         if weight is not None:

@@ -16,8 +16,15 @@ from hqsearch.export.packed_file import PackedModel
 from hqsearch.export.packed_layers import levels_of, neuron_threshold, quantized_layers
 from hqsearch.hardware.workload import Workload
 from hqsearch.models import build_model, weight_layers
+from hqsearch.models.adapters.declared import Declared
+from hqsearch.models.adopting import adopt
 from hqsearch.models.given import GivenModel
-from hqsearch.plugins import file_identity, same_identity
+from hqsearch.plugins import (
+    file_identity,
+    installed_identity,
+    is_installed_reference,
+    same_identity,
+)
 from hqsearch.quant.absorb import normalized
 
 
@@ -28,7 +35,8 @@ def pack_network(model: nn.Module, workload: Workload, about: Mapping[str, Any])
         model: on any device.
         workload: of the network: what follows each layer, and what else is read.
         about: JSON values. ``model`` says how the network is built again: ``name``, ``options``,
-            ``given`` (what the data decide), and ``identity`` of a user's file.
+            ``given`` (what the data decide), ``identity`` of a user's file, and what makes a
+            user's network ready (``adopted``: keywords of :func:`hqsearch.models.adopting.adopt`).
 
     Raises:
         DefinitionError: a layer that cannot be stored; named.
@@ -73,7 +81,17 @@ def rebuild(packed: PackedModel, model: Any = None) -> nn.Module:
 
 
 def _built(packed: PackedModel, model: Any) -> nn.Module:
+    """The network, ready for frames, with whatever weights."""
     told = packed.about.get("model", {})
+    network = _made(told, model)
+    if "adopted" not in told:
+        return network
+    ready = told["adopted"]
+    neurons = [Declared(**neuron) for neuron in ready["neurons"]]
+    return adopt(network, ready["frames"], neurons, None, ready["seed"], ready["readout"])
+
+
+def _made(told: Mapping[str, Any], model: Any) -> nn.Module:
     options, given = dict(told.get("options", {})), dict(told.get("given", {}))
     if model is not None:
         if not (callable(model) or isinstance(model, nn.Module)):
@@ -88,7 +106,8 @@ def _built(packed: PackedModel, model: Any) -> nn.Module:
     if "identity" in told:
         place, _, function = str(name).rpartition(":")
         try:
-            here = file_identity(str(name), Path())
+            installed = is_installed_reference(str(name))
+            here = installed_identity(str(name)) if installed else file_identity(str(name), Path())
         except PluginError as error:
             raise InputError(
                 f"the network is built by {function} of {place}, which cannot be read here "
@@ -135,6 +154,8 @@ def _fill_loose(
 def _fill(layer: StoredLayer, modules: Mapping[str, nn.Module]) -> None:
     """Set a layer and the normalisation behind it."""
     module: Any = modules[layer.path]
+    if layer.weights_of is not None:  # its neuron may have taken in another scale
+        module.weight = nn.Parameter(module.weight.detach().clone())
     weight, channels = levels_of(layer), layer.shape[0]
     slope = torch.ones(channels, dtype=torch.float64)
     offset = torch.zeros_like(slope)

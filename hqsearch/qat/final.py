@@ -18,6 +18,7 @@ from torch import nn
 
 from hqsearch.atomic import write_atomically
 from hqsearch.data.known import licence_of
+from hqsearch.definition.study import NeuronDefinition
 from hqsearch.errors import RunFailed
 from hqsearch.evaluator import FinalResult, FinalTask, LayerRow
 from hqsearch.evaluator.per_sample import pack_correct
@@ -31,7 +32,6 @@ from hqsearch.qat.structural_part import Part
 from hqsearch.quant import quantize_model
 from hqsearch.training import (
     EpochRecord,
-    Schedule,
     Segment,
     evaluate,
     load_state,
@@ -87,13 +87,7 @@ def _train(
     options, device, checkpoint = part.study.options, part.study.device, folder / "checkpoint"
     model = part.parent()
     quantize_model(model, choices)
-    schedule = Schedule(
-        epochs=task.epochs,
-        learning_rate=options.learning_rate,
-        batch_size=options.batch_size,
-        shift=options.shift,
-        seed=seed,
-    )
+    schedule = options.schedule(task.epochs, options.learning_rate, seed)
 
     def tell(epoch: EpochRecord) -> None:
         done = {"done": epoch.epoch, "total": task.epochs}
@@ -102,13 +96,21 @@ def _train(
     samples, validation = part.samples("train"), part.samples("validation")
     learned = _joined(samples, validation) if task.merge else samples
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
-    teacher = part.teacher(model)
-    train(model, learned, schedule, resumed, device=device, on_epoch=tell, teacher=teacher)
+    train(
+        model,
+        learned,
+        schedule,
+        resumed,
+        device=device,
+        on_epoch=tell,
+        teacher=part.teacher(model),
+        task=part.study.task,
+    )
     save_state(model, folder / WEIGHTS)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     if task.merge:
         return FinalResult(weights=weights, file=WEIGHTS)
-    result = evaluate(model, validation, device=device)
+    result = evaluate(model, validation, device=device, task=part.study.task)
     return FinalResult(
         weights=weights,
         file=WEIGHTS,
@@ -123,7 +125,8 @@ def _measure(part: Part, space: Space, candidate: Candidate, folder: Path) -> Fi
     if not weights.is_file():
         raise RunFailed(f"{weights} is gone; hqsearch train makes it again.")
     model = trained(part, space, candidate, weights)
-    result = evaluate(model, part.samples("test"), device=part.study.device)
+    study = part.study
+    result = evaluate(model, part.samples("test"), device=study.device, task=study.task)
     costs, choices = part.costs(space), space.assignment(candidate)
     rates = measure_rates(model.cpu().eval(), costs.workload, part.samples("validation"))
     storage = costs.storage(choices)
@@ -134,7 +137,8 @@ def _measure(part: Part, space: Space, candidate: Candidate, folder: Path) -> Fi
         accuracy=result.accuracy,
         loss=result.loss,
         samples=len(result.correct),
-        correct=pack_correct(result.correct),
+        correct=pack_correct(result.correct) if result.is_binary else None,
+        accuracy_se=result.standard_error,
         values={
             "accuracy": result.accuracy,
             "energy": costs.energy(choices, rates).total,
@@ -164,6 +168,13 @@ def _about(part: Part) -> dict[str, Any]:
         built["name"] = part.network
         if model.path is not None:
             built["identity"] = part.study.model_identity(model)["path"]
+    if not part.built_in:
+        built["adopted"] = {
+            "frames": list(part.batch_shape(1)),
+            "neurons": [n.model_dump() for n in model.neurons if isinstance(n, NeuronDefinition)],
+            "seed": part.study.options.seed,
+            "readout": model.readout,
+        }
     return {
         "model": built,
         "input": {

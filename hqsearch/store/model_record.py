@@ -16,7 +16,7 @@ class ModelRecord:
         manifest: SHA-256 of the manifest there.
         weights: SHA-256 of the weights there.
         accuracy: on the test split, fraction.
-        low: lower end of its 95 % interval (Wilson).
+        low: lower end of its 95 % interval: Wilson's, or of a task's own score the normal one.
         high: upper end.
         samples: of the test split.
         epochs: length of the schedule.

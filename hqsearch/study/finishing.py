@@ -15,15 +15,16 @@ import hashlib
 import itertools
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hqsearch.analysis.proportion import wilson_interval
+from hqsearch.analysis.proportion import score_interval, wilson_interval
 from hqsearch.atomic import full_disk_told
 from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator import Evaluator, FinalResult, FinalTask
@@ -212,7 +213,11 @@ class _Training:
         measured = _answer(outcome)
         assert measured.samples is not None
         assert measured.accuracy is not None
-        interval = wilson_interval(round(measured.accuracy * measured.samples), measured.samples)
+        if measured.correct is not None:
+            right = round(measured.accuracy * measured.samples)
+            interval = wilson_interval(right, measured.samples)
+        else:
+            interval = score_interval(measured.accuracy, measured.accuracy_se or 0.0)
         manifest = self._manifest(outcomes, done, best, measured, interval, trainings)
         folder = self._opened.folder
         weights = self._folder(best) / str(measured.file)
@@ -247,16 +252,35 @@ class _Training:
                 outcomes[task.number] = left
         waiting = [t for t in tasks if t.number not in outcomes]
         executor, in_flight = self._opened.executor, 0
-        while waiting or in_flight:
-            while waiting and in_flight < executor.capacity:
-                executor.submit(waiting.pop(0))
-                in_flight += 1
-            finished = executor.next_finished(WAIT)
-            if finished is not None:
-                outcomes[finished[0].number] = finished[1]
-                in_flight -= 1
-            self._tell()
+        with self._telling():
+            while waiting or in_flight:
+                while waiting and in_flight < executor.capacity:
+                    executor.submit(waiting.pop(0))
+                    in_flight += 1
+                finished = executor.next_finished(WAIT)
+                if finished is not None:
+                    outcomes[finished[0].number] = finished[1]
+                    in_flight -= 1
         return [outcomes[task.number] for task in tasks]
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell how far it is, every second, also while this very process trains."""
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(1.0):
+                self._tell()
+
+        self._tell()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+        self._tell()
 
     def _weights_are(self, task: Task, left: TaskOutcome) -> bool:
         answer = _answer(left)

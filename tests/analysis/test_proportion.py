@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hqsearch.analysis.proportion import wilson_interval
+from hqsearch.analysis.proportion import score_interval, wilson_interval
 
 
 @pytest.mark.parametrize(("right", "samples"), [(8, 10), (927, 1000), (1, 3), (500, 1000)])
@@ -26,3 +26,9 @@ def test_it_stays_within_0_and_1() -> None:
 def test_what_is_no_share_is_refused(right: int, samples: int) -> None:
     with pytest.raises(ValueError, match="is no share"):
         wilson_interval(right, samples)
+
+
+def test_scores_have_the_normal_interval_within_0_and_1() -> None:
+    assert score_interval(0.8, 0.01) == pytest.approx((0.7804, 0.8196), abs=1e-4)
+    assert score_interval(0.99, 0.1)[1] == 1.0
+    assert score_interval(0.01, 0.1)[0] == 0.0

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from hqsearch.errors import DefinitionError
+from hqsearch.export.packed_file import read_packed, write_packed
 from hqsearch.export.packed_layers import levels_of, neuron_threshold, quantized_layers
+from hqsearch.export.packed_model import pack_network, rebuild
 from hqsearch.hardware import CostModel, load_profile
+from hqsearch.models.neurons import LIF
 from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import all_choices
 
-from .conftest import traced
+from .conftest import FRAMES, traced
 
 CHOICES = all_choices()
 LAYERS = ("conv", "plain", "residual", "head")
@@ -75,9 +80,75 @@ def test_binary_weights_cannot_be_multiplied_by_zero(network):
         quantized_layers(model, workload)
 
 
-@pytest.mark.parametrize("threshold", [None, -1.0, torch.ones(3)])
-def test_a_neuron_without_one_threshold_is_refused(threshold):
-    neuron = nn.Identity()
-    neuron.v_threshold = threshold
-    with pytest.raises(ValueError, match="no single positive threshold"):
+def test_a_neuron_without_one_positive_threshold_is_refused():
+    with pytest.raises(ValueError, match=r"\(Identity\) is not known"):
+        neuron_threshold(nn.Identity())
+    neuron = LIF()
+    assert neuron_threshold(neuron) == 1.0
+    neuron.threshold = torch.ones(3)
+    with pytest.raises(ValueError, match=r"\(LIF\) has the threshold None"):
         neuron_threshold(neuron)
+
+
+class Tied(nn.Module):
+    """Two convolutions of one weight, the first absorbed, the second as ``second`` says."""
+
+    def __init__(self, absorbed: bool) -> None:
+        super().__init__()
+        self.start = nn.Conv2d(2, 3, 1)
+        self.start_neuron = LIF()
+        self.first = nn.Conv2d(3, 3, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(3)
+        self.neuron = LIF()
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+        self.second.weight = self.first.weight
+        self.last_neuron = LIF(threshold=0.2) if absorbed else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def fired(neuron: nn.Module, current: torch.Tensor) -> torch.Tensor:
+            spikes: torch.Tensor = neuron(current.unflatten(0, x.shape[:2]))
+            return spikes.flatten(0, 1)
+
+        y = fired(self.start_neuron, self.start(x.flatten(0, 1)))
+        y = self.second(fired(self.neuron, self.norm(self.first(y))))
+        y = y if self.last_neuron is None else fired(self.last_neuron, y)
+        return y.mean((2, 3)).unflatten(0, x.shape[:2]).mean(0)
+
+
+def tied(absorbed: bool, choice: str) -> tuple[Tied, torch.Tensor, Any]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, frames = Tied(absorbed).eval(), torch.randint(0, 4, FRAMES).float()
+        model.norm.running_mean.normal_()
+    workload = traced(model, frames)
+    quantize_model(model, {"start": "4u", "first": choice, "second": choice})
+    return model, frames, workload
+
+
+@pytest.mark.parametrize("choice", ["3u", "4l", "fp32"])
+def test_a_shared_weight_is_stored_once(choice, tmp_path):
+    model, frames, workload = tied(True, choice)
+    packed = pack_network(model, workload, {})
+    assert {p: layer.weights_of for p, layer in packed.layers.items()} == {
+        "start": None, "first": None, "second": "first",
+    }  # fmt: skip
+    costs = CostModel(workload, load_profile("horowitz-45nm-memory"), {})
+    report = costs.storage({"start": "4u", "first": choice, "second": choice})
+    sizes = write_packed(packed, tmp_path / "m.hq")
+    assert 8 * sizes.tensors == report.bits
+    again = rebuild(read_packed(tmp_path / "m.hq"), lambda: Tied(True))
+    with torch.no_grad():
+        torch.testing.assert_close(again(frames), model(frames), rtol=1e-5, atol=1e-5)
+
+
+def test_a_shared_weight_without_its_scale_is_refused():
+    model, _, workload = tied(False, "3u")
+    with pytest.raises(DefinitionError, match=r"'second' cannot be stored: it shares .* 'first'"):
+        quantized_layers(model, workload)
+
+
+def test_a_shared_weight_cannot_be_multiplied_by_zero():
+    model, _, workload = tied(True, "3u")
+    model.norm.weight.data[1] = 0.0
+    with pytest.raises(DefinitionError, match="whose weights it shares with another"):
+        quantized_layers(model, workload)

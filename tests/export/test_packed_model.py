@@ -13,6 +13,10 @@ from hqsearch.errors import InputError
 from hqsearch.export.packed_file import read_packed, sizes_of, write_packed
 from hqsearch.export.packed_model import pack_network, rebuild
 from hqsearch.hardware import CostModel, load_profile
+from hqsearch.models import build_model
+from hqsearch.models.adapters.declared import Declared
+from hqsearch.models.adopting import adopt
+from hqsearch.models.integer_neurons import IntegerNeuron
 from hqsearch.plugins import file_identity
 from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import all_choices
@@ -66,6 +70,88 @@ def test_mixed_layers_and_norms_in_a_row(tmp_path):
     assert Counter(read_packed(tmp_path / "m.hq").choices.values()) == Counter(
         ["3l", "5u", "2u", "fp32"]
     )
+
+
+def test_integer_neurons_take_in_scales_and_see_counts_of_spikes(tmp_path):
+    """As QSD-Transformer has them: a spike of k/4 is k unit spikes."""
+
+    def make() -> nn.Module:
+        return nn.Sequential(
+            nn.Flatten(0, 1), nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), IntegerNeuron(),
+            nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4), IntegerNeuron(gain=2.0), nn.Flatten(),
+            nn.Linear(36, 3),
+        )  # fmt: skip
+
+    torch.manual_seed(1)
+    model, frames = make().eval(), torch.randint(0, 4, (1, 5, 2, 7, 7)).float()
+    workload = traced(model, frames)
+    quantize_model(model, {"1": "4u", "4": "4l", "8": "8u"})
+    packed = pack_network(model, workload, ABOUT)
+    assert [layer.unit for layer in packed.layers.values()] == [1.0, 0.25, 0.5]
+    assert packed.layers["4"].threshold is not None
+    write_packed(packed, tmp_path / "m.hq")
+    loaded = rebuild(read_packed(tmp_path / "m.hq"), make)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(frames), model(frames), rtol=1e-5, atol=1e-5)
+
+
+def test_a_users_network_is_made_ready_as_it_was(tmp_path: Path):
+    """Its neurons are those that the study declares, its logits the mean over time."""
+    file = tmp_path / "net.py"
+    file.write_text(NET)
+    name = f"{file}:build"
+    adopted = {
+        "frames": [4, 1, 2, 7, 7],
+        "neurons": [{"cls": "Mine", "tau": 2.0, "threshold": 0.7, "reset": "zero"}],
+        "seed": 0,
+        "readout": "mean",
+    }
+    given = {"timesteps": 4, "size": 7, "classes": 3, "in_channels": 2}
+    identity = file_identity(name, Path())
+    told = {"name": name, "options": {}, "given": given, "identity": identity, "adopted": adopted}
+    declared = [Declared(**neuron) for neuron in adopted["neurons"]]
+    model = adopt(build_model(name, {}, **given), adopted["frames"], declared, None, 0, "mean")
+    model.eval()
+    frames = torch.randint(0, 4, (4, 5, 2, 7, 7)).float()
+    workload = traced(model, frames)
+    assert workload.layers["conv"].neuron is None  # nothing says that it is linear
+    quantize_model(model, {"conv": "3u", "head": "4u"})
+    write_packed(pack_network(model, workload, {"model": told}), tmp_path / "m.hq")
+    loaded = rebuild(read_packed(tmp_path / "m.hq"))
+    with torch.no_grad():
+        assert loaded(frames).shape == (5, 3)
+        torch.testing.assert_close(loaded(frames), model(frames), rtol=1e-5, atol=1e-5)
+
+
+NET = """
+import torch
+from torch import nn
+
+
+class Mine(nn.Module):
+    def forward(self, x):
+        v, out = torch.zeros_like(x[0]), []
+        for x_t in x:
+            v = v + (x_t - v) / 2
+            out.append((v >= 0.7).float())
+            v = v * (1 - out[-1])
+        return torch.stack(out)
+
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.conv, self.norm, self.fire = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), Mine()
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        y = self.norm(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+        return self.head(self.fire(y).mean((3, 4)))
+
+
+def build(*, classes):
+    return Net(classes)
+"""
 
 
 class TestRefusals:

@@ -105,6 +105,23 @@ def test_merged_trainings_learn_from_validation_and_have_no_accuracy_there(
     assert told.weights != plain.weights
 
 
+def test_it_is_trained_by_the_study_s_own_settings(
+    prepared: Part, space: Space, candidate: Candidate, tmp_path: Path, monkeypatch: Any
+) -> None:
+    told: dict[str, Any] = {}
+
+    def train(model: Any, samples: Any, schedule: Any, segment: Any, **given: Any) -> None:
+        told.update(given, schedule=schedule)
+
+    monkeypatch.setattr(final, "train", train)
+    (tmp_path / WEIGHTS).parent.mkdir(exist_ok=True)
+    final_task(prepared, space, FinalTask(candidate.key, 7), 5, tmp_path)
+    options = prepared.study.options
+    assert told["schedule"] == options.schedule(7, options.learning_rate, 5)
+    assert told["task"] is prepared.study.task
+    assert told["teacher"] is None
+
+
 def test_joined_splits_are_one_after_the_other(prepared: Part) -> None:
     first, second = prepared.samples("train"), prepared.samples("validation")
     joined = final._joined(first, second)
