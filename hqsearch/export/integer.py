@@ -186,8 +186,8 @@ def add_rows(inputs: Integers, weights: Integers, *, shifts: bool) -> Integers:
     if shifts:
         exponents = np.frexp(np.maximum(np.abs(weights), 1))[1] - 1
         terms = events << exponents.T[columns]
-        terms = np.where(columns_of < 0, -terms, terms)
-        terms = np.where(columns_of == 0, 0, terms)
+        np.negative(terms, out=terms, where=columns_of < 0)
+        np.copyto(terms, 0, where=columns_of == 0)
     else:
         terms = events * columns_of
     first = np.flatnonzero(np.diff(rows, prepend=-1))

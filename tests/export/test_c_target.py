@@ -58,7 +58,11 @@ def test_adding_spikes_and_shifting_take_no_multiplication(tmp_path: Path) -> No
     text = subprocess.run(
         ["arm-none-eabi-objdump", "-d", str(built)], check=True, capture_output=True, text=True
     ).stdout
-    functions = dict(re.findall(r"<(add_\w+)(?:\.\w+)*>:\n(.*?)\n\n", text + "\n\n", re.DOTALL))
+    functions = dict(
+        re.findall(
+            r"<(add_(?:spike|shifted|multiplied))(?:\.\w+)*>:\n(.*?)\n\n", text + "\n\n", re.DOTALL
+        )
+    )
     multiplying = {
         name for name, body in functions.items() if re.search(r"\t[su]?m(ul|la|ls|lal)\w*\t", body)
     }

@@ -24,50 +24,54 @@ static void store(void *out, int wide, uint32_t index, int32_t x) {
     ((uint8_t *)out)[index] = (uint8_t)x;
 }
 
-/* `count` codes from number `first` on. */
-static void read_codes(const hq_layer *layer, uint32_t first, uint32_t count, int32_t *row) {
-  const unsigned bits = layer->bits;
-  const int32_t sign = (int32_t)1 << (bits - 1);
-  const uint32_t mask = ((uint32_t)1 << bits) - 1;
-  const uint32_t start = first * bits;
-  const uint8_t *byte = (const uint8_t *)layer->codes + (start >> 3);
-  const int32_t *levels = layer->levels;
+/* `count` codes from number `first` on, as they lie there: without a sign. */
+static void read_codes(const uint8_t *codes, unsigned bits, uint32_t first, uint32_t count,
+                       int32_t *row) {
+  const uint32_t mask = ((uint32_t)1 << bits) - 1, start = first * bits;
+  const uint8_t *byte = codes + (start >> 3);
   uint32_t i = 0, held = 0;
   unsigned have = 0;
-  if ((start & 7) == 0 && bits == 4 && levels == 0)
-    for (; i + 2 <= count; i += 2, byte++) {
-      row[i] = ((*byte & 15) ^ 8) - 8;
-      row[i + 1] = ((*byte >> 4) ^ 8) - 8;
-    }
-  else if ((start & 7) == 0 && bits == 2 && levels == 0)
-    for (; i + 4 <= count; i += 4, byte++) {
-      row[i] = ((*byte & 3) ^ 2) - 2;
-      row[i + 1] = (((*byte >> 2) & 3) ^ 2) - 2;
-      row[i + 2] = (((*byte >> 4) & 3) ^ 2) - 2;
-      row[i + 3] = ((*byte >> 6) ^ 2) - 2;
-    }
-  if (i < count && (start & 7) != 0 && i == 0) {
+  if ((start & 7) != 0) {
     held = (uint32_t)(*byte++ >> (start & 7));
     have = 8 - (start & 7);
+  } else if (bits == 4) {
+    for (; i + 2 <= count; i += 2, byte++) {
+      row[i] = *byte & 15;
+      row[i + 1] = *byte >> 4;
+    }
+  } else if (bits == 2) {
+    for (; i + 4 <= count; i += 4, byte++) {
+      row[i] = *byte & 3;
+      row[i + 1] = (*byte >> 2) & 3;
+      row[i + 2] = (*byte >> 4) & 3;
+      row[i + 3] = *byte >> 6;
+    }
   }
   for (; i < count; i++) {
-    uint32_t code;
     while (have < bits) {
       held |= (uint32_t)*byte++ << have;
       have += 8;
     }
-    code = held & mask;
+    row[i] = (int32_t)(held & mask);
     held >>= bits;
     have -= bits;
-    row[i] = levels ? levels[code] : ((int32_t)code ^ sign) - sign;
   }
 }
 
+/* What input and tap `number` add to all outputs of their group. */
 static const int32_t *weights(const hq_layer *layer, uint32_t number, int32_t *row) {
   const uint32_t count = layer->outputs;
+  const int32_t *const levels = layer->levels;
+  uint32_t i;
   HQ_COUNTED(fetches, count);
   if (layer->bits == 32) return (const int32_t *)layer->codes + number * count;
-  read_codes(layer, number * count, count, row);
+  read_codes((const uint8_t *)layer->codes, layer->bits, number * count, count, row);
+  if (levels == 0) {
+    const int32_t sign = (int32_t)1 << (layer->bits - 1);
+    for (i = 0; i < count; i++) row[i] = (row[i] ^ sign) - sign;
+  } else {
+    for (i = 0; i < count; i++) row[i] = levels[row[i]];
+  }
   return row;
 }
 
@@ -83,72 +87,82 @@ static void add_multiplied(int32_t *restrict sums, const int32_t *restrict row, 
   for (i = 0; i < count; i++) sums[i] += row[i] * x;
 }
 
+/* Without branches: an exponent of 0 stands for no weight, and its sum is masked. */
 static void add_shifted(int32_t *restrict sums, const int32_t *restrict row, uint32_t count,
                         int32_t x) {
   uint32_t i;
   for (i = 0; i < count; i++) {
-    if (row[i] > 0)
-      sums[i] += left32(x, (unsigned)(row[i] - 1));
-    else if (row[i] < 0)
-      sums[i] -= left32(x, (unsigned)(-row[i] - 1));
+    const uint32_t negative = row[i] < 0 ? ~(uint32_t)0 : 0, there = row[i] ? ~(uint32_t)0 : 0;
+    const uint32_t by = (((uint32_t)row[i] ^ negative) - negative - 1) & 31;
+    const uint32_t term = ((uint32_t)x << by) & there;
+    sums[i] += (int32_t)((term ^ negative) - negative);
   }
 }
 
-/* Whether a tap of a window reads input `place`, and for which output. */
-static int output_of(uint32_t place, uint32_t tap, const uint16_t *stride, const uint16_t *padding,
-                     const uint16_t *dilation, uint32_t outputs, int axis, uint32_t *output) {
-  const int32_t first = (int32_t)(place + padding[axis]) - (int32_t)(tap * dilation[axis]);
-  uint32_t number = (uint32_t)first;
-  if (first < 0) return 0;
-  if (stride[axis] > 1) {
-    if (number % stride[axis]) return 0;
-    number /= stride[axis];
+/* For which output a tap that lies `tap` positions into a window reads input `place`; or none. */
+static int output_of(uint32_t place, uint32_t tap, uint32_t stride, uint32_t padding,
+                     uint32_t outputs, uint32_t *output) {
+  uint32_t number = place + padding;
+  if (number < tap) return 0;
+  number -= tap;
+  if (stride > 1) {
+    if (number % stride) return 0;
+    number /= stride;
   }
   *output = number;
   return number < outputs;
 }
 
+static void add_row(const hq_layer *l, int32_t *sums, const int32_t *row, int32_t x) {
+  HQ_COUNTED(accumulations, l->outputs);
+  if (l->arithmetic == HQ_SPIKES) {
+    add_spike(sums, row, l->outputs);
+  } else if (l->arithmetic == HQ_MULTIPLY) {
+    HQ_COUNTED(multiplications, l->outputs);
+    add_multiplied(sums, row, l->outputs, x);
+  } else {
+    HQ_COUNTED(shifts, l->outputs);
+    add_shifted(sums, row, l->outputs, x);
+  }
+}
+
+/* The inputs of one channel that are not zero. */
+static uint32_t find_events(const hq_layer *l, hq_value x, uint32_t channel, hq_event *events) {
+  const uint32_t channels = l->groups * l->inputs;
+  uint32_t index = channel, count = 0, r, c;
+  for (r = 0; r < l->rows; r++)
+    for (c = 0; c < l->columns; c++, index += channels) {
+      const int32_t value = element(x, index);
+      if (value == 0) continue;
+      events[count].row = (uint16_t)r;
+      events[count].column = (uint16_t)c;
+      events[count++].value = value;
+    }
+  return count;
+}
+
 void hq_run_layer(const hq_layer *l, hq_value x, int32_t *sums, hq_event *events, int32_t *row) {
   const uint32_t channels = l->groups * l->inputs, width = l->groups * l->outputs;
-  const uint32_t taps = (uint32_t)l->kernel[0] * l->kernel[1];
-  uint32_t channel, tap, e;
+  uint32_t channel, down, along, e, number = 0;
   memset(sums, 0, sizeof *sums * width * l->out_rows * l->out_columns);
   for (channel = 0; channel < channels; channel++) {
     int32_t *const group = sums + channel / l->inputs * l->outputs;
-    uint32_t index = channel, count = 0, r, c;
-    for (r = 0; r < l->rows; r++)
-      for (c = 0; c < l->columns; c++, index += channels) {
-        const int32_t value = element(x, index);
-        if (value == 0) continue;
-        events[count].row = (uint16_t)r;
-        events[count].column = (uint16_t)c;
-        events[count++].value = value;
-      }
-    if (count == 0) continue;
-    for (tap = 0; tap < taps; tap++) {
-      const int32_t *w = 0;
-      for (e = 0; e < count; e++) {
-        uint32_t to_row, to_column;
-        int32_t *to;
-        if (!output_of(events[e].row, tap / l->kernel[1], l->stride, l->padding, l->dilation,
-                       l->out_rows, 0, &to_row) ||
-            !output_of(events[e].column, tap % l->kernel[1], l->stride, l->padding, l->dilation,
-                       l->out_columns, 1, &to_column))
-          continue;
-        if (w == 0) w = weights(l, channel * taps + tap, row);
-        to = group + (to_row * l->out_columns + to_column) * width;
-        HQ_COUNTED(accumulations, l->outputs);
-        if (l->arithmetic == HQ_SPIKES) {
-          add_spike(to, w, l->outputs);
-        } else if (l->arithmetic == HQ_MULTIPLY) {
-          HQ_COUNTED(multiplications, l->outputs);
-          add_multiplied(to, w, l->outputs, events[e].value);
-        } else {
-          HQ_COUNTED(shifts, l->outputs);
-          add_shifted(to, w, l->outputs, events[e].value);
+    const uint32_t count = find_events(l, x, channel, events);
+    for (down = 0; down < l->kernel[0]; down++)
+      for (along = 0; along < l->kernel[1]; along++, number++) {
+        const uint32_t tap_row = down * l->dilation[0], tap_column = along * l->dilation[1];
+        const int32_t *w = 0;
+        for (e = 0; e < count; e++) {
+          uint32_t to_row, to_column;
+          if (!output_of(events[e].row, tap_row, l->stride[0], l->padding[0], l->out_rows,
+                         &to_row) ||
+              !output_of(events[e].column, tap_column, l->stride[1], l->padding[1],
+                         l->out_columns, &to_column))
+            continue;
+          if (w == 0) w = weights(l, number, row);
+          add_row(l, group + (to_row * l->out_columns + to_column) * width, w, events[e].value);
         }
       }
-    }
   }
 }
 
