@@ -69,4 +69,4 @@ def entropy(counts: Tensor) -> float:
     1.5
     """
     share = counts[counts > 0].double() / counts.sum()
-    return float(-(share * share.log2()).sum())
+    return abs(float((share * share.log2()).sum()))

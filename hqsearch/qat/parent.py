@@ -62,12 +62,13 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
         )
     context.progress("training the parent", epochs, epochs)
     about = json.loads((folder / "parent.json").read_text())
+    of = f" of {part.key}" if part.key else ""
     if study.definition.model is not None and study.definition.model.weights is not None:
         how = f"your weights, fine-tuned for {epochs} epochs" if epochs else "your weights as given"
     else:
         how = f"{epochs} epochs"
     context.tell(
-        f"parent: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
+        f"parent{of}: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
         f"{about['validation_samples']} validation samples, fp32, {how}"
     )
     if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / len(data.classes):
