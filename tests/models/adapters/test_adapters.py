@@ -90,7 +90,7 @@ def test_of_sinabs() -> None:
 def test_state_is_put_to_rest() -> None:
     snn, layers = library("snntorch"), library("sinabs.layers")
     neuron = library("spikingjelly.activation_based.neuron")
-    mine = [snn.Leaky(beta=0.9, init_hidden=True), layers.IAF(), neuron.LIFNode()]
+    mine = [snn.Leaky(beta=0.9, init_hidden=True), layers.IAF(), neuron.LIFNode(v_threshold=0.5)]
     x = torch.full((2, 3, 4), 0.8)
     for module in mine:
         first = module(x)
