@@ -193,7 +193,7 @@ class CostStudy:
             return prepared if request.rate is None else prepared.with_rate(request.rate)
         assert request.rate is not None
         try:
-            traced = self.evaluator.trace("real" if request.unknown_as_real else "refuse", *of_part)
+            traced = self.evaluator.trace("real" if request.unknown_as_real else None, *of_part)
         except DefinitionError as error:
             raise DefinitionError(f"{error} On the command line: --unknown-as-real.") from None
         unknown = [op.path for op in traced.operations if op.kind == "unknown"]

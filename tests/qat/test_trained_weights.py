@@ -41,7 +41,8 @@ from hqsearch.models.neurons import LIF
 class Block(nn.Module):
     def __init__(self, channels):
         super().__init__()
-        self.conv, self.norm, self.lif = nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4), LIF()
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.lif = LIF()
 
     def forward(self, x):
         return self.lif(self.norm(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2]))

@@ -25,7 +25,7 @@ def library(place: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(place)
     except ModuleNotFoundError as error:
-        pytest.skip(f"needs {place} (pip install hqsearch[zoo]): {error}")
+        pytest.skip(f"needs {place} (pip install --no-deps -r .ci/zoo.txt): {error}")
 
 
 def told(module: nn.Module) -> tuple[Any, ...]:
