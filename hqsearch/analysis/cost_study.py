@@ -195,7 +195,7 @@ class CostStudy:
             return prepared if request.rate is None else prepared.with_rate(request.rate)
         assert request.rate is not None
         try:
-            traced = self.evaluator.trace("real" if request.unknown_as_real else "refuse", *of_part)
+            traced = self.evaluator.trace("real" if request.unknown_as_real else None, *of_part)
         except DefinitionError as error:
             raise DefinitionError(f"{error} On the command line: --unknown-as-real.") from None
         unknown = [op.path for op in traced.operations if op.kind == "unknown"]
@@ -214,7 +214,8 @@ class CostStudy:
 
     def _check_network(self, prepared: Workload) -> None:
         defined = {layer.path: layer.weights for layer in self.evaluator.layers()}
-        traced = {path: op.weights for path, op in prepared.layers.items()}
+        # Layers outside what is searched are in a trace, too.
+        traced = {p: op.weights for p, op in prepared.layers.items() if p in defined}
         told = differences({"weights of": traced}, {"weights of": defined})
         if told:
             raise StudyMismatch(

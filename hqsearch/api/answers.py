@@ -267,10 +267,14 @@ def _outlook(told: Mapping[str, Any]) -> list[str]:
     seconds, disk = told.get("evaluation_seconds"), told.get("disk_bytes")
     parts = [f"first {' and '.join(told['steps'])}"] if told.get("steps") else []
     before = told.get("preparation_seconds")
-    parts += [f"about {before:.3g} s to prepare"] if before else []
-    parts += [f"about {seconds:.3g} s an evaluation"] if seconds else []
+    parts += [f"{_seconds(before)} to prepare"] if before else []
+    parts += [f"{_seconds(seconds)} an evaluation"] if seconds else []
     parts += [f"{disk / 2**20:.3g} MiB on disk"] if disk else []
     return [f"a run will take: {'; '.join(parts)}"] if parts else []
+
+
+def _seconds(value: float) -> str:
+    return "less than a second" if value < 1 else f"about {value:.3g} s"
 
 
 def _some(paths: Sequence[str]) -> str:

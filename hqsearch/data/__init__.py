@@ -20,6 +20,7 @@ from hqsearch.data.prepare import (
     load_data,
     prepare_data,
     summarise_data,
+    validation_is_given,
 )
 from hqsearch.data.recordings import classes_beforehand
 from hqsearch.data.simulated import SIMULATED_NOTE, SIMULATOR_VERSION, simulate_gesture
@@ -52,4 +53,5 @@ __all__ = [
     "simulate_gesture",
     "summarise_data",
     "usual_place",
+    "validation_is_given",
 ]

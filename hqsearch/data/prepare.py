@@ -34,7 +34,12 @@ from hqsearch.data.frames import (
 )
 from hqsearch.data.framing import frame_events
 from hqsearch.data.given import Frames, given_folder
-from hqsearch.data.recordings import check_recordings, is_absent, recorded_samples
+from hqsearch.data.recordings import (
+    check_recordings,
+    has_validation_folder,
+    is_absent,
+    recorded_samples,
+)
 from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
 from hqsearch.data.simulated import simulated_samples
 from hqsearch.data.spec import DataSpec
@@ -185,6 +190,13 @@ def data_classes(
         folder = given_folder(spec, cache or Path(), given)
         return given.stored.classes if given is not None else open_frames(folder).classes
     return list_samples(spec).classes
+
+
+def validation_is_given(spec: DataSpec) -> bool:
+    """Whether the validation samples were chosen by a person: arrays, or a ``validation/``."""
+    if spec.dataset == FRAMES:
+        return True
+    return spec.dataset != SIMULATED and has_validation_folder(spec)
 
 
 def list_samples(spec: DataSpec) -> SampleList:

@@ -1,6 +1,6 @@
 """Recorded data: a known set in tonic's layout, or folders ``<root>/<class>/<file>``.
 
-Folders may have ``train/`` and ``test/`` above the classes. A known set (``nmnist``, ...) is
+Folders may have ``train/``, ``validation/`` and ``test/`` above the classes. A known set (``nmnist``, ...) is
 accepted in folder form too, so that a part of it can be used.
 """
 
@@ -50,10 +50,10 @@ def check_recordings(spec: DataSpec) -> list[Problem]:
         return []
     known = KNOWN.get(spec.dataset)
     found = _find(spec)
-    sensor = _sensor(spec, found.pool + (found.test_pool or []))
+    sensor = _sensor(spec, found.all)
     peek = sensor if known is None or known.sized else None
     problems: list[Problem] = []
-    for recording in found.pool + (found.test_pool or []):
+    for recording in found.all:
         try:
             check_file(recording.path, peek)
         except DataError as error:
@@ -76,7 +76,7 @@ def recorded_samples(spec: DataSpec) -> SampleList:
     if known is not None and is_absent(spec):
         download(known, _root(spec))
     found = _find(spec)
-    everything = found.pool + (found.test_pool or [])
+    everything = found.all
     sensor = _sensor(spec, everything)
     indices = _splits(spec, found)
     number = {name: label for label, name in enumerate(found.classes)}
@@ -94,11 +94,12 @@ def recorded_samples(spec: DataSpec) -> SampleList:
         ]
 
     test_pool = found.test_pool if found.test_pool is not None else found.pool
+    validation_pool = found.validation_pool or found.pool
     return SampleList(
         activity="framing recordings",
         splits={
             "train": samples(found.pool, indices.train),
-            "validation": samples(found.pool, indices.validation),
+            "validation": samples(validation_pool, indices.validation),
             "test": samples(test_pool, indices.test),
         },
         classes=found.classes,
@@ -107,6 +108,12 @@ def recorded_samples(spec: DataSpec) -> SampleList:
         simulated=False,
         warnings=(*found.warnings, *indices.warnings),
     )
+
+
+def has_validation_folder(spec: DataSpec) -> bool:
+    """Whether there is a ``validation/`` beside ``train/``."""
+    names = {folder.name.lower() for folder in _subfolders(_root(spec))}
+    return {"train", "validation"} <= names
 
 
 def is_absent(spec: DataSpec) -> bool:
@@ -123,12 +130,18 @@ def classes_beforehand(spec: DataSpec) -> int | None:
 
 @dataclass(frozen=True)
 class _Found:
-    """Recordings on disk, in order of path; ``test_pool`` is None without a test split."""
+    """Recordings on disk, in order of path; a pool is None where no folder is that split."""
 
     pool: list[Recording]
     test_pool: list[Recording] | None
     classes: tuple[str, ...]
     warnings: list[str]
+    validation_pool: list[Recording] | None = None
+
+    @property
+    def all(self) -> list[Recording]:
+        """Every one of them, once."""
+        return self.pool + (self.validation_pool or []) + (self.test_pool or [])
 
 
 def _root(spec: DataSpec) -> Path:
@@ -179,18 +192,21 @@ def _find_folders(root: Path) -> _Found:
     warnings: list[str] = []
     if "train" not in above:
         pool = _class_folders(root, root, warnings)
-        test_pool = None
+        test_pool = validation_pool = None
     else:
-        others = sorted(set(above) - {"train", "test"})
+        others = sorted(set(above) - {"train", "validation", "test"})
         if others:
             raise DataError(
                 f"{root} holds train/ and also {others[0]}/, which is unclear. Move that folder "
                 f"out, or put all classes next to each other without train/."
             )
         pool = _class_folders(above["train"], root, warnings)
-        test_pool = _class_folders(above["test"], root, warnings) if "test" in above else None
+        validation_pool, test_pool = (
+            _class_folders(above[name], root, warnings) if name in above else None
+            for name in ("validation", "test")
+        )
     classes = tuple(sorted({r.label for r in pool}))
-    for recording in test_pool or []:
+    for recording in (validation_pool or []) + (test_pool or []):
         if recording.label not in classes:
             raise DataError(
                 f"{recording.path.parent}: class {recording.label!r} has no folder under "
@@ -198,7 +214,7 @@ def _find_folders(root: Path) -> _Found:
             )
     if len(classes) < 2:
         raise DataError(f"{root} holds one class only ({classes[0]!r}); two or more are needed.")
-    return _Found(pool, test_pool, classes, warnings)
+    return _Found(pool, test_pool, classes, warnings, validation_pool)
 
 
 def _class_folders(folder: Path, root: Path, warnings: list[str]) -> list[Recording]:
@@ -266,7 +282,8 @@ def _splits(spec: DataSpec, found: _Found) -> Indices:
         return [SplitItem(found.classes.index(r.label), r.subject) for r in recordings]
 
     test_pool = None if found.test_pool is None else labelled(found.test_pool)
-    return split(spec, labelled(found.pool), test_pool, found.classes)
+    own = None if found.validation_pool is None else labelled(found.validation_pool)
+    return split(spec, labelled(found.pool), test_pool, found.classes, own)
 
 
 def _read(recording: Recording, sensor: tuple[int, int]) -> Events:

@@ -27,7 +27,8 @@ class SplitItem:
 class Indices:
     """Positions in the training pool, in ascending order.
 
-    ``test`` is taken from the test pool where there is one (``own_test``).
+    ``test`` is taken from the test pool where there is one (``own_test``), and ``validation``
+    from the validation pool.
     """
 
     train: list[int]
@@ -42,6 +43,7 @@ def split(
     pool: Sequence[SplitItem],
     test_pool: Sequence[SplitItem] | None,
     classes: Sequence[str],
+    validation_pool: Sequence[SplitItem] | None = None,
 ) -> Indices:
     """Split ``pool``, which must be in order of path, so that the result does not depend on the
     order in which a file system lists its files.
@@ -64,10 +66,14 @@ def split(
         wanted = spec.test or len(test_pool)
         _require(wanted, len(test_pool), "test", spec)
         test = _stratified(test_pool, list(range(len(test_pool))), wanted, [spec.seed, 0])
-    wanted = spec.validation or max(1, round(VALIDATION_SHARE * len(rest)))
-    _require(wanted, len(rest) - 1, "validation", spec)
+    own = validation_pool if validation_pool is not None else []
+    share = len(own) or max(1, round(VALIDATION_SHARE * len(rest)))
+    wanted = spec.validation or share
+    _require(wanted, len(own) or len(rest) - 1, "validation", spec)
     subjects = {pool[i].subject for i in rest}
-    if None not in subjects and len(subjects) > 1:
+    if own:
+        validation = _stratified(own, list(range(len(own))), wanted, [spec.seed, 1])
+    elif None not in subjects and len(subjects) > 1:
         theirs = _subjects_with(pool, rest, wanted, [spec.seed, 1])
         rest = _without(rest, theirs)
         exact = spec.validation is not None

@@ -137,6 +137,11 @@ def _look_at_modules(found: Inspection, part: Part, model: nn.Module, traced: Wo
     if part.model.weights is not None:
         for note in part.fill(part.build(deployed=False, filled=False)):
             found.notes.append(f"trained weights: {note}")
+        if not part.data_has_own_validation():
+            found.notes.append(
+                "validation samples are drawn from train/ here: if your weights were trained on "
+                "them, accuracies flatter; recordings that they never saw belong into validation/"
+            )
 
 
 def _try_forward(found: Inspection, part: Part, model: nn.Module, frames: Tensor) -> bool:

@@ -54,7 +54,9 @@ def outlook_of(traced: Mapping[Part, Workload]) -> Outlook:
         if not _has_parent(part, data):
             of = f" of {part.key}" if part.key else ""
             epochs = "1 epoch" if options.parent_epochs == 1 else f"{options.parent_epochs} epochs"
-            steps[f"train the fp32 parent{of} ({epochs})"] = None
+            given = part.model.weights is not None and not options.parent_epochs
+            step = f"measure your weights{of}" if given else f"train the fp32 parent{of} ({epochs})"
+            steps[step] = None
             passes = data.samples["train"] * options.parent_epochs * TRAINING_PASSES
             work += (passes + data.samples["validation"]) * macs
             disk += BYTES_PER_WEIGHT * sum(layer.weights for layer in part.layers)

@@ -31,6 +31,7 @@ from hqsearch.data import (
     open_frames,
     prepare_data,
     usual_place,
+    validation_is_given,
 )
 from hqsearch.data.samples import Progress
 from hqsearch.definition.study import NeuronDefinition
@@ -244,6 +245,10 @@ class Part:
             DataError: they are missing or cannot be used.
         """
         check_data(self.data, self._cache, self.study.objects.frames)
+
+    def data_has_own_validation(self) -> bool:
+        """Whether a person, and not a draw of this study, says what validation samples are."""
+        return validation_is_given(self.data)
 
     def data_outlook(self) -> DataOutlook:
         """What preparing the data will come to."""

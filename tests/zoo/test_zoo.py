@@ -71,7 +71,7 @@ def need(library: str) -> None:
             warnings.simplefilter("ignore")
             importlib.import_module(place)
     except ModuleNotFoundError as error:
-        pytest.skip(f"needs {library} (pip install hqsearch[zoo]): {error}")
+        pytest.skip(f"needs {library} (pip install --no-deps -r .ci/zoo.txt): {error}")
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

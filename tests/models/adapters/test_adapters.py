@@ -25,7 +25,7 @@ def library(place: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(place)
     except ModuleNotFoundError as error:
-        pytest.skip(f"needs {place} (pip install hqsearch[zoo]): {error}")
+        pytest.skip(f"needs {place} (pip install --no-deps -r .ci/zoo.txt): {error}")
 
 
 def told(module: nn.Module) -> tuple[Any, ...]:
@@ -90,7 +90,7 @@ def test_of_sinabs() -> None:
 def test_state_is_put_to_rest() -> None:
     snn, layers = library("snntorch"), library("sinabs.layers")
     neuron = library("spikingjelly.activation_based.neuron")
-    mine = [snn.Leaky(beta=0.9, init_hidden=True), layers.IAF(), neuron.LIFNode()]
+    mine = [snn.Leaky(beta=0.9, init_hidden=True), layers.IAF(), neuron.LIFNode(v_threshold=0.5)]
     x = torch.full((2, 3, 4), 0.8)
     for module in mine:
         first = module(x)
