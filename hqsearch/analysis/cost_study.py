@@ -256,7 +256,7 @@ class Traceable(Protocol):
         ``structure`` is the key of a structural part, where there are any.
         """
 
-    def trace(self, unknown: Literal["refuse", "real"], structure: str = ...) -> Workload:
+    def trace(self, unknown: Literal["refuse", "real"] | None, structure: str = ...) -> Workload:
         """That of the untrained network, without firing rates."""
 
 

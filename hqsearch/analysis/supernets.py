@@ -98,7 +98,7 @@ def learned_in(
         trained = sorted({r.strategy for r in runs if r.ordinal in supernets})
         shown = [
             f"; those of {other} are shown: "
-            + command("show", name, "--strategy", other, studies_dir=studies_dir)
+            + command("show", name, "--strategy", other, studies_dir=folder.parent)
             for other in trained
         ]
         told = "".join(shown[:1]) or "; gumbel trains some"

@@ -1,7 +1,7 @@
 """Recorded data: a known set in tonic's layout, or folders ``<root>/<class>/<file>``.
 
-Folders may have ``train/``, ``validation/`` and ``test/`` above the classes. A known set (``nmnist``, ...) is
-accepted in folder form too, so that a part of it can be used.
+Folders may have ``train/``, ``validation/`` and ``test/`` above the classes. A known set
+(``nmnist``, ...) is accepted in folder form too, so that a part of it can be used.
 """
 
 from __future__ import annotations
