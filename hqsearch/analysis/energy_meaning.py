@@ -36,6 +36,8 @@ RATES: Final = (0.02, 0.4)
 STATED: Final = 0.15
 #: The assignment whose columns and response are told.
 UNIFORM: Final = "4u"
+#: Profiles that a note names, at most.
+WAYS: Final = 3
 OFFCHIP: Final = "offchip"
 
 
@@ -110,7 +112,7 @@ class EnergyMeaning:
         others = [p for p in self.profiles[1:] if (p.storage.own or 1.0) < ONE]
         ways = [
             f"hardware profile {p.profile} ({p.storage.own:.2f})"
-            for p in sorted(others, key=lambda p: p.storage.own or 1.0)
+            for p in sorted(others, key=lambda p: p.storage.own or 1.0)[:WAYS]
         ]
         without = self.own.storage.without_fp32
         if without is not None and without < ONE:

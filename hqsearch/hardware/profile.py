@@ -171,11 +171,14 @@ class Profile:
         for name, memory in DERIVED.items():
             kib = values[memory]
             published = kib in PUBLISHED
-            source = f"{kib:g} KiB ({memory}): " + (
-                "its published point"
-                if published
-                else "a power of the size through the published points"
-            )
+            how = "a power of the size through the published points"
+            if published:
+                how = "its published point"
+            elif kib < min(PUBLISHED):
+                how = "as in the smallest memory that is published"
+            elif kib > max(PUBLISHED):
+                how = "the same power of the size beyond the largest published memory"
+            source = f"{kib:g} KiB ({memory}): {how}"
             found[name] = Constant(
                 float(read_energy(kib, values)),
                 CONSTANTS[name][0],

@@ -18,6 +18,8 @@ from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 #: Attributes that a study has before its fingerprint is written, which is the last one.
 _FIRST = frozenset({"study", "definition", "prepared"})
+#: Those that logs have had among them since 0.3.
+_SINCE = frozenset({"space", "shipped"})
 
 
 def require_sound(url: str, name: str) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def log_faults(reader: LogReader) -> Iterator[str]:
         yield str(error).partition("; hqsearch doctor")[0]
         return
     if "fingerprint" not in attributes:
-        if trials or reader.foreign_trials() or attributes.keys() - _FIRST:
+        if trials or reader.foreign_trials() or attributes.keys() - _FIRST - _SINCE:
             yield "it is a study that hqsearch did not make"
         elif not reader.directions():
             yield "the study's objectives and attributes are missing"

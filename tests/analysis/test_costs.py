@@ -27,7 +27,6 @@ from hqsearch.errors import (
 )
 from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.hardware import CostModel, Workload, load_profile, rates_from_json
-from hqsearch.show.costs import cost_text
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRow
@@ -394,38 +393,6 @@ def test_sensitivity_of_the_front(once: Path) -> None:
     stated = report(once, sensitivity=True, rate=0.3).robustness
     assert stated is not None
     assert all(c.rates is None for c in stated.candidates)
-
-
-def shown(found: CostReport) -> str:
-    """The report as a wide terminal shows it."""
-    console = Console(width=300, file=io.StringIO(), force_terminal=False)
-    console.print(cost_text(found))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_cost_works_where_recordings_are_absent(tmp_path: Path) -> None:
-    found = report(tmp_path, "dvs-gesture", uniform="4u", rate=0.1, data=tmp_path / "none")
-    assert "11 classes, as the whole set has, are taken" in found.notes[0]
-    told = assigned(found).as_json()
-    layers = {row["path"]: row for row in told["layers"]}
-    assert layers["head"]["weights"] == 11 * 256
-    # 2,553,152 weights of 4 bits, of which 1 MB stays; the rest is loaded at 20.3125 pJ a bit.
-    beyond = 2_553_152 * 4 - 1024 * 8192
-    assert told["placement"]["offchip_kib"] == beyond / 8192
-    assert told["energy_offchip"] == pytest.approx(beyond * 20.3125e-6)
-    shares = [row["energy_offchip"] for row in told["layers"]]
-    assert sum(shares) == told["energy_offchip"] == told["placement"]["energy"]
-    text = shown(found)
-    assert "1024 of them stay on the chip; 222.7 KiB do not fit and are loaded once" in text
-    assert "reading a bit of weights: 1.56 pJ; 1024 KiB (weight_buffer): its published" in text
-    assert "off-chip is a part of weights" in text
-
-
-def test_cost_says_that_everything_fits(tmp_path: Path) -> None:
-    text = shown(report(tmp_path, "gesture", uniform="4u", rate=0.1))
-    assert "78.23 KiB of codes, all fit the 128 KiB on the chip and stay there" in text
-    assert "reading a bit of weights: 0.595 pJ; 128 KiB (weight_buffer): a power" in text
 
 
 def test_sensitivity_without_a_front(tmp_path: Path) -> None:

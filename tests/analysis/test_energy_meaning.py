@@ -77,7 +77,7 @@ def test_energy_of_bits_alone_is_storage_and_says_what_would_separate_them() -> 
     note = one_in_effect(found, ["accuracy", "energy", "storage"])
     assert note is not None
     assert "energy and storage are one objective in effect" in note
-    assert "hardware profile resident-45nm (0.9" in note
+    assert "hardware profile horowitz-45nm (0.5" in note
     assert one_in_effect(found, ["accuracy", "energy"]) is None
 
 

@@ -69,6 +69,18 @@ def test_reading_costs_what_the_size_says() -> None:
     assert load_profile("sop-45nm").derived() == {}
 
 
+@pytest.mark.parametrize(
+    ("kib", "how"), [("4", "the smallest memory"), ("4096", "beyond the largest published")]
+)
+def test_sizes_outside_the_published_ones_are_told(tmp_path: Path, kib: str, how: str) -> None:
+    content = (resources.files("hqsearch.hardware.profiles") / "resident-45nm.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(content.replace("value = 128\n", f"value = {kib}\n"))
+    told = load_profile(path).derived()["weight_memory"]
+    assert how in told.source
+    assert told.origin == "extrapolated"
+
+
 def test_the_fields_convention_and_the_published_additions() -> None:
     values = load_profile("sop-45nm").values()
     assert values["float_multiply"] + values["float_add"] == pytest.approx(4.6)
