@@ -24,7 +24,6 @@ SERVER = "postgresql+psycopg"
 #: Primary result codes of SQLite; PostgreSQL's ``disk_full``.
 _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _POSTGRES_FULL = "53100"
-#: Seconds to wait for a server to answer, and after which a silent connection is probed.
 #: Of a server's URL: its query may hold them instead of ``user:password@`` (libpq's names).
 _SECRETS = ("password", "passwd", "sslpassword")
 _HIDDEN = "***"
@@ -34,6 +33,7 @@ _UNREADABLE = (
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_IOERR_CORRUPTFS,
 )
+#: Seconds to wait for a server to answer, and after which a silent connection is probed.
 _SERVER_ARGUMENTS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
 
 
@@ -111,7 +111,11 @@ def check_database(url: str) -> None:
     that is being written ("How To Corrupt An SQLite Database File", 2.2).
     """
     path = sqlite_path(url)
-    if path is None or not path.exists():
+    if path is None:
+        return
+    if path.is_symlink() and not path.exists():  # SQLite would make a file where it leads
+        raise StorageError(f"{path} is a link that leads nowhere; remove it, or mend it")
+    if not path.exists():
         return
     if path.is_dir():
         raise StorageError(f"{path} is a folder, not a study's database")

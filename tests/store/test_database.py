@@ -73,3 +73,14 @@ def test_a_study_that_is_not_there_yet_has_an_error_of_its_own(tmp_path: Path, m
             connection.execute(text("CREATE TABLE t (x BLOB)"))
     with pytest.raises(StudyMissing, match="there is no study 's'"):
         LogReader(storage_url(None, tmp_path), "s")
+
+
+def test_a_link_that_leads_nowhere_makes_no_file(tmp_path: Path) -> None:
+    """SQLite follows links, and makes what they lead to."""
+    for target in ("elsewhere.db", "study.db"):  # the second one leads to itself
+        link = tmp_path / target.partition(".")[0] / "study.db"
+        link.parent.mkdir()
+        link.symlink_to(target)
+        with pytest.raises(StorageError, match="a link that leads nowhere"):
+            LogReader(storage_url(None, link.parent), "study")
+        assert list(link.parent.iterdir()) == [link]
