@@ -2,8 +2,8 @@
 
     python tests/benchmarks/report_speed.py [TRIALS]
 
-A random run of the study ``synthetic`` (18 layers) is made once under
-``/tmp/hqsearch-report-speed``; seconds are of the processor, for a machine that others use as well.
+A random run of the study ``synthetic`` is made once under ``/tmp/hqsearch-report-speed``;
+seconds are of the processor, for a machine that others use as well.
 """
 
 from __future__ import annotations
