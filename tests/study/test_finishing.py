@@ -185,6 +185,10 @@ def test_a_result_that_a_dead_driver_left_is_taken_over(
 
 def test_refusals(folder: Path, tmp_path: Path) -> None:
     study = gesture(folder)
+    with pytest.raises(InputError, match=r"unknown study 'gestur'.*did you mean 'gesture'"):
+        hqsearch.Study("gestur", studies_dir=folder / "studies").train(0)
+    with pytest.raises(InputError, match="study 'toy' has not been run"):
+        hqsearch.Study("toy", studies_dir=folder / "studies").export(0, tmp_path / "m.hq")
     with pytest.raises(InputError, match="has no trial 77"):
         study.train(77)
     with pytest.raises(InputError, match="has no trial 77"):
