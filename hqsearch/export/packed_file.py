@@ -91,6 +91,9 @@ def write_packed(model: PackedModel, path: Path) -> Sizes:
     Raises:
         InputError: the folder does not exist or cannot be written to.
     """
+    if path.is_dir() or not path.parent.is_dir():
+        why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise InputError(f"{path} cannot be written: {why}.")
     tensors, text = model.tensors(), _description(model)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -48,12 +48,12 @@ def training_text(
         _measured(record.accuracy, (record.low, record.high), record.samples),
     ]
     before = [
-        f"{100 * told[key]:.1f} % {words}"
+        f"{words} {100 * told[key]:.1f} %"
         for key, words in (("validation", "on validation"), ("searched", "in the search"))
         if told.get(key) is not None
     ]
     if before:
-        lines.append(f"before: {', '.join(before)}")
+        lines.append(", ".join(before))
     costs = [f"{number(values['energy'])} µJ", f"{number(values['storage'])} KiB"]
     lines.append(", ".join([*costs, f"{number(manifest['average_bits'])} bits a weight"]))
     if record.trainings > 1:

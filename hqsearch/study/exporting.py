@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hqsearch.analysis.overview import require_study
 from hqsearch.definition import study_name
 from hqsearch.errors import InputError
 from hqsearch.problem.objective import Objective
@@ -38,6 +39,7 @@ def find_kept(request: Request, trial: int) -> KeptModel:
     Raises:
         InputError: as :func:`kept_model`.
     """
+    require_study(study_name(request.study), request.studies_dir, request.storage)
     attributes, runs, trials = read_study(request)
     name = str(attributes["study"]["name"])
     folder = study_folder(name, request.studies_dir)

@@ -24,8 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from hqsearch.analysis.overview import require_study
 from hqsearch.analysis.proportion import score_interval, wilson_interval
 from hqsearch.atomic import full_disk_told
+from hqsearch.definition import study_name
 from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator import Evaluator, FinalResult, FinalTask
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
@@ -123,6 +125,7 @@ def train_member(
         RunFailed: every training failed.
     """
     listener = guarded(listener)
+    require_study(study_name(request.study), request.studies_dir, request.storage)
     attributes, runs, trials = read_study(request)
     definition = recorded_definition(attributes, request)
     require_recorded_recipe(definition, attributes)

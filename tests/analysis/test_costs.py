@@ -25,7 +25,6 @@ from hqsearch.errors import (
     StudyMismatch,
     UnknownName,
 )
-from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.hardware import CostModel, Workload, load_profile, rates_from_json
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
@@ -68,15 +67,9 @@ name = "storage"
 
 
 def search(folder: Path, **overrides: Any) -> None:
-    request = Request(
-        str(folder / "small.toml"),
-        "random",
-        evaluations=6,
-        workers=1,
-        device="cpu",
-        studies_dir=folder / "studies",
-        overrides=overrides,
-    )
+    where = {"device": "cpu", "workers": 1, "studies_dir": folder / "studies"}
+    study = str(folder / "small.toml")
+    request = Request(study, "random", evaluations=6, overrides=overrides, **where)
     with LiveProgress(Console(quiet=True)) as progress:
         start(request, progress)
 
@@ -198,15 +191,6 @@ def test_a_study_of_recipe_1_is_shown_by_its_own_counting(folder: Path) -> None:
     assert (told["operations"], told["padded_over_operations"]) == (None, None)
     assert {row["operations"] for row in told["layers"]} == {None}
     assert "r·M, as papers" not in call(folder, "--trial", "0")
-
-
-def test_a_study_of_an_earlier_recipe_says_so(folder: Path, monkeypatch: Any) -> None:
-    """Counted alike, but stored otherwise."""
-    assert report(folder, trial=0).notes == ()
-    kind = evaluator_class("short-qat", folder)
-    monkeypatch.setattr(kind, "recipe", kind.recipe + 1)
-    (note,) = report(folder, trial=0).notes
-    assert f"recorded by recipe {kind.recipe - 1}; what is computed here is of recipe" in note
 
 
 def test_what_the_network_does_not_read_is_named(tmp_path: Path) -> None:

@@ -104,5 +104,8 @@ def test_other_files(tmp_path):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match=r"cannot be written: there is no folder .*none\."):
         write_packed(packed(), tmp_path / "none" / "m.hq")
+    with pytest.raises(InputError, match="cannot be written: it is a folder"):
+        write_packed(packed(), tmp_path)
+    assert list(tmp_path.iterdir()) == []

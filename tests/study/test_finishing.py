@@ -20,6 +20,7 @@ import hqsearch
 from hqsearch.cli import cli
 from hqsearch.definition import embedded
 from hqsearch.errors import InputError, StudyDamaged
+from hqsearch.evaluator.registry import evaluator_class
 from hqsearch.study.finishing import final_seeds
 
 SMALL = {
@@ -184,6 +185,10 @@ def test_a_result_that_a_dead_driver_left_is_taken_over(
 
 def test_refusals(folder: Path, tmp_path: Path) -> None:
     study = gesture(folder)
+    with pytest.raises(InputError, match=r"unknown study 'gestur'.*did you mean 'gesture'"):
+        hqsearch.Study("gestur", studies_dir=folder / "studies").train(0)
+    with pytest.raises(InputError, match="study 'toy' has not been run"):
+        hqsearch.Study("toy", studies_dir=folder / "studies").export(0, tmp_path / "m.hq")
     with pytest.raises(InputError, match="has no trial 77"):
         study.train(77)
     with pytest.raises(InputError, match="has no trial 77"):
@@ -201,6 +206,17 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"needs the path of a \.hq file"):
         hqsearch.load_model(3)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_costs_of_an_earlier_recipe_are_told_not_to_compare(
+    folder: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    where = ["--studies-dir", str(folder / "studies"), "--study", "gesture", "--trial", "0"]
+    assert json.loads(command(capsys, "cost", *where, "--json"))["notes"] == []
+    kind = evaluator_class("short-qat", folder)
+    monkeypatch.setattr(kind, "recipe", kind.recipe + 1)
+    (note,) = json.loads(command(capsys, "cost", *where, "--json"))["notes"]
+    assert f"recorded by recipe {kind.recipe - 1}; what is computed here is of recipe" in note
 
 
 def test_an_evaluator_that_keeps_no_weights_is_refused(tmp_path: Path) -> None:
