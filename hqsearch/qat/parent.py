@@ -60,7 +60,8 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
             resources,
             lambda: context.progress("training the parent", epochs_done(folder), epochs),
         )
-    context.progress("training the parent", epochs, epochs)
+    if epochs:
+        context.progress("training the parent", epochs, epochs)
     about = json.loads((folder / "parent.json").read_text())
     of = f" of {part.key}" if part.key else ""
     if study.definition.model is not None and study.definition.model.weights is not None:

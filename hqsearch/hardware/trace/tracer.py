@@ -151,8 +151,8 @@ class _Tracer(TorchDispatchMode):
 
         def after(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
             self._depth += 1
-            strange = self._trace.tag_of(args[0]) is None and not args[0].is_meta
-            if strange and not bool(args[0].any()):  # before the first step nothing has fired
+            unseen = self._trace.tag_of(args[0]) is None and not args[0].is_meta
+            if unseen and not bool(args[0].any()):  # before the first step nothing has fired
                 self._trace.tags[args[0]] = Tag("binary", "spikes", 1, levels=1)
             weight_layer(self._trace, path, module, args[0], out)
             self._depth -= 1
