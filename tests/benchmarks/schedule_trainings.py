@@ -148,10 +148,12 @@ def assignments(layers: int) -> list[tuple[str, tuple[str, ...]]]:
 class Trainer:
     """What all trainings of one set and split share."""
 
-    def __init__(self, folder: Path, name: str, split: int, path: Path | None) -> None:
-        overrides: dict[str, Any] = {}
+    def __init__(
+        self, folder: Path, name: str, split: int, path: Path | None, parent_seed: int
+    ) -> None:
+        overrides: dict[str, Any] = {"evaluation.seed": parent_seed}
         if path is not None:
-            overrides = {"data.path": str(path), "data.seed": split}
+            overrides |= {"data.path": str(path), "data.seed": split}
         definition = load_study(embedded("studies")[name], overrides)
         self.evaluator: Evaluator = make_evaluator(Setup(definition, folder / f"{name}-{split}"))
         prepare(self.evaluator, 1)
@@ -265,16 +267,16 @@ def renorm(model: nn.Module, samples: Samples) -> None:
             model(batch)
 
 
-def record(folder: Path, nmnist: Path | None, most: int | None) -> None:
+def record(folder: Path, nmnist: Path | None, most: int | None, parent_seed: int) -> None:
     """Train what is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "trainings.jsonl"
     start = len(read(folder / "starts.jsonl"))
-    append(folder / "starts.jsonl", about())
+    append(folder / "starts.jsonl", {**about(), "parent_seed": parent_seed})
 
     @cache
     def trainer(name: str, split: int) -> Trainer:
-        return Trainer(folder, name, split, nmnist if name == "nmnist" else None)
+        return Trainer(folder, name, split, nmnist if name == "nmnist" else None, parent_seed)
 
     known = {Job(*(row[f] for f in Job.__dataclass_fields__)) for row in read(path)}
     missing = [j for j in queue() if j not in known and (nmnist or j.set != "nmnist")][:most]
@@ -327,12 +329,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of studies and table")
     parser.add_argument("--nmnist", type=Path, help="folder of N-MNIST; left out without it")
     parser.add_argument("--most", type=int, help="stop after so many trainings")
+    parser.add_argument("--parent-seed", type=int, default=0, help="one folder has one")
     parser.add_argument("--table", type=Path, help="write what is there into this file instead")
     asked = parser.parse_args()
     if asked.table:
         write_table(asked.out, asked.table)
     else:
-        record(asked.out, asked.nmnist, asked.most)
+        record(asked.out, asked.nmnist, asked.most, asked.parent_seed)
 
 
 if __name__ == "__main__":
