@@ -104,7 +104,9 @@ def measured_number(value: Any) -> float:
     if not isinstance(value, str | bytes | bytearray | bool):
         try:
             return float(value.item() if hasattr(value, "item") else value)
-        except (TypeError, ValueError, OverflowError, RuntimeError):
+        except OverflowError:
+            raise WrongType("the number is too large") from None
+        except (TypeError, ValueError, RuntimeError):
             pass
     raise _wrong("a number", value)
 

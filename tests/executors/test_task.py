@@ -98,7 +98,7 @@ REFUSED_VALUES: list[tuple[Any, str]] = [
     ({**GOOD, "accuracy": np.ones(2)},
      "the evaluator's values: accuracy: expected a number, not array([1., 1.])"),
     ({**GOOD, "accuracy": 10**400},
-     "the evaluator's values: accuracy: expected a number, not a int"),
+     "the evaluator's values: accuracy: the number is too large"),
     ({**GOOD, "accuracy": Odd()}, "the evaluator's values: accuracy: expected a number, not a Odd"),
     ([0.5, 2.0], "the evaluator's values: expected a table, not a list"),
 ]  # fmt: skip
