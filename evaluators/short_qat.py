@@ -134,6 +134,11 @@ class ShortQat(Evaluator):
                 "this study runs on the CPU: leave it out"
             )
         _ = self._traced  # a network that does not run is found before anything is trained
+        if self.options.distillation == "logits" and self.options.task is not None:
+            raise DefinitionError(
+                "distillation = 'logits' compares class probabilities, and this study has a task "
+                "of its own; use distillation = 'fine-grained' or 'none'."
+            )
         if self.options.distillation == "fine-grained":
             network = self._defined.build()
             require_alike(network, network)
