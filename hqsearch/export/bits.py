@@ -45,7 +45,7 @@ def fixed_point(values: npt.ArrayLike, rounding: Rounding) -> Constants:
     """Finite real ``values`` ``[C]`` as integers with the largest shift that fits.
 
     >>> fixed_point([1.5, -3.0], "nearest")
-    Constants(values=array([ 805306368, -1610612736], dtype=int32), shift=29)
+    Constants(values=array([  805306368, -1610612736], dtype=int32), shift=29)
 
     Raises:
         ValueError: a value that is NaN or infinite.

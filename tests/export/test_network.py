@@ -12,7 +12,7 @@ from hqsearch.errors import ExportError
 from hqsearch.export.network import integer_network
 from hqsearch.export.packed_layers import quantized_layers
 from hqsearch.hardware.trace import trace_workload
-from hqsearch.models import weight_layers
+from hqsearch.models import build_model, weight_layers
 from hqsearch.models.neurons import LIF, SpikingNeuron
 from hqsearch.quant import quantize_model
 
@@ -174,3 +174,13 @@ def test_membranes_that_64_bits_do_not_hold() -> None:
 def test_frames_that_are_no_bytes(bits: int | None) -> None:
     with pytest.raises(ExportError, match="frames of integers of at most 8 bits"):
         exported(Net(), bits=bits)
+
+
+def test_integer_neurons_of_the_qsd_transformer_are_named() -> None:
+    options = {"embed_dims": [8, 8, 16, 16], "depth": 1, "heads": 2, "strides": [1, 2, 2, 1]}
+    given = {"timesteps": SHAPE[0], "size": 16, "classes": 3, "in_channels": 2}
+    model = build_model("qsd", options, **given)
+    frames = torch.zeros(SHAPE[0], 1, 2, 16, 16)
+    stored = quantized_layers(model, trace_workload(model, frames, 4))
+    with pytest.raises(ExportError, match=r"fire1.neuron' \(IntegerNeuron\) emits integers"):
+        integer_network(model, stored, SHAPE[0], (2, 16, 16), 4)
