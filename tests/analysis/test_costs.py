@@ -423,8 +423,8 @@ def own_network(folder: Path, body: str) -> str:
 
 
 def test_operations_that_the_trace_does_not_know(tmp_path: Path) -> None:
-    study = own_network(tmp_path, "torch.erf(y)")
-    with pytest.raises(DefinitionError, match=r"erf.*--unknown-as-real"):
+    study = own_network(tmp_path, "torch.lgamma(y + 1)")
+    with pytest.raises(DefinitionError, match=r"lgamma.*--unknown-as-real"):
         report(tmp_path, study, uniform="4u", rate=0.2)
     found = report(tmp_path, study, uniform="4u", rate=0.2, unknown_as_real=True)
     assert "counted as real-valued MACs" in found.notes[0]
@@ -437,7 +437,7 @@ def test_networks_that_look_at_their_values_or_fail(tmp_path: Path) -> None:
     found = assigned(report(tmp_path, looks, uniform="4u", rate=0.2))
     rows = {row.path: row for row in found.energy.rows}
     assert all(row == rows[row.path] for row in plain.energy.rows)
-    with pytest.raises(PluginError, match=r"fails on frames \[2, 1, 2, 16, 16\]: RuntimeError"):
+    with pytest.raises(PluginError, match=r"fails on frames \[2, 1, 2, 16, 16\] .*: RuntimeError"):
         report(tmp_path, own_network(tmp_path, "y.view(7, 11)"), uniform="4u", rate=0.2)
 
 

@@ -152,7 +152,8 @@ def test_absent_set_tells_what_to_do(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist") as caught:
         check_data(spec)
     message = str(caught.value)
-    assert f"hqsearch run --study {name} --data {tmp_path / 'nowhere'}" in message
+    given = f"--strategy nsga2 --data {tmp_path / 'nowhere'} --set data.download=true"
+    assert f"hqsearch run --study {name} {given}" in message
     assert "http" in message
     (tmp_path / "nowhere").mkdir()
     with pytest.raises(DataError, match="is empty"):
