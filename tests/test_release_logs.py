@@ -50,7 +50,7 @@ FINISHING: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 #: In ``status`` the only facts that are not in the log, or are means of measured times; and what
 #: was not told yet.
-OTHER = ("driver", "seconds_per_evaluation", "worker_seconds_left", "disk")
+OTHER = ("driver", "seconds_per_evaluation", "worker_seconds_left", "disk", "models")
 #: Of a line of the verdict that was not told yet.
 FAILED_BASELINE = "not known, for its evaluation failed"
 
@@ -89,7 +89,13 @@ def shown(folder: Path, study: str) -> dict[str, Any]:
         "front_csv_sha256": _digest(command(folder, study, "front", "--csv")),
         "trials_csv_sha256": _digest(command(folder, study, "trials", "--csv")),
         "last_trial_sha256": _digest(
-            json.loads(command(folder, study, "show", "--trial", str(last), "--json"))
+            {
+                key: value
+                for key, value in json.loads(
+                    command(folder, study, "show", "--trial", str(last), "--json")
+                ).items()
+                if key != "model"  # 0.1 trained none
+            }
         ),
     }
     if any(run["strategy"] == "gumbel" for run in status["runs"]):

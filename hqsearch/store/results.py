@@ -182,7 +182,10 @@ class Results:
             if not known:
                 self._create_tables()
             self._put("trials", self._rows(fresh))
+            before = set(self._db["layers"].columns_dict)
             self._put("layers", _layer_rows(fresh))
+            if not known or before != set(self._db["layers"].columns_dict):
+                self._make_views()
             db["runs"].upsert_all(
                 (
                     {**r.as_json(), "options": json.dumps(r.options), "ordinal": r.ordinal}
@@ -242,15 +245,16 @@ class Results:
         self._db["trials"].create(columns, pk="number")
         self._db["fronts"].create({"finished": int, "trial": int}, pk=("finished", "trial"))
         self._db["layers"].create(
-            {
-                "trial": int, "position": int, "layer": str, "choice": str, "energy": float,
-                "storage": float,
-            },
-            pk=("trial", "layer"),
-        )  # fmt: skip
+            {"trial": int, "position": int, "layer": str}, pk=("trial", "layer")
+        )
+
+    def _make_views(self) -> None:
+        """The views anew, over the columns that there are by now."""
         objectives = [(self._columns[o.name], o.direction == "max") for o in self.objectives]
         dimensions = [self._columns[name] for name in self.dimensions]
-        for statement in view_statements(objectives, dimensions):
+        layers = set(self._db["layers"].columns_dict)
+        for name, statement in view_statements(objectives, dimensions, layers).items():
+            self._db.execute(f"DROP VIEW IF EXISTS {name}")
             self._db.execute(statement)
 
     def _rows(self, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
@@ -332,10 +336,7 @@ class Results:
         rows = self._read(
             lambda: list(table.rows_where("trial = ?", [number], order_by="position"))
         )
-        # Views need these columns, whether this evaluator fills them or not.
-        empty = {k for k in ("choice", "energy", "storage") if all(r[k] is None for r in rows)}
-        hidden = {"trial", "position", *empty}
-        return [{k: v for k, v in r.items() if k not in hidden} for r in rows]
+        return [{k: v for k, v in r.items() if k not in ("trial", "position")} for r in rows]
 
     def close(self) -> None:
         self._close()

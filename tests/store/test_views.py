@@ -35,13 +35,14 @@ def test_views_answer_the_usual_questions(tmp_path: Path) -> None:
 
 
 def test_names_with_quotes_are_columns() -> None:
-    made = view_statements([('a "b"', True), ("c", False)], ["x;y", 'q"'])
+    made = view_statements([('a "b"', True), ("c", False)], ["x;y", 'q"'], {"choice"})
     with closing(sqlite3.connect(":memory:")) as db:
         columns = '"number", state, strategy, kind, run, copy_of, seconds, average_bits, failure, '
         db.execute(f'CREATE TABLE trials ({columns} reason, "a ""b""", c, "x;y", "q""")')
         db.execute("CREATE TABLE fronts (finished, trial)")
-        db.execute("CREATE TABLE layers (trial, position, layer, choice, energy, storage)")
-        for statement in made:
+        db.execute("CREATE TABLE layers (trial, position, layer, choice)")
+        for statement in made.values():
             db.execute(statement)
         assert db.execute('SELECT "a ""b""", "x;y" FROM front').fetchall() == []
         assert db.execute("SELECT trials FROM strategies").fetchall() == []
+        assert db.execute("SELECT energy, energy_share FROM layer_costs").fetchall() == []
