@@ -23,6 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from hqsearch.atomic import full_disk_told
+from hqsearch.errors import RunFailed
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
 from hqsearch.executors.task import Evaluate, TaskOutcome
@@ -152,7 +153,10 @@ class Search:
         in_flight = self._pump.in_flight
         told_all = self._cohorts is None or not self._cohorts.trials
         if signal is Signal.WAIT and told_all and not in_flight:
-            raise RuntimeError(f"{self._proposer.name} waits, but nothing is in flight")
+            raise RunFailed(
+                f"{self._proposer.name} waits, but nothing is in flight: the strategy has a fault, "
+                "or its log lacks what it waits for (hqsearch doctor looks at it)"
+            )
         self.exhausted = signal is Signal.DONE
         tasks = any(isinstance(r, TaskRecord) for r in in_flight.values())
         if self._cohorts is not None and self._cohorts.trials and not tasks:

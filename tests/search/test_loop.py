@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hqsearch.errors import DiskFull
+from hqsearch.errors import DiskFull, RunFailed
 from hqsearch.evaluator import Details, OtherTask, Resources, TaskAnswer
 from hqsearch.executors.task import Evaluate, StrategyWork, Task, TaskOutcome
 from hqsearch.search.events import SearchState
@@ -197,7 +197,7 @@ def test_a_task_that_fails_is_told(study: Study, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_strategy_that_waits_for_nothing_is_an_error(study: Study) -> None:
-    with pytest.raises(RuntimeError, match="scripted waits, but nothing is in flight"):
+    with pytest.raises(RunFailed, match="scripted waits, but nothing is in flight"):
         study.run(Scripted(99))
 
 
