@@ -41,14 +41,21 @@ def test_a_kind_that_an_evaluator_does_not_honour(
     assert "searches weights alone" in told
 
 
-def test_short_qat_refuses_structure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("study", "name", "told"),
+    [
+        ("synthetic", "timesteps", "'synthetic' does not honour .* 'timesteps'"),
+        ("gesture", "depth", "'short-qat' has no structural setting 'depth'"),
+    ],
+)
+def test_what_is_not_honoured_is_refused(tmp_path: Path, study: str, name: str, told: str) -> None:
     (tmp_path / "space.toml").write_text(
-        f"{CHOICES}[[structure]]\nname = 'timesteps'\nvalues = [4, 2]\n"
+        f"{CHOICES}[[structure]]\nname = '{name}'\nvalues = [4, 2]\n"
     )
     given = {"space": str(tmp_path / "space.toml")}
-    definition = load_study(embedded("studies")["gesture"], given)
+    definition = load_study(embedded("studies")[study], given)
     evaluator = make_evaluator(Setup(definition, tmp_path / "state"))
-    with pytest.raises(DefinitionError, match=r"'short-qat' does not honour .* 'timesteps'"):
+    with pytest.raises(DefinitionError, match=told):
         _ = evaluator.space
 
 

@@ -121,7 +121,7 @@ def test_a_confirmation_is_measured_on_the_test_split(
 def test_quantized_weights_take_few_values(prepared_folder: Path, monkeypatch: Any) -> None:
     """What is evaluated really is the assignment: each layer has as many levels as it may."""
     seen: dict[str, int] = {}
-    original = short_training.evaluate
+    original = short_training.evaluate_with_rates
 
     def spy(model: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         for path, module in model.named_modules():
@@ -131,7 +131,7 @@ def test_quantized_weights_take_few_values(prepared_folder: Path, monkeypatch: A
                 seen[path] = max(len(torch.unique(row)) for row in rows)
         return original(model, *args, **kwargs)
 
-    monkeypatch.setattr(short_training, "evaluate", spy)
+    monkeypatch.setattr(short_training, "evaluate_with_rates", spy)
     evaluator = make(prepared_folder)
     choices = {
         name: ("2u", "4u", "2l", "4l", "fp32")[i % 5]
