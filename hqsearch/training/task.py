@@ -76,13 +76,13 @@ CLASSIFICATION = Task()
 
 
 def mean_score(scores: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean of scores ``[n]`` and its standard error; at 0 and 1, one sample's worth.
+    """Mean of scores ``[n]`` and its standard error; one sample's worth at least.
 
     >>> mean_score(np.array([1.0, 0.0, 1.0, 1.0]))
-    (0.75, 0.21650635094610965)
+    (0.75, 0.25)
     """
     n = len(scores)
-    error = float(scores.std()) / np.sqrt(n)
+    error = float(scores.std() / np.sqrt(n))
     return float(scores.mean()), max(float(error), 1.0 / n)
 
 

@@ -46,6 +46,9 @@ class LinearProblem:
         self.scales = torch.from_numpy(np.geomspace(0.2, 2.0, LAYERS)).float()[:, None]
         self.sizes = generator.permutation(np.geomspace(1.0, 8.0, LAYERS))
 
+    def overflows(self) -> dict[str, Any]:
+        return {}
+
     def cheap(self, candidates: Sequence[Candidate]) -> Any:
         bits = np.array([[BITS[value] for _, value in c.items] for c in candidates])
         return (bits * self.sizes).sum(axis=1, keepdims=True)

@@ -62,6 +62,9 @@ class OneLayerEvaluator:
     def reference(self) -> dict[str, float]:
         return {"storage": 32.0}
 
+    def overflows(self) -> dict[str, Any]:
+        return {}
+
 
 def one_layer(folder: Path, losses: list[float], **payload: Any) -> SupernetResult:
     evaluator: Any = OneLayerEvaluator()
