@@ -22,7 +22,7 @@ from torch import nn
 from hqsearch.data import SIMULATED_NOTE
 from hqsearch.definition import EvaluationOptions, validate
 from hqsearch.definition.data import FRAMES, SIMULATED
-from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.errors import DataError, DefinitionError, UnknownName
 from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
@@ -148,7 +148,10 @@ class ShortQat(Evaluator):
         traced = next(iter(self._traced.values()))
         found = inspect_part(self._defined, self.space, traced, deep=deep)
         if deep:
-            found.facts["outlook"] = asdict(self.outlook())
+            try:
+                found.facts["outlook"] = asdict(self.outlook())
+            except DataError as error:  # what else was found is told all the same
+                found.problems = list(dict.fromkeys([*found.problems, str(error)]))
         return found
 
     def notes(self) -> list[str]:
@@ -169,7 +172,7 @@ class ShortQat(Evaluator):
             **super().fingerprint(),
             "evaluation": study.settings(),
             "data": study.data_identity(),
-            "model": study.model_identity(self._defined.model),
+            "model": self._defined.model_identity(),
             "hardware": study.profile.contents(),
         }
 
@@ -306,7 +309,8 @@ class ShortQat(Evaluator):
         torch.set_num_threads(self.options.threads)
         given = validate(SupernetOptions, task.to_json(), "the supernet's payload")
         batch_size = given.batch_size or self.options.batch_size
-        batching = Batching(given.held_out, batch_size, self.options.shift, seed)
+        options = self.options
+        batching = Batching(given.held_out, batch_size, options.shift, seed, options.flip)
         part = self._part_of(task.structure)
         relaxation = relaxation_of(part, self.space.parts[part.key], batching)
         return run_supernet(relaxation, task, seed, folder, self)

@@ -27,7 +27,7 @@ from hqsearch.hardware import (
 from hqsearch.hardware.energy import COLUMNS
 from hqsearch.hardware.non_spiking import comparison
 from hqsearch.hardware.tables import breakdown, layer_table
-from hqsearch.schemes.choice import parse_choice
+from hqsearch.schemes.choice import FP32, parse_choice
 from hqsearch.store.records import TrialRow
 
 Rates = Mapping[str, LayerRate]
@@ -194,7 +194,7 @@ def _assigned(study: CostStudy) -> Assigned | None:
 
 
 def _candidate(study: CostStudy) -> CostedAssignment | None:
-    request, layers = study.request, study.workload.layers
+    request, layers = study.request, _searched(study)
     choices: dict[str, str] = dict(study.space.pinned)
     rates: Rates | None = None
     labels: list[str] = []
@@ -216,8 +216,15 @@ def _candidate(study: CostStudy) -> CostedAssignment | None:
             f"--assign leaves {len(missing)} of {len(layers)} layers without a choice "
             f"({listed(missing)}): add --uniform CHOICE or --trial N for the others"
         )
-    ordered = {path: choices[path] for path in layers}
+    # What a network does with weights that are in no layer stays in fp32.
+    ordered = {path: choices.get(path, FP32) for path in study.workload.layers}
     return CostedAssignment(" with ".join(labels), request.trial, ordered, rates)
+
+
+def _searched(study: CostStudy) -> list[str]:
+    """Weight layers that have a choice, in the order of the network."""
+    known = {layer.path for layer in study.evaluator.layers()}
+    return [path for path in study.workload.layers if path in known]
 
 
 def _uniform(study: CostStudy, choice: str) -> dict[str, str]:
@@ -225,7 +232,7 @@ def _uniform(study: CostStudy, choice: str) -> dict[str, str]:
     parse_choice(choice)
     if not any(choice in d.values for d in study.space.dimensions if d.kind == "weights"):
         study.notes.append(f"{choice} is outside the study's space; every layer takes it here")
-        return dict.fromkeys(study.workload.layers, choice)
+        return dict.fromkeys(_searched(study), choice)
     choices = study.space.assignment(study.space.baseline(choice))
     others = [f"{path}={c}" for path, c in choices.items() if c != choice]
     if others:
@@ -238,7 +245,7 @@ def _given(study: CostStudy, texts: Sequence[str]) -> dict[str, str]:
     groups = {d.name: d.layers for d in study.space.dimensions if d.kind == "weights"}
     allowed = {path: d.values for d in study.space.dimensions for path in d.layers}
     allowed |= {path: (choice,) for path, choice in study.space.pinned}
-    layers = list(study.workload.layers)
+    layers = _searched(study)
     found: dict[str, str] = {}
     for text in texts:
         name, separator, choice = text.rpartition("=")  # a layer's name may hold one

@@ -141,7 +141,7 @@ def energy_meaning(evaluator: Evaluator) -> EnergyMeaning | None:
     if not isinstance(evaluator, Traceable):
         return EnergyMeaning((_of_cheap(evaluator, space),), "the evaluator's own")
     prepared = evaluator.workload()
-    workload = evaluator.trace("refuse").with_rate(STATED) if prepared is None else prepared
+    workload = evaluator.trace(None).with_rate(STATED) if prepared is None else prepared
     definition = evaluator.setup.definition
     name = definition.hardware.profile
     own = load_profile(definition.located(name) if name.endswith(".toml") else name)

@@ -257,6 +257,13 @@ def _dry_run(facts: Mapping[str, Any]) -> list[str]:
             for name, c in costs["uniform"].items()
         )
         lines.append(f"costs at an assumed firing rate of {costs['rate']:g}: {listed}")
+    memory = facts.get("memory")
+    if memory:
+        lines.append(
+            f"memory of a training, at least: {memory['total'] / 2**20:.3g} MiB "
+            f"({memory['activations'] / 2**20:.3g} MiB of it activations of a batch), besides "
+            "Python and torch"
+        )
     lines += _outlook(facts.get("outlook", {}))
     return lines
 

@@ -88,7 +88,7 @@ class GivenModel:
             "name": self.name,
             "source": _source_digest(self.source),
             "layers": {layer.path: list(layer.shape) for layer in weight_layers(network)},
-            "weights": _weights_digest(network),
+            "weights": weights_digest(network.state_dict()),
         }
 
 
@@ -152,9 +152,10 @@ def _source_digest(source: Any) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def _weights_digest(network: nn.Module) -> str:
+def weights_digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 of the tensors of a state by name, type, shape and value."""
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(state.items()):
         if isinstance(value, torch.Tensor):
             values = value.detach().cpu().contiguous()
             digest.update(f"{name} {values.dtype} {list(values.shape)}".encode())

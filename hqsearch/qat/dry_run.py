@@ -29,11 +29,16 @@ from hqsearch.problem.space import Space
 from hqsearch.qat.costs_ahead import costs_ahead
 from hqsearch.qat.network import some_frames
 from hqsearch.qat.structural_part import Part
+from hqsearch.qat.training_memory import training_memory
 from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import FP32
+from hqsearch.training.task import checked_scores
 
 #: Samples that everything is tried on.
 SAMPLES = 3
+#: Multiply-accumulates of forward passes that training a network of hqsearch's own is tried for:
+#: about 3 s on one x86 core, by study ``gesture`` (7 choices, 3 samples of 26.4 million: 2.4 s).
+TRIED_MACS = 0.7e9
 
 
 def inspect_part(part: Part, space: Space, traced: Workload, *, deep: bool) -> Inspection:
@@ -51,16 +56,23 @@ def inspect_part(part: Part, space: Space, traced: Workload, *, deep: bool) -> I
     if model is None:
         return found
     found.facts["network"] = {"input": list(frames.shape), "network": part.network}
+    with _told(found, part):
+        frames, target = part.study.task.prepare(frames, _labels(part, frames))
+    if found.problems:
+        return found
     _look_at_modules(found, part, model, traced)
     runs = not part.built_in or part.model.weights is not None
     sound = _try_forward(found, part, model, frames) if runs or deep else True
     if sound and (deep or not part.built_in):
-        _try_training(found, part, space, frames)
+        sound = _try_training(found, part, space, frames, target, _most_tried(part, traced))
     if deep:
         with _told(found, part):
             _look_at_data(found, part)
         with _told(found, part):
             found.facts["costs"] = costs_ahead(traced, part.study.profile, space)
+        if sound:
+            with _told(found, part):
+                found.facts["memory"] = training_memory(part, _quantized(space), frames)
     return found
 
 
@@ -201,14 +213,51 @@ def _changed(
     ]
 
 
-def _try_training(found: Inspection, part: Part, space: Space, frames: Tensor) -> None:
-    """A step with every choice, and one on a batch as small as the last of an epoch."""
-    labels = torch.arange(frames.shape[1]) % part.classes
+def _most_tried(part: Part, traced: Workload) -> int | None:
+    """How many choices a training is tried with; None: all, as for every network of a user's."""
+    if not part.built_in:
+        return None
+    macs = SAMPLES * sum(operation.macs for operation in traced.operations)
+    return max(1, int(TRIED_MACS / max(macs, 1)))
+
+
+def _labels(part: Part, frames: Tensor) -> Tensor:
+    return torch.arange(frames.shape[1]) % part.classes
+
+
+def _quantized(space: Space) -> dict[str, str]:
+    """Every layer with the first choice that quantizes it, if it has one."""
+    taken = dict(space.pinned)
+    for dimension in space.dimensions:
+        if dimension.kind == "weights":
+            choice = next((v for v in dimension.values if v != FP32), FP32)
+            taken.update(dict.fromkeys(dimension.layers, choice))
+    return taken
+
+
+def _try_training(
+    found: Inspection, part: Part, space: Space, frames: Tensor, target: Any, most: int | None
+) -> bool:
+    """A step with every choice, and one on a batch as small as the last of an epoch.
+
+    Args:
+        most: choices that are tried, fp32 first; None: all.
+
+    Returns:
+        Whether all of them went well.
+    """
+    before = len(found.problems)
     choices = dict.fromkeys(v for d in space.dimensions if d.kind == "weights" for v in d.values)
-    for choice in (FP32, *(c for c in choices if c != FP32)):
+    ordered = [FP32, *(c for c in choices if c != FP32)]
+    if ordered[:most] != ordered:
+        found.notes.append(
+            f"one training step was tried with {', '.join(ordered[:most])} alone: all "
+            f"{len(ordered)} would take long, and {part.network} is known to train with them"
+        )
+    for choice in ordered[:most]:
         taken = {path: choice for d in space.dimensions if choice in d.values for path in d.layers}
         try:
-            _step(part, taken, frames, labels)
+            _step(part, taken, frames, target)
         except HqsearchError as error:
             _add(found.problems, str(error))
         except Exception as error:
@@ -217,16 +266,18 @@ def _try_training(found: Inspection, part: Part, space: Space, frames: Tensor) -
                 f"{part.network} does not train with {choice}: {type(error).__name__}: {error}",
             )
             if choice == FP32:
-                return  # the others fail alike
+                return False  # the others fail alike
     if _last_batch(part) == 1:
         try:
-            _step(part, {}, frames[:, :1], labels[:1])
+            one = frames[:, :1]
+            _step(part, {}, *part.study.task.prepare(one, _labels(part, one)))
         except Exception as error:
             size, samples = part.study.options.batch_size, part.data_outlook().samples["train"]
             found.problems.append(
                 f"{samples} training samples in batches of {size} leave a last batch of one, which "
                 f"{part.network} cannot train on ({error}): another [evaluation] batch_size"
             )
+    return len(found.problems) == before
 
 
 def _last_batch(part: Part) -> int:
@@ -240,7 +291,7 @@ def _last_batch(part: Part) -> int:
     return samples % options.batch_size
 
 
-def _step(part: Part, choices: dict[str, str], frames: Tensor, labels: Tensor) -> None:
+def _step(part: Part, choices: dict[str, str], frames: Tensor, target: Any) -> None:
     """One training and one validation step on a new network.
 
     Raises:
@@ -254,7 +305,7 @@ def _step(part: Part, choices: dict[str, str], frames: Tensor, labels: Tensor) -
         torch.manual_seed(0)
         model.train()
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-        value = task.loss(model(frames), labels)
+        value = task.loss(model(frames), target, part.study.options.label_smoothing)
         if not math.isfinite(value.item()):
             raise FloatingPointError(f"the training loss is {value.item()}")
         optimizer.zero_grad(set_to_none=True)
@@ -269,6 +320,7 @@ def _step(part: Part, choices: dict[str, str], frames: Tensor, labels: Tensor) -
             output = model.eval()(frames)
         if not bool(torch.isfinite(output).all()):
             raise FloatingPointError("after one step its output is not finite")
+        checked_scores(task.scores(output.double(), target), frames.shape[1])
 
 
 def _look_at_data(found: Inspection, part: Part) -> None:

@@ -128,7 +128,9 @@ def _measure(part: Part, space: Space, candidate: Candidate, folder: Path) -> Fi
     study = part.study
     result = evaluate(model, part.samples("test"), device=study.device, task=study.task)
     costs, choices = part.costs(space), space.assignment(candidate)
-    rates = measure_rates(model.cpu().eval(), costs.workload, part.samples("validation"))
+    rates = measure_rates(
+        model.cpu().eval(), costs.workload, part.samples("validation"), study.task
+    )
     storage = costs.storage(choices)
     rows = layer_rows(costs, {layer.path: choices[layer.path] for layer in part.layers}, rates)
     return FinalResult(

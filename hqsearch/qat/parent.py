@@ -83,7 +83,7 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
 def parent_digest(part: Part, frames: str) -> str:
     """SHA-256 of all that the parent depends on; ``frames`` is their fingerprint."""
     study = part.study
-    model = study.model_identity(part.model)
+    model = part.model_identity()
     if "path" in model:
         model["path"] = code_alone(model["path"])
     settings = {k: v for k, v in study.settings().items() if k not in _OF_CANDIDATES}
@@ -122,9 +122,12 @@ def train_parent(part: Part) -> None:
         raise RunFailed(f"the parent did not train: {error}") from error
     model.cpu().eval()
     workload = trace_workload(
-        model, next(rate_batches(validation)), part.frames.encoding.bits, unknown=part.unknown
+        model,
+        next(rate_batches(validation, task=task)),
+        part.frames.encoding.bits,
+        unknown=part.unknown,
     )
-    workload = workload.with_rates(measure_rates(model, workload, validation))
+    workload = workload.with_rates(measure_rates(model, workload, validation, task))
     weights = folder / "parent.safetensors"
     save_state(model, weights)
     write_atomically(folder / "workload.json", json.dumps(workload.to_json()))

@@ -24,15 +24,19 @@ RATE_SAMPLES = 256
 RATE_BATCH = 32
 
 
-def rate_batches(samples: Samples, count: int = RATE_SAMPLES) -> Iterator[Tensor]:
+def rate_batches(
+    samples: Samples, count: int = RATE_SAMPLES, *, task: Task = CLASSIFICATION
+) -> Iterator[Tensor]:
     """At most ``count`` samples as the network sees them, ``[T, N, C, H, W]``, N small.
 
     They are spread evenly over the split, which lies sorted by class for most recorded sets.
     """
     frames, chosen = samples.frames, spread_evenly(len(samples.frames), count)
     for start in range(0, len(chosen), RATE_BATCH):
-        batch = frames[chosen[start : start + RATE_BATCH]].swapaxes(0, 1)
-        yield samples.to_float(torch.from_numpy(np.ascontiguousarray(batch)))
+        rows = chosen[start : start + RATE_BATCH]
+        batch = np.ascontiguousarray(frames[rows].swapaxes(0, 1))
+        labels = torch.from_numpy(np.asarray(samples.labels, np.int64)[rows])
+        yield task.prepare(samples.to_float(torch.from_numpy(batch)), labels)[0]
 
 
 def spread_evenly(samples: int, count: int) -> npt.NDArray[np.int64]:
@@ -40,14 +44,17 @@ def spread_evenly(samples: int, count: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, samples - 1, count).round().astype(np.int64))
 
 
-def measure_rates(model: nn.Module, workload: Workload, samples: Samples) -> dict[str, LayerRate]:
+def measure_rates(
+    model: nn.Module, workload: Workload, samples: Samples, task: Task = CLASSIFICATION
+) -> dict[str, LayerRate]:
     """Firing rates of ``model``, on the CPU in evaluation mode, over ``samples``, by path.
 
     Args:
         workload: of the model, which says what is to be measured.
+        task: how batches are prepared.
     """
     with RateMeter(model, workload) as meter, torch.no_grad(), parametrize.cached():
-        for batch in rate_batches(samples):
+        for batch in rate_batches(samples, task=task):
             model(batch)
     return meter.rates()
 

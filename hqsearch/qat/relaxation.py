@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -35,6 +34,7 @@ from hqsearch.training import Teacher
 from hqsearch.training.batches import Samples, plain_batches, training_batches
 from hqsearch.training.finite import require_finite
 from hqsearch.training.memory import keep_freed_memory
+from hqsearch.training.task import CLASSIFICATION, Task
 
 #: Held-out samples that firing rates are measured on after every epoch, and how many at a time.
 RATE_SAMPLES = 64
@@ -50,13 +50,15 @@ class Batching:
         held_out: part of every class that the logits learn on, 0 to 1.
         batch_size: N of a step.
         shift: augmentation by shifts of up to this many pixels.
-        seed: of the division, the order and the shifts.
+        seed: of the division, the order and the augmentation.
+        flip: mirror half of the samples left to right.
     """
 
     held_out: float
     batch_size: int
     shift: int
     seed: int
+    flip: bool = False
 
 
 class QatRelaxation(Relaxation):
@@ -71,6 +73,8 @@ class QatRelaxation(Relaxation):
         batching: how the split is divided and read.
         device: where to compute.
         teacher: of the model, where weights learn of one, too; None: of the labels alone.
+        task: whose loss weights and logits lower.
+        label_smoothing: of that loss.
 
     Raises:
         DefinitionError: a training split too small to hold a part of it out.
@@ -87,8 +91,10 @@ class QatRelaxation(Relaxation):
         batching: Batching,
         device: str = "cpu",
         teacher: Teacher | None = None,
+        task: Task = CLASSIFICATION,
+        label_smoothing: float = 0.0,
     ) -> None:
-        self._teacher = teacher
+        self._teacher, self._task, self._label_smoothing = teacher, task, label_smoothing
         keep_freed_memory()
         self.choices = tuple(len(d.values) for d in space.dimensions)
         self._space, self._parent_costs = space, costs
@@ -127,12 +133,13 @@ class QatRelaxation(Relaxation):
 
     def _batches(self, part: Samples, key: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
         size, shift = self._batching.batch_size, self._batching.shift
-        return training_batches(part.frames, part.labels, size, shift, key)
+        flip = self._batching.flip
+        return training_batches(part.frames, part.labels, size, shift, key, flip)
 
     # Loss
 
     def loss(self, mixture: Sequence[Tensor], batch: tuple[Tensor, Tensor], learn: Learn) -> Tensor:
-        """Mean cross-entropy of ``batch``: frames uint8 ``[T, N, C, H, W]``, labels ``[N]``.
+        """The task's loss of ``batch``: frames uint8 ``[T, N, C, H, W]``, labels ``[N]``.
 
         Logit steps normalise by the statistics of their batch, as weight steps do: running
         statistics are averages over the mixtures of many steps and fit none of them. They
@@ -140,19 +147,22 @@ class QatRelaxation(Relaxation):
         """
         frames, labels = batch
         inputs = self._to_float(frames.to(self._device))
+        inputs, target = self._task.prepare(inputs, labels.to(self._device))
         if learn == "weights":
             self._mix([g.detach() for g in mixture])
             if self._teacher is not None:
                 with self._teacher as teacher:
                     logits = self._model(inputs)
-                    wanted = F.cross_entropy(logits, labels.to(self._device))
-                    return teacher.loss(wanted, inputs, logits)
+                    return teacher.loss(self._task_loss(logits, target), inputs, logits)
             logits = self._model(inputs)
         else:
             self._mix(mixture)
             with self._without_weights():
                 logits = self._run_unchanged(inputs)
-        return F.cross_entropy(logits, labels.to(self._device))
+        return self._task_loss(logits, target)
+
+    def _task_loss(self, logits: Tensor, target: Any) -> Tensor:
+        return self._task.loss(logits, target, self._label_smoothing)
 
     def _mix(self, mixture: Sequence[Tensor]) -> None:
         shares = torch.cat([g.detach() for g in mixture]).tolist()
@@ -230,9 +240,13 @@ class QatRelaxation(Relaxation):
         count = len(self._held.labels)
         chosen = np.unique(np.linspace(0, count - 1, min(RATE_SAMPLES, count)).round().astype(int))
         frames = np.stack([self._held.frames[int(index)] for index in chosen])
+        labels = torch.from_numpy(np.asarray(self._held.labels, np.int64)[chosen])
         with RateMeter(self._model, self._parent_costs.workload) as meter, torch.no_grad():
-            for batch in plain_batches(frames, RATE_BATCH):
-                self._run_unchanged(self._to_float(batch.to(self._device)))
+            batches = zip(plain_batches(frames, RATE_BATCH), labels.split(RATE_BATCH), strict=True)
+            for batch, wanted in batches:
+                inputs = self._to_float(batch.to(self._device))
+                inputs, _ = self._task.prepare(inputs, wanted.to(self._device))
+                self._run_unchanged(inputs)
         return meter.rates()
 
     def _use_rates(self, rates: dict[str, LayerRate]) -> None:
@@ -276,5 +290,14 @@ class QatRelaxation(Relaxation):
 def relaxation_of(part: Part, space: Space, batching: Batching) -> QatRelaxation:
     """The prepared parent of a structural part with mixed quantizers, for a supernet."""
     training, model, device = part.samples("train"), part.parent(), part.study.device
-    teacher = part.teacher(model)
-    return QatRelaxation(model, space, part.costs(space), training, batching, device, teacher)
+    return QatRelaxation(
+        model,
+        space,
+        part.costs(space),
+        training,
+        batching,
+        device,
+        part.teacher(model),
+        part.study.task,
+        part.study.options.label_smoothing,
+    )

@@ -9,9 +9,10 @@ so it ranks layers better than it predicts accuracies.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -23,6 +24,7 @@ from hqsearch.quant import quantize_model
 from hqsearch.schemes.choice import FP32
 from hqsearch.training.batches import Samples, plain_batches
 from hqsearch.training.finite import NeuronWatch
+from hqsearch.training.task import CLASSIFICATION, Task
 
 #: Training samples that are scored on, and how many run at a time.
 SAMPLES = 128
@@ -32,11 +34,25 @@ BATCH = 64
 def score_part(part: Part, space: Space, seed: int) -> ScoresResult:
     """:func:`score_choices` of the prepared parent of a structural part, on a worker."""
     torch.set_num_threads(part.study.options.threads)
-    return score_choices(part.parent(), space, part.samples("train"), seed, part.study.device)
+    return score_choices(
+        part.parent(),
+        space,
+        part.samples("train"),
+        seed,
+        part.study.device,
+        part.study.task,
+        part.study.options.label_smoothing,
+    )
 
 
 def score_choices(
-    model: nn.Module, space: Space, training: Samples, seed: int, device: str = "cpu"
+    model: nn.Module,
+    space: Space,
+    training: Samples,
+    seed: int,
+    device: str = "cpu",
+    task: Task = CLASSIFICATION,
+    label_smoothing: float = 0.0,
 ) -> ScoresResult:
     """Scores of every dimension that stands for weight layers.
 
@@ -46,20 +62,22 @@ def score_choices(
         training: the training split.
         seed: of the samples drawn.
         device: to run on.
+        task: whose loss is raised.
+        label_smoothing: of that loss.
 
     Returns:
-        In nats of mean cross-entropy.
+        In the loss that the study trains with; nats of mean cross-entropy of a plain one.
 
     Raises:
         FloatingPointError: a frame, the input of a neuron or a logit is NaN or infinite.
     """
     count = min(SAMPLES, len(training))
     chosen = np.sort(np.random.default_rng(seed).choice(len(training), count, replace=False))
-    batches = [training.to_float(b) for b in plain_batches(training.frames[chosen], BATCH)]
-    target = torch.from_numpy(np.asarray(training.labels, np.int64)[chosen])
+    labels = torch.from_numpy(np.asarray(training.labels, np.int64)[chosen])
+    scored = _Scored(training, chosen, labels, seed, device, task, label_smoothing)
     quantize_model(model, dict(space.pinned))
     model.to(device).eval()
-    parent = _losses(model, batches, target, device)
+    parent = scored.losses(model)
     modules = dict(model.named_modules())
     scores: dict[str, dict[str, float]] = {}
     errors: dict[str, dict[str, float]] = {}
@@ -71,7 +89,7 @@ def score_choices(
             change = np.zeros(count)
             if value != FP32:
                 quantize_model(model, dict.fromkeys(dimension.layers, value))
-                change = _losses(model.to(device), batches, target, device) - parent
+                change = scored.losses(model.to(device)) - parent
                 for path in dimension.layers:
                     parametrize.remove_parametrizations(
                         modules[path], "weight", leave_parametrized=False
@@ -82,20 +100,49 @@ def score_choices(
     return ScoresResult(scores=scores, standard_errors=errors, samples=count, loss=loss)
 
 
-def _losses(
-    model: nn.Module, batches: list[Tensor], target: Tensor, device: str
-) -> NDArray[np.float64]:
-    """Cross-entropy of every sample ``[n]``.
+class _Scored:
+    """Samples that are scored on, prepared once, one by one: a loss is then that of one sample."""
 
-    Raises:
-        FloatingPointError: a frame, the input of a neuron or a logit is NaN or infinite.
-    """
-    parts: list[Tensor] = []
-    with torch.no_grad(), NeuronWatch(model) as watch:
-        for batch in batches:
-            parts.append(model(batch.to(device)).cpu())
-            watch.end_batch("scoring")
-    logits = torch.cat(parts).double()
-    if not bool(torch.isfinite(logits).all()):
-        raise FloatingPointError("the network's output is not finite in scoring.")
-    return np.asarray(F.cross_entropy(logits, target, reduction="none").numpy())
+    def __init__(
+        self,
+        training: Samples,
+        chosen: NDArray[np.int64],
+        labels: Tensor,
+        seed: int,
+        device: str,
+        task: Task,
+        label_smoothing: float,
+    ) -> None:
+        self._task, self._label_smoothing = task, label_smoothing
+        inputs: list[Tensor] = []
+        self._targets: list[Any] = []
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            for frames, label in zip(
+                plain_batches(training.frames[chosen], 1), labels, strict=True
+            ):
+                taken = training.to_float(frames.to(device))
+                prepared, target = task.prepare(taken, label[None].to(device))
+                inputs.append(prepared)
+                self._targets.append(target)
+        self._batches = torch.cat(inputs, 1).split(BATCH, 1)
+
+    def losses(self, model: nn.Module) -> NDArray[np.float64]:
+        """The task's loss of every sample ``[n]``.
+
+        Raises:
+            FloatingPointError: a frame, the input of a neuron or a logit is NaN or infinite.
+        """
+        parts: list[Tensor] = []
+        with torch.no_grad(), NeuronWatch(model) as watch:
+            for batch in self._batches:
+                parts.append(model(batch))
+                watch.end_batch("scoring")
+            logits = torch.cat(parts).double()
+            if not bool(torch.isfinite(logits).all()):
+                raise FloatingPointError("the network's output is not finite in scoring.")
+            every = [
+                self._task.loss(one, target, self._label_smoothing)
+                for one, target in zip(logits.split(1), self._targets, strict=True)
+            ]
+        return np.asarray(torch.stack(every).double().cpu().numpy())

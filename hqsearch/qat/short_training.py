@@ -86,7 +86,7 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
     else:
         result = evaluate(model, part.samples(training.split), device=device, task=task)
         with firing:
-            rates = measure_rates(model.cpu().eval(), costs.workload, validation)
+            rates = measure_rates(model.cpu().eval(), costs.workload, validation, task)
     energy, storage = costs.energy(choices, rates), costs.storage(choices)
     details = {
         "average_bits": storage.average_bits,

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from hqsearch.data import (
     DataOutlook,
@@ -41,6 +42,7 @@ from hqsearch.hardware import CostModel, Workload
 from hqsearch.models import WeightLayer, build_model, deploy, weight_layers
 from hqsearch.models.adapters.declared import Declared
 from hqsearch.models.adopting import adopt, paths_run
+from hqsearch.models.given import weights_digest
 from hqsearch.models.weights import fill_network, rename_of
 from hqsearch.plugins import is_installed_reference
 from hqsearch.problem.space import Space
@@ -159,15 +161,31 @@ class Part:
         data = self.data
         return data.timesteps, samples, data.channels, data.size, data.size
 
-    def _made(self) -> nn.Module:
-        """The network as its parent is trained."""
+    def model_identity(self) -> dict[str, Any]:
+        """``[model]`` as JSON values: a user's file by its contents, and what else it brings.
+
+        A function may load weights by itself, from a file that nothing names. They are known by
+        not depending on the seed: random ones are left out, for their last digits may be another
+        machine's. Trained weights of the study replace them all.
+        """
+        identity = self.study.model_identity(self.model)
+        if self.model.path is not None and self.model.weights is None:
+            seed = self.study.options.seed
+            one, other = (self._made(s).state_dict() for s in (seed, seed + 1))
+            brought = {name: v for name, v in one.items() if _is_brought(v, other.get(name))}
+            if brought:
+                identity["brings"] = weights_digest(brought)
+        return identity
+
+    def _made(self, seed: int | None = None) -> nn.Module:
+        """The network as its parent is trained; ``seed`` is the study's by default."""
         given: dict[str, Any] = {
             "timesteps": self.data.timesteps,
             "size": self.data.size,
             "classes": self.classes,
             "in_channels": self.data.channels,
         }
-        seed = self.study.options.seed
+        seed = self.study.options.seed if seed is None else seed
         if self.model.object is None:
             options = self.model.options
             return build_model(self.network, options, **given, seed=seed, deployed=False)
@@ -352,6 +370,15 @@ class Part:
                     allowed.update(dict.fromkeys(dimension.layers, dimension.values))
             self._costs = space, CostModel(workload, self.study.profile, allowed)
         return self._costs[1]
+
+
+def _is_brought(value: Any, other: Any) -> bool:
+    """Whether a tensor is the same with another seed, and more than one number repeated."""
+    if not (isinstance(value, torch.Tensor) and isinstance(other, torch.Tensor)):
+        return False
+    if is_lazy(value) or is_lazy(other) or not value.numel() or not torch.equal(value, other):
+        return False
+    return bool((value != value.flatten()[0]).any())
 
 
 def _read(file: Path) -> Prepared:

@@ -35,12 +35,16 @@ class Task:
             labels: int64 ``[N]``.
 
         Returns:
-            The network's input and the target of :meth:`loss` and :meth:`scores`.
+            The network's input, of the same shape, and the target of :meth:`loss` and
+            :meth:`scores`.
         """
         return inputs, labels
 
     def loss(self, output: Tensor, target: Any, label_smoothing: float = 0.0) -> Tensor:
-        """What training lowers: a scalar, the mean over the batch."""
+        """What training lowers: a scalar, the mean over the batch.
+
+        Layer scores ask for it sample by sample, of batches of one.
+        """
         return F.cross_entropy(output, target, label_smoothing=label_smoothing)
 
     def scores(self, output: Tensor, target: Any) -> Tensor:
@@ -76,10 +80,12 @@ CLASSIFICATION = Task()
 
 
 def mean_score(scores: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean of scores ``[n]`` and its standard error; one sample's worth at least.
+    """Mean of scores ``[n]`` and its standard error, at least one sample's worth.
 
-    >>> mean_score(np.array([1.0, 0.0, 1.0, 1.0]))
-    (0.75, 0.25)
+    >>> mean_score(np.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]))
+    (0.5, 0.17677669529663687)
+    >>> mean_score(np.array([1.0, 1.0, 1.0, 1.0]))
+    (1.0, 0.25)
     """
     n = len(scores)
     error = float(scores.std() / np.sqrt(n))

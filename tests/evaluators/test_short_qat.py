@@ -191,6 +191,39 @@ def user_study(folder: Path, network: str, keys: str = "") -> tuple[Path, dict[s
     return study, {k: v for k, v in SMALL.items() if not k.startswith("model.")}
 
 
+def test_weights_that_a_network_loads_by_itself_are_part_of_the_study(tmp_path: Path) -> None:
+    loads = USER_NETWORK.replace(
+        "    return Net(",
+        "    import pathlib\n"
+        "    file = pathlib.Path(__file__).with_name('mine.pt')\n"
+        "    net = Net(",
+    )
+    assert loads != USER_NETWORK
+    loads += (
+        "    if file.exists():\n"
+        "        net.head.load_state_dict(torch.load(file, weights_only=True))\n"
+        "    return net\n"
+    )
+    study, small = user_study(tmp_path, loads, "width = 12")
+
+    def identity(**settings: Any) -> dict[str, Any]:
+        definition = load_study(study, {**small, **settings})
+        return make_evaluator(Setup(definition, tmp_path / "state")).fingerprint()["model"]
+
+    without = identity()
+    assert "brings" not in without  # random weights follow from the seed, which is recorded
+    head = torch.nn.Linear(12, 11)
+    torch.save(head.state_dict(), tmp_path / "mine.pt")
+    first = identity()
+    assert first == identity()
+    assert first["brings"] == identity(**{"evaluation.seed": 9})["brings"]
+    with torch.no_grad():
+        head.weight[0, 0] += 1e-3
+    torch.save(head.state_dict(), tmp_path / "mine.pt")
+    assert {k: v for k, v in identity().items() if k != "brings"} == without
+    assert identity()["brings"] != first["brings"]
+
+
 def test_a_users_own_network(tmp_path: Path) -> None:
     study, small = user_study(tmp_path, USER_NETWORK, "width = 12")
     evaluator = make_evaluator(Setup(load_study(study, small), tmp_path / "state"))
@@ -405,3 +438,14 @@ def test_candidates_learn_of_their_parent(kind: str, prepared_folder: Path) -> N
     assert parts[0].parent_folder == parts[1].parent_folder  # one parent for both
     assert set(one.details["entropy"]) == {f"blocks.0.attention.{name}" for name in "qkv"}
     assert all(0 <= bits <= 1 for bits in one.details["entropy"].values())
+
+
+def test_a_dry_run_without_recordings_tells_what_it_can(tmp_path: Path) -> None:
+    small = {k: v for k, v in SMALL.items() if k.startswith("model.")}
+    settings = {**small, "data.path": str(tmp_path / "nothing"), "data.size": 16}
+    definition = load_study(embedded("studies")["dvs-gesture"], settings)
+    found = make_evaluator(Setup(definition, tmp_path)).inspect(deep=True)
+    (problem,) = found.problems
+    assert "nothing does not exist" in problem
+    assert found.facts["memory"]["total"] > 0
+    assert "outlook" not in found.facts

@@ -14,6 +14,7 @@ import hqsearch as hq
 from hqsearch.data.looking import split_facts
 from hqsearch.errors import InputError
 from hqsearch.models.neurons import LIF
+from hqsearch.qat import dry_run
 
 
 class Net(nn.Module):
@@ -96,7 +97,55 @@ def test_what_is_found_of_a_network_that_works(tmp_path: Path) -> None:
     assert uniform["4u"]["energy"] < uniform["fp32"]["energy"]
     assert facts["outlook"]["disk_bytes"] > 0
     assert "network: frames [2, 3, 2, 8, 8] to logits [3, 3]" in repr(found)
+    memory = facts["memory"]
+    assert memory["total"] == sum(v for k, v in memory.items() if k != "total")
+    assert memory["activations"] > 7 * 2 * 4 * 8 * 8 * 4  # the convolution's output of a batch
+    assert "memory of a training, at least:" in repr(found)
     assert not (tmp_path / "studies").exists()
+
+
+TASK = """
+import torch
+from hqsearch.training import Task
+
+class Shares(Task):
+    \"\"\"A target is a row of shares, of frames that are cut off at 1.\"\"\"
+
+    def prepare(self, inputs, labels):
+        return inputs.clamp(max=1.0), torch.nn.functional.one_hot(labels, 3).float()
+
+    def loss(self, output, target, label_smoothing=0.0):
+        assert target.shape == output.shape
+        return torch.nn.functional.cross_entropy(output, target.to(output.dtype))
+
+    def scores(self, output, target):
+        return SCORES
+"""
+
+
+def test_a_task_is_tried_as_it_is_trained(tmp_path: Path) -> None:
+    file = tmp_path / "task.py"
+    file.write_text(TASK.replace("SCORES", "(output.argmax(1) == target.argmax(1)).float()"))
+    assert study(tmp_path, Net, batch_size=7, task=f"{file}:Shares").check().ok
+    file = tmp_path / "many.py"
+    file.write_text(TASK.replace("SCORES", "2.0 * target.sum(1)"))
+    (problem,) = study(tmp_path, Net, batch_size=7, task=f"{file}:Shares").check().problems
+    assert "the task's scores must lie from 0 to 1" in problem
+
+
+def test_a_large_network_of_hqsearchs_own_is_tried_with_fewer_choices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = {"data.size": 16, "model.timesteps": 2, "model.embed_dim": 16, "model.depth": 1}
+    settings = {**small, "model.heads": 2}
+    whole = hq.Study("gesture", settings=settings).check()
+    assert whole.ok
+    assert not [note for note in whole.notes if "one training step" in note]
+    monkeypatch.setattr(dry_run, "TRIED_MACS", 1.0)
+    found = hq.Study("gesture", settings=settings).check()
+    assert found.ok
+    (note,) = [note for note in found.notes if "one training step" in note]
+    assert note.startswith("one training step was tried with fp32 alone: all 7 would take long")
 
 
 def test_a_last_batch_of_one(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from hqsearch.qat.held_out import held_out_part
 from hqsearch.qat.relaxation import Batching, QatRelaxation
 from hqsearch.quant import quantize_model
 from hqsearch.testing import prepare_here
-from hqsearch.training import Samples
+from hqsearch.training import Samples, Task
 
 STEPS, SIZE, CLASSES = 2, 16, 3
 TO_FLOAT = get_encoding("log2").to_float
@@ -238,6 +238,54 @@ def test_a_weight_step_updates_statistics_and_gives_logits_no_gradient(build: An
     assert {n.rpartition(".")[2] for n in moved} >= {"running_mean", "num_batches_tracked"}
     if build is OwnNetwork:
         assert "model/calls" in moved
+
+
+class Halves(Task):
+    """The first logit is to be the class's number, of frames half as bright."""
+
+    def prepare(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
+        return inputs / 2, labels.float()
+
+    def loss(self, output: Tensor, target: Any, label_smoothing: float = 0.0) -> Tensor:
+        return (output[:, 0] - target).square().mean() + label_smoothing
+
+
+@pytest.mark.parametrize("learn", ["weights", "logits"])
+def test_the_studys_own_loss_is_lowered(learn: Any) -> None:
+    plain = relax(spikformer())
+    space, costs = plain._space, plain._parent_costs
+    given = spikformer(), space, costs, samples(), Batching(0.25, 6, 1, 5)
+    own_task = QatRelaxation(*given, task=Halves(), label_smoothing=0.25)
+    smoothed = QatRelaxation(spikformer(), *given[1:], label_smoothing=0.25)
+    batch = next(plain.weight_batches(0))
+    candidate = space.random(np.random.default_rng(4))
+    for relaxation, scale in ((own_task, 0.5), (smoothed, 1.0)):
+        single = spikformer()
+        quantize_model(single, space.assignment(candidate))
+        logits = single.train()(scale * TO_FLOAT(batch[0]))
+        if relaxation is own_task:
+            expected = (logits[:, 0] - batch[1]).square().mean() + 0.25
+        else:
+            expected = nn.functional.cross_entropy(logits, batch[1], label_smoothing=0.25)
+        assert torch.equal(relaxation.loss(one_hot(relaxation, candidate), batch, learn), expected)
+    assert own_task._measure() != smoothed._measure()  # of dimmer frames
+
+
+def test_samples_are_mirrored_where_the_study_says_so() -> None:
+    plain = relax()
+    batching = replace(plain._batching, shift=0, flip=True)
+    plain._batching = replace(batching, flip=False)
+    flipped = QatRelaxation(spikformer(), plain._space, plain._parent_costs, samples(), batching)
+    same = mirrored = 0
+    for (frames, _), (others, _) in zip(
+        plain.weight_batches(0), flipped.weight_batches(0), strict=True
+    ):
+        for one, other in zip(frames.unbind(1), others.unbind(1), strict=True):
+            same += torch.equal(one, other)
+            mirrored += torch.equal(one.flip(-1), other)
+    assert same
+    assert mirrored
+    assert same + mirrored == 18
 
 
 def _gradients(data: Any) -> tuple[list[Tensor], list[Tensor]]:
