@@ -168,7 +168,7 @@ def cut_driver(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]],
         ):
             monkeypatch.setattr(RDBStorage, name, counted(getattr(RDBStorage, name)))
         for crashes in range(1000):
-            writes, limit = 0, 1 + (crashes * 5) % 11
+            writes, limit = 0, 1 + (crashes * 5) % 17
             try:
                 action()
             except _Crash:
