@@ -52,6 +52,8 @@ COLOURS = {
     "fp32": Colour("#4a4f57", "#c3c8d0"),
     "other-low": Colour("#a98bd0", "#d9c6f2"),
     "other-high": Colour("#5d3a91", "#a782dd"),
+    # Text on a pale cell: dark on either page, where all cells of a dark one are pale.
+    "on-pale": Colour("#1b232f", "#13171e"),
 }
 INK, MUTED, GRID, PAPER = (COLOURS[r].light for r in ("ink", "muted", "grid", "paper"))
 EVALUATED = COLOURS["evaluated"].light
@@ -97,6 +99,6 @@ def choice_colour(choice: str) -> str:
 
 
 def text_on(choice: str) -> str:
-    """``paper`` or ``ink``: the role of a text's colour on the colour of a choice, light page."""
+    """``paper`` or ``on-pale``: the role of a text's colour on the colour of a choice."""
     red, green, blue = (int(choice_colour(choice)[i : i + 2], 16) for i in (1, 3, 5))
-    return "ink" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "paper"
+    return "on-pale" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "paper"

@@ -75,7 +75,7 @@ def test_colours_are_unique_and_mean_one_thing() -> None:
     assert role_of("2l").startswith("power")
     assert role_of("1b") == "other-low"
     assert role_of("timesteps=4") == "other-high"
-    assert {text_on(c) for c in ("2u", "4u")} == {"ink", "paper"}
+    assert {text_on(c) for c in ("2u", "4u")} == {"on-pale", "paper"}
     marks = strategy_marks(["gumbel", "mine", "nsga2"])
     assert marks["nsga2"] == strategy_marks(["nsga2"])["nsga2"]
     assert len({(m.colour, m.marker) for m in marks.values()}) == 3
@@ -107,3 +107,10 @@ def test_contrasts_suffice(page: str) -> None:
 def test_every_kind_has_a_heading() -> None:
     assert next(iter(KINDS)) == "front"
     assert len({kind.heading for kind in KINDS.values()}) == len(KINDS) == 8
+
+
+@pytest.mark.parametrize("page", ["light", "dark"])
+@pytest.mark.parametrize("choice", ["1b", "2u", "4u", "8u", "2l", "4l", "8l", "fp32"])
+def test_a_choice_can_be_read_in_its_cell(choice: str, page: str) -> None:
+    cell, words = COLOURS[role_of(choice)], COLOURS[text_on(choice)]
+    assert _contrast(getattr(cell, page), getattr(words, page)) >= 3
