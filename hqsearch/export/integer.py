@@ -198,7 +198,7 @@ def add_rows(
 def _shifted(events: Integers, weights: Integers, columns: Integers) -> Integers:
     """Events [E, 1], shifted by the powers of two ``weights[columns]``, and with their signs."""
     exponents = np.frexp(np.maximum(np.abs(weights), 1))[1] - 1
-    terms = events << exponents[columns]
+    terms: Integers = events << exponents[columns]
     np.negative(terms, out=terms, where=(weights < 0)[columns])
     np.copyto(terms, 0, where=(weights == 0)[columns])
     return terms
