@@ -154,7 +154,7 @@ def _layer(
     sums, done = [], Counts()
     for part, rows in zip(np.split(x, node.groups, axis=1), weights, strict=True):
         read = windows(part, node.window)  # [steps, positions, inputs · taps]
-        total = add_rows(read.reshape(-1, read.shape[-1]), rows, shifts=shifts)
+        total = add_rows(read.reshape(-1, read.shape[-1]), rows, shifts=shifts, spikes=spikes)
         sums.append(total.reshape(steps, -1, len(rows)))
         uses = int((read != 0).sum()) * len(rows)
         fetched = int((read != 0).any(1).sum()) * len(rows)
@@ -168,12 +168,15 @@ def _layer(
     return joined.reshape(steps, *shape), done
 
 
-def add_rows(inputs: Integers, weights: Integers, *, shifts: bool) -> Integers:
+def add_rows(
+    inputs: Integers, weights: Integers, *, shifts: bool, spikes: bool = False
+) -> Integers:
     """For each input that is not zero, its weights are added to the sums, times the input.
 
     Args:
         inputs: [rows, n]. weights: [outputs, n]. shifts: the weights are 0 or powers of two of
-            either sign, and inputs are shifted.
+            either sign, and inputs are shifted. spikes: every input is 0 or 1, and weights are
+            added as they are.
 
     Returns:
         [rows, outputs].
@@ -182,17 +185,23 @@ def add_rows(inputs: Integers, weights: Integers, *, shifts: bool) -> Integers:
     rows, columns = np.nonzero(inputs)
     if not len(rows):
         return sums
-    events, columns_of = inputs[rows, columns][:, None], weights.T[columns]
-    if shifts:
-        exponents = np.frexp(np.maximum(np.abs(weights), 1))[1] - 1
-        terms = events << exponents.T[columns]
-        np.negative(terms, out=terms, where=columns_of < 0)
-        np.copyto(terms, 0, where=columns_of == 0)
-    else:
-        terms = events * columns_of
+    read = np.ascontiguousarray(weights.T)
+    terms = read[columns]
+    if not spikes:
+        events = inputs[rows, columns][:, None]
+        terms = _shifted(events, read, columns) if shifts else events * terms
     first = np.flatnonzero(np.diff(rows, prepend=-1))
     sums[rows[first]] = np.add.reduceat(terms, first, axis=0)
     return sums
+
+
+def _shifted(events: Integers, weights: Integers, columns: Integers) -> Integers:
+    """Events [E, 1], shifted by the powers of two ``weights[columns]``, and with their signs."""
+    exponents = np.frexp(np.maximum(np.abs(weights), 1))[1] - 1
+    terms: Integers = events << exponents[columns]
+    np.negative(terms, out=terms, where=(weights < 0)[columns])
+    np.copyto(terms, 0, where=(weights == 0)[columns])
+    return terms
 
 
 def windows(x: Integers, window: Window) -> Integers:

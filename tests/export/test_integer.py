@@ -87,18 +87,20 @@ def counting(value: int, done: dict[str, int]) -> Counting:
 
 
 @pytest.mark.parametrize("shifts", [True, False])
-def test_powers_of_two_are_shifted_and_never_multiplied(shifts: bool) -> None:
+@pytest.mark.parametrize("spikes", [True, False])
+def test_powers_of_two_are_shifted_spikes_are_added_as_they_are(shifts: bool, spikes: bool) -> None:
     generator = np.random.default_rng(0)
-    inputs = generator.integers(0, 4, (5, 7))
+    inputs = generator.integers(0, 2 if spikes else 4, (5, 7))
     weights = generator.choice([-8, -4, -1, 0, 1, 2, 16], (3, 7))
     done: dict[str, int] = {}
     counted = np.array([[counting(int(x), done) for x in row] for row in inputs], object)
-    sums = add_rows(counted, weights, shifts=shifts)
+    sums = add_rows(counted, weights, shifts=shifts, spikes=spikes)
     assert np.array_equal(sums.astype(np.int64), inputs @ weights.T)
     events = int((inputs != 0).sum()) * len(weights)
-    assert done.get("multiplications", 0) == (0 if shifts else events)
-    assert done.get("shifts", 0) == (events if shifts else 0)
-    assert np.array_equal(add_rows(inputs, weights, shifts=True), inputs @ weights.T)
+    assert done.get("multiplications", 0) == (0 if shifts or spikes else events)
+    assert done.get("shifts", 0) == (events if shifts and not spikes else 0)
+    found = add_rows(inputs, weights, shifts=shifts, spikes=spikes)
+    assert np.array_equal(found, inputs @ weights.T)
 
 
 def test_windows_read_zeros_on_padding() -> None:
