@@ -229,6 +229,15 @@ class Slow(Toy):
 """
 
 
+def _started(*words: str, **options: Any) -> subprocess.Popen[Any]:
+    # A shell's background job ignores SIGINT, and what it starts inherits that.
+    return subprocess.Popen(
+        _command(*words),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
+
+
 def _command(*words: str) -> list[str]:
     return [sys.executable, "-m", "hqsearch", *words]
 
@@ -262,16 +271,14 @@ def test_a_browser_shows_front_and_note(
     where = ["--study", str(path), "--studies-dir", str(tmp_path)]
     settings = ["--set", "strategy.nsga2.population=6", "--executor", "in-process"]
     count = ["--evaluations", "2000" if running else "20"]
-    driver = subprocess.Popen(_command("run", *where, "--strategy", "nsga2", *settings, *count))
+    driver = _started("run", *where, "--strategy", "nsga2", *settings, *count)
     if not running:
         assert driver.wait(timeout=300) == 0
     deadline = time.monotonic() + 300
     while not (tmp_path / "mine" / "study.db").exists() or (running and not _published(tmp_path)):
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    board = subprocess.Popen(
-        _command("dashboard", *where, "--port", "8700"), stdout=subprocess.PIPE, text=True
-    )
+    board = _started("dashboard", *where, "--port", "8700", stdout=subprocess.PIPE, text=True)
     assert board.stdout is not None
     try:
         address = board.stdout.readline().strip()
