@@ -229,7 +229,7 @@ def definitions(data: st.DataObject) -> None:
 
 FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 #: Of the long run; the full one is HQSEARCH_FUZZ_DEFINITIONS=10000 (about 20 minutes of one core).
-LONG = int(os.environ.get("HQSEARCH_FUZZ_DEFINITIONS", "2000"))
+LONG = int(os.environ.get("HQSEARCH_FUZZ_DEFINITIONS", "500"))
 #: A definition may ask for a strategy that says what it thinks of the study.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
