@@ -77,6 +77,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, .
     return table(storage_url(None, folder / "studies" / "toy"))
 
 
+@pytest.mark.slow
 def test_a_killed_driver_resumes_to_the_same_table(
     tmp_path: Path, postgres: Any, uninterrupted: list[tuple[Any, ...]]
 ) -> None:
@@ -109,6 +110,7 @@ def test_reading_commands_work_from_any_machine(tmp_path: Path, postgres: Any) -
     assert "there is no study 'other'" in told
 
 
+@pytest.mark.slow
 def test_of_two_drivers_exactly_one_wins(tmp_path: Path, postgres: Any) -> None:
     """They start at one moment with folders of their own, as on two machines."""
     url = postgres.new_database()
@@ -161,6 +163,7 @@ def test_the_lock_is_freed_with_its_connection(tmp_path: Path, postgres: Any) ->
     log.close()
 
 
+@pytest.mark.slow
 def test_a_lost_server_is_told_and_the_run_goes_on_later(
     tmp_path: Path, postgres: Any, uninterrupted: list[tuple[Any, ...]]
 ) -> None:
