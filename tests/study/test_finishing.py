@@ -74,7 +74,7 @@ def test_train_export_load(folder: Path, tmp_path: Path, capsys: Any) -> None:
     assert told[-1] == ("final training", 2, 2)
     record = study.trial(6).model
     assert record is not None
-    assert record.seeds == final_seeds(0, 2)
+    assert record.seeds == final_seeds(1, 2)  # evaluation.seed of the study
     assert (record.epochs, record.merged, record.samples, record.trainings) == (1, False, 11, 1)
     assert record.low <= record.accuracy <= record.high
     assert record.accuracy == net.accuracy == net.about["accuracy"]["test"]
