@@ -77,7 +77,8 @@ def asked_definition(request: Request) -> Asked:
     if not attributes:
         return Asked(definition)
     recorded = recorded_definition(attributes, request)
-    then = attributes.get("shipped") or fixed_part(recorded)
+    shipped = attributes.get("shipped")
+    then = shipped if isinstance(shipped, Mapping) and shipped else fixed_part(recorded)
     told = _changed(then, fixed_part(load_study(path)))
     if not told:
         return Asked(definition)
