@@ -332,9 +332,9 @@ class Results:
 
     def layers(self, number: int) -> list[dict[str, Any]]:
         """The per-layer rows of a trial."""
-        table = self._db["layers"]
+        # The table is looked up inside: a damaged database is closed and another one made.
         rows = self._read(
-            lambda: list(table.rows_where("trial = ?", [number], order_by="position"))
+            lambda: list(self._db["layers"].rows_where("trial = ?", [number], order_by="position"))
         )
         return [{k: v for k, v in r.items() if k not in ("trial", "position")} for r in rows]
 

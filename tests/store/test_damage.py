@@ -293,3 +293,8 @@ def damaged_tables(sound: Path, folder: Path, seeds: range) -> None:
 
 def test_damaged_tables_are_made_anew(sound: Path, tmp_path: Path) -> None:
     damaged_tables(sound, tmp_path, range(len(TABLE_DAMAGES)))
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_tables_are_made_anew(sound: Path, tmp_path: Path) -> None:
+    damaged_tables(sound, tmp_path, range(1000))
