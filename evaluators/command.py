@@ -163,6 +163,12 @@ class Command(Evaluator):
                 "confirm: the command has no {split}, so it cannot be asked for the test split"
             )
         length = self.options.epochs if epochs is None else epochs
+        told = {"budget", "epochs"} & set(placeholders_in(self.options.command))
+        if length != self.options.epochs and not told:
+            raise DefinitionError(
+                "confirm: the command has neither {budget} nor {epochs}, so it cannot be asked "
+                f"for {length} epochs"
+            )
         return self._run(candidate, seed, length, length, "test", "", None)
 
     def _run(

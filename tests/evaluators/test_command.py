@@ -275,3 +275,12 @@ def test_it_runs_where_the_definition_is(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(Path(sys.prefix))
     done = evaluator.evaluate(uniform(evaluator, "4u"), 0)
     assert done.details["where"] == str(tmp_path.resolve())  # type: ignore[index]
+
+
+def test_epochs_that_the_command_is_not_told_are_refused(tmp_path: Path) -> None:
+    words = ["{python}", "train.py", "{assignment}", "split={split}"]
+    evaluator = made(tmp_path, command=words)
+    candidate = uniform(evaluator, "4u")
+    assert evaluator.confirm(candidate, 1).values["accuracy"] > 0
+    with pytest.raises(DefinitionError, match=r"neither \{budget\} nor \{epochs\}"):
+        evaluator.confirm(candidate, 1, epochs=9)
