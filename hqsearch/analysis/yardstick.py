@@ -20,6 +20,7 @@ from hqsearch.errors import RunFailed
 from hqsearch.evaluator.tasks import TaskAnswer
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.pareto import hypervolume
+from hqsearch.problem.resolution import representatives
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 Floats = npt.NDArray[np.float64]
@@ -212,12 +213,16 @@ class Course:
 def course_of(
     charged: Sequence[Charge], yardstick: Yardstick, objectives: tuple[Objective, ...]
 ) -> Course:
-    """Follow a run's charges; what failed, was stopped or breaks a budget adds no volume."""
+    """Follow a run's charges; what failed, was stopped or breaks a budget adds no volume.
+
+    The volume is that of the front at the objectives' resolution, so a more accurate candidate
+    that takes the place of one a little cheaper may lose what the two differ by.
+    """
     names = [o.name for o in objectives]
     quality, cost = names.index(yardstick.quality), names.index(yardstick.cost)
     sign = 1.0 if objectives[quality].direction == "max" else -1.0
     corner = np.ones(len(names))
-    front = np.empty((0, len(names)))
+    held = np.empty((0, len(names)))
     best: list[float | None] = [None] * len(yardstick.budgets)
     volumes, seconds = [], []
     volume = spent = 0.0
@@ -229,10 +234,11 @@ def course_of(
         values = trial.values if trial.state == "COMPLETE" else None
         feasible = trial.outcome is None or trial.outcome.violation <= 0
         if values is not None and feasible:
-            point = yardstick.scaled(np.array([values]), objectives)
-            if not (front <= point).all(axis=1).any():
-                front = np.vstack([front[~(point <= front).all(axis=1)], point])
-                volume = hypervolume(front, corner)
+            together = np.vstack([held, values])
+            kept = representatives(together, objectives)
+            if kept[-1]:
+                held = together[kept]
+                volume = hypervolume(yardstick.scaled(held, objectives), corner)
             for index, limit in enumerate(yardstick.budgets):
                 known = best[index]
                 if values[cost] <= limit and (

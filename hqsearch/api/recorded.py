@@ -47,13 +47,16 @@ class RecordedStudy:
         with self._results() as results:
             return results.driver
 
-    def front(self) -> Front:
+    def front(self, *, raw: bool = False) -> Front:
         """The candidates worth having, under the budgets of the last run, with the verdict.
+
+        Args:
+            raw: with every member, also those that the study's resolution does not tell apart.
 
         Raises:
             InputError: the study does not exist or has not been run.
         """
-        return self._front()
+        return self._front(raw=raw)
 
     def trials(self) -> Trials:
         """Every evaluation.
@@ -209,8 +212,8 @@ class RecordedStudy:
 
         return opened_results(self._asked, self._studies_dir, self._storage)
 
-    def _front(self, budgets: tuple[Budget, ...] | None = None) -> Front:
+    def _front(self, budgets: tuple[Budget, ...] | None = None, raw: bool = False) -> Front:
         from hqsearch.api.trials import Front
 
         with self._results() as results:
-            return Front(results, budgets)
+            return Front(results, budgets, raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -180,15 +181,22 @@ class Front(Trials):
         models: what :meth:`hqsearch.Study.train` made of trials, by number.
     """
 
-    def __init__(self, results: Results, budgets: tuple[Budget, ...] | None = None) -> None:
-        if budgets is not None:
-            results.budgets = budgets
-        super().__init__(str(results.study["name"]), results.front(), results.objectives)
-        self.title = str(results.study.get("title") or self.study)
-        self.budgets, self.models = results.budgets, dict(results.models)
-        self.notes: tuple[str, ...] = tuple(results.study.get("notes", ()))
+    def __init__(
+        self, results: Results, budgets: tuple[Budget, ...] | None = None, raw: bool = False
+    ) -> None:
+        from hqsearch.problem.resolution import plain
+        from hqsearch.store.records import front_of
+
+        budgets = results.budgets if budgets is None else budgets
+        objectives = plain(results.objectives) if raw else results.objectives
         self.every = tuple(results.trials())
-        self._place = results.path.parent, dict(results.attributes)
+        name = str(results.study["name"])
+        super().__init__(name, front_of(self.every, objectives, budgets), objectives)
+        self.title = str(results.study.get("title") or self.study)
+        self.budgets, self.models = budgets, dict(results.models)
+        self.notes: tuple[str, ...] = tuple(results.study.get("notes", ()))
+        study = {**results.study, "objectives": [asdict(o) for o in objectives]}
+        self._place = results.path.parent, {**results.attributes, "study": study}
         self.searched = sum(row.kind != "replicate" for row in self.every)
 
     @cached_property
@@ -204,6 +212,13 @@ class Front(Trials):
         from hqsearch.analysis.confirmed_verdict import study_verdict
 
         return study_verdict(self.rows, self.every, self.objectives)
+
+    @cached_property
+    def resolution(self) -> str:
+        """How many members its resolution left out, in words; empty where it left out none."""
+        from hqsearch.analysis.rules import resolution_note
+
+        return resolution_note(self.rows, self.every, self.objectives, self.budgets)
 
     def as_json(self) -> list[dict[str, Any]]:
         """The list that ``hqsearch front --json`` prints."""
@@ -251,7 +266,9 @@ class Front(Trials):
         from hqsearch.show.models import models_lines
 
         grid = super()._grid()
-        below = (*self.notes, *models_lines(self.members_kept()), *self.verdict.splitlines())
+        below = [*self.notes, *models_lines(self.members_kept())]
+        below += [self.resolution] if self.resolution else []
+        below += self.verdict.splitlines()
         return Grid(grid.title, grid.heads, grid.rows, below)
 
     def members_kept(self) -> list[ModelRecord]:

@@ -14,6 +14,7 @@ from hqsearch.cli.output import print_front, tell_file
 @options.study
 @options.json_or_csv
 @options.draw
+@click.option("--raw", is_flag=True, help="Every member, however near to another.")
 def front(
     study: str,
     studies_dir: Path,
@@ -21,11 +22,12 @@ def front(
     as_json: bool,
     as_csv: bool,
     plot: Path | None,
+    raw: bool,
 ) -> None:
     """The candidates worth having, and the verdict against uniform quantization."""
     from hqsearch.api import Study
 
-    members = Study(study, studies_dir=studies_dir, storage=storage).front()
+    members = Study(study, studies_dir=studies_dir, storage=storage).front(raw=raw)
     if plot is not None:
         members.plot(plot)
         tell_file("drawn", plot)

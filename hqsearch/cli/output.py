@@ -96,4 +96,6 @@ def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
         out.print(front_table(front.rows, front.objectives, front.heading(), marks))
     for line in models_lines(front.members_kept()):
         print_text(line)
+    if front.resolution:
+        print_text(front.resolution)
     print_text(front.verdict)

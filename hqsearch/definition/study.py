@@ -6,6 +6,7 @@ them, through :func:`hqsearch.definition.tables.validate`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -128,6 +129,17 @@ class ObjectiveDefinition(Strict):
     name: str
 
 
+class VerdictDefinition(Strict):
+    """``[verdict]``: what a verdict calls as accurate; fixed when a study is made."""
+
+    margin: Annotated[float, Field(ge=0.0, le=100.0)] | None = None
+    """Percentage points of accuracy; :data:`MARGIN` by default."""
+
+
+#: Percentage points of accuracy within which a verdict calls two candidates as accurate.
+MARGIN = 1.0
+
+
 class StudyDefinition(Strict):
     """A whole study; see the README for an annotated example."""
 
@@ -145,6 +157,10 @@ class StudyDefinition(Strict):
     evaluation: dict[str, Any] = Field(default_factory=dict)
     hardware: HardwareDefinition = HardwareDefinition()
     objective: tuple[ObjectiveDefinition, ...] = ()
+    resolution: dict[str, float] = Field(default_factory=dict)
+    """Objective → relative difference that its front does not tell apart; the objective's own by
+    default, and fixed when a study is made."""
+    verdict: VerdictDefinition = VerdictDefinition()
     constraints: dict[str, str] = Field(default_factory=dict)
     search: SearchOptions = SearchOptions()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -164,6 +180,13 @@ class StudyDefinition(Strict):
             )
         return value
 
+    @field_validator("resolution", mode="before")
+    @classmethod
+    def _shares(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: _share(name, given) for name, given in value.items()}
+
     @field_validator("name")
     @classmethod
     def _names_one_folder(cls, value: str) -> str:
@@ -182,3 +205,21 @@ class StudyDefinition(Strict):
         """A path of the definition as an absolute one."""
         path = Path(reference).expanduser()
         return path if path.is_absolute() else (self.folder / path).resolve()
+
+
+def _share(name: str, given: Any) -> float:
+    """A relative difference: a number, or text in percent."""
+    number: Any = given
+    if isinstance(given, str) and given.strip().endswith("%"):
+        try:
+            number = float(given.strip().removesuffix("%")) / 100
+        except ValueError:
+            number = None
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise DefinitionError(
+            f"[resolution] {name} = {given!r}: expected a share such as 0.005 or '0.5 %', at least "
+            "0 (every difference is told)"
+        )
+    return float(number)

@@ -16,8 +16,8 @@ from hqsearch.evaluator.tasks import (
 )
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.objective import Objective, minimized
-from hqsearch.problem.pareto import non_dominated
+from hqsearch.problem.objective import Objective
+from hqsearch.problem.resolution import representatives
 from hqsearch.wording import reason as told_reason
 
 #: States of a trial in which nothing changes any more.
@@ -375,6 +375,7 @@ def front_of(
 ) -> list[TrialRow]:
     """The non-dominated, feasible, completed candidates, each once, by their first trial.
 
+    At the objectives' resolution: of those that it does not tell apart there is one.
     Sorted by the first minimized objective, cheapest first.
     """
     first: dict[tuple[str, ...], TrialRow] = {}
@@ -386,8 +387,10 @@ def front_of(
     if not feasible:
         return []
     names = [o.name for o in objectives]
-    costs = minimized([[(t.values or {})[n] for n in names] for t in feasible], objectives)
-    chosen = [t for t, keep in zip(feasible, non_dominated(costs), strict=True) if keep]
+    values = [[(t.values or {})[n] for n in names] for t in feasible]
+    chosen = [
+        t for t, keep in zip(feasible, representatives(values, objectives), strict=True) if keep
+    ]
     by = next((o.name for o in objectives if o.direction == "min"), names[0])
     return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
 

@@ -88,14 +88,15 @@ def _check_of(hint: Any) -> _Check:
 
 
 def _is_objectives(value: Any) -> bool:
-    wanted = {"name": str, "unit": str, "direction": str, "cheap": bool}
+    wanted = {"name": str, "unit": str, "direction": str, "cheap": bool, "resolution": float}
     return (
         type(value) is list
         and bool(value)
         and all(
             type(o) is dict
-            and o.keys() == wanted.keys()
-            and all(type(o[k]) is t for k, t in wanted.items())
+            # Before 0.3 fronts had no resolution.
+            and o.keys() | {"resolution"} == wanted.keys()
+            and all(type(o[k]) is wanted[k] for k in o)
             and o["direction"] in ("min", "max")
             for o in value
         )

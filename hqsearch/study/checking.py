@@ -22,11 +22,11 @@ from hqsearch.store.log import storage_url
 from hqsearch.strategies import strategy_class
 from hqsearch.study.asked import asked_definition
 from hqsearch.study.fingerprint import fingerprint_of, require_same
+from hqsearch.study.objectives import objectives_of
 from hqsearch.study.opening import (
     Request,
     executor_kind,
     make_evaluator_for,
-    objectives_of,
     recorded_study,
     require_writable,
     study_folder,

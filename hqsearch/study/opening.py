@@ -13,14 +13,16 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from hqsearch.analysis.rules import RULES
 from hqsearch.definition import StudyDefinition, embedded, load_study
 from hqsearch.definition.files import space_tables
 from hqsearch.definition.recorded import fixed_part
+from hqsearch.definition.study import MARGIN
 from hqsearch.errors import (
     DeviceError,
     HqsearchError,
@@ -28,7 +30,6 @@ from hqsearch.errors import (
     PluginError,
     RunFailed,
     StudyMissing,
-    UnknownName,
 )
 from hqsearch.evaluator import Evaluator, GivenObjects, PrepareContext, Resources, Setup
 from hqsearch.evaluator.json_record import WrongType, plain
@@ -47,6 +48,7 @@ from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.store.soundness import require_own_file, require_sound
 from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
 from hqsearch.study.given import require_objects
+from hqsearch.study.objectives import objectives_of, recorded_objectives
 from hqsearch.study.publishing import Publisher
 from hqsearch.study.traces import Traces, without_trace
 
@@ -188,6 +190,7 @@ def open_study(
         recorded = recorded_study(url, definition.name, folder)
         if recorded:
             require_same(recorded["fingerprint"], asked, definition.name)
+            objectives = recorded_objectives(definition, objectives, recorded["study"])
         executor = stack.enter_context(_executor(kind, request, evaluator, workers))
         if before is not None:
             before(executor.capacity, bool(recorded))
@@ -228,19 +231,6 @@ def make_evaluator_for(definition: StudyDefinition, folder: Path, request: Reque
     require_objects(definition, request.definition, request.objects)
     setup = Setup(definition, folder, "cuda" if device == "cuda" else "cpu", request.objects)
     return evaluator(setup)
-
-
-def objectives_of(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
-    """The objectives that a definition selects.
-
-    Raises:
-        UnknownName: the evaluator does not offer one of them.
-    """
-    offered = {o.name: o for o in evaluator.objectives}
-    for objective in definition.objective:
-        if objective.name not in offered:
-            raise UnknownName("objective", objective.name, offered, f"study {definition.name!r}")
-    return tuple(offered[o.name] for o in definition.objective)
 
 
 def worker_count(request: Request, evaluator: Evaluator) -> int | None:
@@ -387,14 +377,14 @@ def require_writable(url: str, name: str, folder: Path) -> None:
 def _facts(
     definition: StudyDefinition, evaluator: Evaluator, objectives: tuple[Objective, ...]
 ) -> dict[str, Any]:
+    margin = definition.verdict.margin
     return {
         "name": definition.name,
         "token": uuid.uuid4().hex,
         "title": definition.title,
-        "objectives": [
-            {"name": o.name, "unit": o.unit, "direction": o.direction, "cheap": o.cheap}
-            for o in objectives
-        ],
+        "objectives": [asdict(o) for o in objectives],
+        "margin": MARGIN if margin is None else margin,
+        "rules": RULES,
         "dimensions": list(evaluator.space.names),
         "notes": evaluator.notes(),
         "created": datetime.now().isoformat(timespec="seconds"),

@@ -12,6 +12,7 @@ from hqsearch.analysis.choosing import choose
 from hqsearch.analysis.confirmation import Confirmation, confirmation_of
 from hqsearch.analysis.confirmed_verdict import study_verdict
 from hqsearch.analysis.overview import require_study, require_whole
+from hqsearch.analysis.rules import resolution_note
 from hqsearch.definition import study_name
 from hqsearch.errors import InputError
 from hqsearch.evaluator.details import LayerRow
@@ -94,6 +95,11 @@ class Facts:
     @cached_property
     def verdict(self) -> str:
         return study_verdict(self.front, self.trials, self.objectives)
+
+    @cached_property
+    def resolution(self) -> str:
+        """How many members the front's resolution left out, in words; empty where none."""
+        return resolution_note(self.front, self.trials, self.objectives, self.budgets)
 
     @cached_property
     def space(self) -> Space:

@@ -125,6 +125,7 @@ def _front_lines(facts: Facts) -> list[str]:
         lines.append("| " + " | ".join(map(markdown, cells)) + " |")
     if len(facts.front) > SHOWN:
         lines += ["", f"{SHOWN} of {len(facts.front)} are shown; the report has all of them."]
+    lines += ["", markdown(facts.resolution)] if facts.resolution else []
     return lines
 
 

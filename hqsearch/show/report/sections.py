@@ -50,7 +50,8 @@ def headline(facts: Facts) -> str:
         counts.append((str(states["FAIL"]), "failed"))
     facts_list = "".join(f"<li><b>{escaped(n)}</b>{escaped(what)}</li>" for n, what in counts)
     notes = "".join(f'<p class="note">{escaped(note)}</p>' for note in facts.notes)
-    verdict = "".join(f"<p>{escaped(line)}</p>" for line in facts.verdict.splitlines())
+    lines = [*([facts.resolution] if facts.resolution else []), *facts.verdict.splitlines()]
+    verdict = "".join(f"<p>{escaped(line)}</p>" for line in lines)
     budgets = ", ".join(f"{b.metric} {b.text}" for b in facts.budgets)
     under = f" · under {escaped(budgets)}" if budgets else ""
     return (
