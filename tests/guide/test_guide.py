@@ -123,9 +123,11 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_changelog_goes_by_release() -> None:
-    releases = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert releases[0] in (hqsearch.__version__, "Unreleased")
-    assert releases[-1] == "0.1.0"
+    heads = re.findall(r"^## (.+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = [head for head in heads if not head.endswith("(unreleased)")]
+    assert released[0].startswith(f"{hqsearch.__version__} (")
+    assert heads.index(released[0]) <= 1
+    assert released[-1].startswith("0.1.0 (")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
