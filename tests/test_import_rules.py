@@ -27,6 +27,7 @@ ORDER = {
     "atomic": "a file is whole or not there",
     "guide": "the documentation, as text",
     "machine": "how many cores there are",
+    "sides": "height and width of frames",
     "toml": "reads a TOML file, whatever it says",
     "wording": "texts of others; any character may be in them",
     "plugins": "loads a user's file by name, whatever is in it",

@@ -19,6 +19,7 @@ from hqsearch.hardware import CostModel, LayerRate, Workload, load_profile
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import LayerSize, Space
 from hqsearch.schemes.choice import FP32, parse_choice
+from hqsearch.sides import as_size
 
 Floats = npt.NDArray[np.float64]
 _BITS_PER_KIB = 8192
@@ -189,8 +190,6 @@ def _traced(definition: StudyDefinition, options: CommandOptions) -> Workload:
     assert options.input is not None
     assert options.classes is not None
     channels, height, width = options.input
-    if height != width:
-        raise DefinitionError(f"[evaluation] input: frames are square, not {height} x {width}")
     network = str(model.name)
     if model.path is not None:
         place, _, function = model.path.rpartition(":")
@@ -199,7 +198,7 @@ def _traced(definition: StudyDefinition, options: CommandOptions) -> Workload:
         network,
         model.options,
         timesteps=model.timesteps,
-        size=height,
+        size=as_size(height, width),
         classes=options.classes,
         in_channels=channels,
         seed=options.seed,

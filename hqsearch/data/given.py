@@ -25,6 +25,7 @@ from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits_given import check_alike, class_names, read_split
 from hqsearch.definition.data import FRAMES, LINEAR
 from hqsearch.errors import DataError, DefinitionError
+from hqsearch.sides import as_size
 
 #: Raised when the bytes that given frames are turned into change.
 FORMAT_VERSION = 1
@@ -46,7 +47,7 @@ class _Stored:
 class Frames:
     """Event frames of one's own: three splits, each ``(frames, labels)``.
 
-    ``frames`` is an array or tensor ``[n, T, C, H, W]`` (T timesteps; H = W), ``labels`` are
+    ``frames`` is an array or tensor ``[n, T, C, H, W]`` (T timesteps), ``labels`` are
     integers ``[n]`` from 0; or a split is a torch ``Dataset`` of (frames ``[T, C, H, W]``,
     label) pairs, which is read whole, once.
 
@@ -156,7 +157,7 @@ class Frames:
         counts = {name: len(labels) or None for name, (_, labels) in stored.splits.items()}
         return {
             "dataset": FRAMES,
-            "size": self.shape[2],
+            "size": as_size(*self.shape[2:]),
             "channels": self.shape[1],
             "encoding": stored.encoding.name,
             "contents": stored.contents,

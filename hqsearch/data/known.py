@@ -29,6 +29,7 @@ class Recording:
         label: Class name.
         read: Its events, checked, times as in the file; raises DataError naming the file.
         unit: Of those times; None where the file does not say it.
+        group: What ``[data] group`` matches in ``relative``; None without that pattern.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Recording:
     subject: int | None
     read: Callable[[tuple[int, int]], NDArray[Any]]
     unit: str | None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

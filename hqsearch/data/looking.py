@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from hqsearch.data.encoding import get_encoding
 from hqsearch.data.given import Frames
-from hqsearch.data.prepare import frame_sample, list_samples, survey
+from hqsearch.data.prepare import frame_sample, list_samples, list_source, survey
+from hqsearch.data.samples import Sample
 from hqsearch.data.spec import DataSpec
 from hqsearch.definition.data import FRAMES, SIMULATED
 from hqsearch.machine import cores
@@ -53,11 +55,9 @@ def few_frames(spec: DataSpec, count: int, given: Frames | None = None) -> NDArr
     chosen = [
         train[i] for i in np.unique(np.linspace(0, len(train) - 1, count).round().astype(int))
     ]
-    unit = survey(spec, listed, cores()).unit
+    unit = survey(spec, list_source(spec), cores()).unit
     encoding = get_encoding(spec.encoding)
-    return np.stack(
-        [frame_sample(s, unit, listed.sensor, spec.timesteps, spec.size, encoding) for s in chosen]
-    )
+    return np.stack([frame_sample(s, unit, listed.sensor, spec, encoding) for s in chosen])
 
 
 def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | None:
@@ -78,20 +78,38 @@ def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | Non
     else:
         listed = list_samples(spec)
         labels = {name: [s.label for s in part] for name, part in listed.splits.items()}
-        looked = survey(spec, listed, cores())
+        looked = survey(spec, list_source(spec), cores())
         # Whoever has as many events, as long and as ON as another, to the last digit, is the same.
         by_origin = {r.origin: f"{r.events} {r.duration!r} {r.on!r}" for r in looked.recordings}
         keys = {
             name: [(by_origin[s.origin], Path(s.origin).name) for s in part]
             for name, part in listed.splits.items()
         }
-        classes, summary = listed.classes, str(looked)
+        classes = listed.classes
+        summary = "; ".join([str(looked), *_cut_and_kept(spec, listed.splits)])
     samples = {
         name: {classes[label]: n for label, n in sorted(Counter(found).items())}
         for name, found in labels.items()
     }
     notes = (*_imbalance(samples.get("train", {}), classes), *_repeated(keys))
     return SplitFacts(tuple(classes), samples, summary, notes)
+
+
+def _cut_and_kept(spec: DataSpec, splits: Mapping[str, Sequence[Sample]]) -> list[str]:
+    """How recordings were cut into samples and which were kept together, in words."""
+    told = []
+    if spec.window is not None:
+        windows, recordings = (
+            ", ".join(f"{len(of(part)):,} in {name}" for name, part in splits.items())
+            for of in (list, lambda part: {s.origin for s in part})
+        )
+        told.append(f"windows of {spec.window}: {windows} (of recordings: {recordings})")
+    if spec.group is not None:
+        groups = {name: {s.group for s in part} for name, part in splits.items()}
+        number = ", ".join(f"{len(some):,} in {name}" for name, some in groups.items())
+        total = len(set().union(*groups.values()))
+        told.append(f"{total:,} groups by {spec.group!r}, none in two splits: {number}")
+    return told
 
 
 def _imbalance(train: dict[str, int], classes: tuple[str, ...]) -> list[str]:

@@ -32,21 +32,24 @@ from hqsearch.data.frames import (
     open_frames,
     small_validation,
 )
-from hqsearch.data.framing import frame_events
+from hqsearch.data.framing import count_equally, count_window, frame_events
 from hqsearch.data.given import Frames, given_folder
 from hqsearch.data.recordings import (
     check_recordings,
     has_validation_folder,
     is_absent,
     recorded_samples,
+    whole_recordings,
 )
 from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
 from hqsearch.data.simulated import simulated_samples
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.summary import DataSummary, summarise
+from hqsearch.data.windows import cut
 from hqsearch.definition.data import FRAMES, SIMULATED
 from hqsearch.errors import DataError, DiskFull
 from hqsearch.machine import cores
+from hqsearch.sides import sides
 
 #: Raised when the bytes that a given source and setting are turned into change.
 FORMAT_VERSION = 1
@@ -71,9 +74,10 @@ def check_data(spec: DataSpec, cache: Path | None = None, given: Frames | None =
         return
     problems = check_recordings(spec)
     if cache is not None and not is_absent(spec):
-        listed = list_samples(spec)
-        if not (_folder(spec, listed, cache) / DESCRIPTION).is_file():
-            survey(spec, listed, cores(), problems)
+        source = list_source(spec)
+        if not (_folder(spec, source, cache) / DESCRIPTION).is_file():
+            survey(spec, source, cores(), problems)
+            list_samples(spec)
     refuse_all(problems)
 
 
@@ -83,7 +87,7 @@ def summarise_data(spec: DataSpec, workers: int | None = None) -> DataSummary:
     Raises:
         DataError: Recordings that cannot be used, all of them named.
     """
-    return summarise(list_samples(spec), spec.timesteps, spec.time_unit, workers or cores())
+    return summarise(list_source(spec), spec.timesteps, spec.time_unit, workers or cores())
 
 
 def prepare_data(
@@ -113,15 +117,16 @@ def prepare_data(
             given.write(folder)
 
     else:
-        listed = list_samples(spec)
-        folder = _folder(spec, listed, cache)
+        source = list_source(spec)
+        folder = _folder(spec, source, cache)
         if (folder / DESCRIPTION).is_file():
             return open_frames(folder)
         summary = None
-        if not listed.simulated:
-            summary = survey(spec, listed, workers or cores(), progress=progress)
+        if not source.simulated:
+            summary = survey(spec, source, workers or cores(), progress=progress)
 
         def write() -> None:
+            listed = source if spec.window is None else list_samples(spec)
             _write(spec, listed, summary, folder, progress, workers or cores())
 
     try:
@@ -144,7 +149,7 @@ def load_data(spec: DataSpec, cache: Path) -> FrameData:
     Raises:
         DataError: They are not there.
     """
-    return open_frames(_folder(spec, list_samples(spec), cache))
+    return open_frames(_folder(spec, list_source(spec), cache))
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ class DataOutlook:
 
 
 def data_outlook(spec: DataSpec, cache: Path, given: Frames | None = None) -> DataOutlook:
-    """What :func:`prepare_data` will come to, without reading any events.
+    """What :func:`prepare_data` will come to; no events are read but to count windows.
 
     Raises:
         DataError: The recordings are missing or not enough.
@@ -171,10 +176,15 @@ def data_outlook(spec: DataSpec, cache: Path, given: Frames | None = None) -> Da
         counts = {name: getattr(spec, name) or 0 for name in SPLITS}
         folder = given_folder(spec, cache, given)
     else:
-        listed = list_samples(spec)
-        counts = {name: len(listed.splits[name]) for name in SPLITS}
-        folder = _folder(spec, listed, cache)
-    size = sum(counts.values()) * spec.timesteps * spec.channels * spec.size**2
+        folder = _folder(spec, list_source(spec), cache)
+        if (folder / DESCRIPTION).is_file():
+            data = open_frames(folder)
+            counts = {name: len(getattr(data, name)) for name in SPLITS}
+        else:
+            splits = list_samples(spec).splits
+            counts = {name: len(splits[name]) for name in SPLITS}
+    height, width = sides(spec.size)
+    size = sum(counts.values()) * spec.timesteps * spec.channels * height * width
     return DataOutlook(counts, folder, size)
 
 
@@ -189,7 +199,7 @@ def data_classes(
     if spec.dataset == FRAMES:
         folder = given_folder(spec, cache or Path(), given)
         return given.stored.classes if given is not None else open_frames(folder).classes
-    return list_samples(spec).classes
+    return list_source(spec).classes
 
 
 def validation_is_given(spec: DataSpec) -> bool:
@@ -199,9 +209,33 @@ def validation_is_given(spec: DataSpec) -> bool:
     return spec.dataset != SIMULATED and has_validation_folder(spec)
 
 
+def list_source(spec: DataSpec) -> SampleList:
+    """What the samples of ``spec`` are made from, none of it read: the samples themselves, or
+    the recordings that are cut into windows."""
+    if spec.dataset == SIMULATED:
+        return simulated_samples(spec)
+    return recorded_samples(spec) if spec.window is None else whole_recordings(spec)
+
+
+#: The latest windows, which recordings are read for.
+_windows: dict[tuple[DataSpec, str], SampleList] = {}
+
+
 def list_samples(spec: DataSpec) -> SampleList:
-    """Every sample of ``spec``, none of them read."""
-    return simulated_samples(spec) if spec.dataset == SIMULATED else recorded_samples(spec)
+    """Every sample of ``spec``; none is read, except that recordings are read to find windows.
+
+    Raises:
+        DataError: recordings that cannot be used, all of them named; or too few samples.
+    """
+    source = list_source(spec)
+    if spec.window is None:
+        return source
+    key = (spec, source.identity)
+    if key not in _windows:
+        listed = cut(spec, source, survey(spec, source, cores()).unit, cores())
+        _windows.clear()
+        _windows[key] = listed
+    return _windows[key]
 
 
 #: The latest survey, so that a check and the preparation after it read recordings once.
@@ -228,7 +262,9 @@ def survey(
 def _settings(spec: DataSpec) -> dict[str, Any]:
     """The settings that frames depend on; their order is part of the folder's name."""
     names = ("dataset", "timesteps", "size", "encoding", "train", "validation", "test", "seed")
-    given = {} if spec.time_unit is None else {"time_unit": spec.time_unit}
+    given = {n: v for n in ("time_unit", "window", "group") if (v := getattr(spec, n)) is not None}
+    if spec.bins != "time":
+        given["bins"] = spec.bins
     return {"format": FORMAT_VERSION} | {name: getattr(spec, name) for name in names} | given
 
 
@@ -257,7 +293,7 @@ def _write(
 
     def frame(sample: Sample) -> NDArray[np.uint8]:
         unit = summary.unit if summary else None
-        return frame_sample(sample, unit, listed.sensor, spec.timesteps, spec.size, encoding)
+        return frame_sample(sample, unit, listed.sensor, spec, encoding)
 
     try:
         with ThreadPoolExecutor(workers) as pool:
@@ -266,7 +302,7 @@ def _write(
                 labels = np.array([sample.label for sample in samples], dtype=np.int64)
                 np.save(partial / f"{name}-labels.npy", labels)
                 digest.update(labels.tobytes())
-                shape = (len(samples), spec.timesteps, 2, spec.size, spec.size)
+                shape = (len(samples), spec.timesteps, 2, *sides(spec.size))
                 with (partial / f"{name}-frames.npy").open("wb") as file:
                     _write_header(file, shape)
                     for frames in _in_order(pool, frame, list(samples), 4 * workers):
@@ -299,8 +335,7 @@ def frame_sample(
     sample: Sample,
     unit: str | None,
     sensor: tuple[int, int],
-    timesteps: int,
-    size: int,
+    spec: DataSpec,
     encoding: Encoding,
 ) -> NDArray[np.uint8]:
     """Stored frames uint8 ``[T, 2, H, W]`` of one sample.
@@ -309,11 +344,16 @@ def frame_sample(
         DataError: it has too few events to fill them.
     """
     events = sample.events(unit)
-    counts = frame_events(events, sensor, timesteps, size)
+    if spec.bins == "events":
+        counts = count_equally(events, sensor, spec.timesteps, spec.size)
+    elif sample.window is not None:
+        counts = count_window(events, *sample.window, sensor, spec.timesteps, spec.size)
+    else:
+        counts = frame_events(events, sensor, spec.timesteps, spec.size)
     if not counts.any():
         raise DataError(
-            f"{sample.origin}: too few events to fill {timesteps} frames ({len(events)} events). "
-            f"Remove the file, or lower timesteps."
+            f"{sample.origin}: too few events to fill {spec.timesteps} frames ({len(events)} "
+            f"events). Remove the file, or lower timesteps."
         )
     return encoding.store(counts)
 

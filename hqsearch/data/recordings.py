@@ -7,8 +7,9 @@ Folders may have ``train/``, ``validation/`` and ``test/`` above the classes. A 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from hqsearch.data.known import (
 from hqsearch.data.samples import Problem, Sample, SampleList, refuse_all
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, SplitItem, split
+from hqsearch.data.splits_grouped import split_groups
 from hqsearch.errors import DataError
 
 
@@ -58,6 +60,8 @@ def check_recordings(spec: DataSpec) -> list[Problem]:
             check_file(recording.path, peek)
         except DataError as error:
             problems.append((str(recording.path), str(error)))
+    if spec.window is not None:
+        return problems  # how many samples there are is known when recordings are read
     try:
         _splits(spec, found)
     except DataError:
@@ -72,16 +76,45 @@ def recorded_samples(spec: DataSpec) -> SampleList:
     Raises:
         DataError: See :func:`hqsearch.data.prepare_data`.
     """
+    found = _here(spec)
+    indices = _splits(spec, found)
+    whole = _listed(spec, found)
+    pool = whole.splits["train"]
+    sources = {
+        "train": (pool, indices.train),
+        "validation": (whole.splits["validation"] or pool, indices.validation),
+        "test": (whole.splits["test"] if indices.own_test else pool, indices.test),
+    }
+    return replace(
+        whole,
+        splits={name: [some[i] for i in chosen] for name, (some, chosen) in sources.items()},
+        warnings=(*found.warnings, *indices.warnings),
+    )
+
+
+def whole_recordings(spec: DataSpec) -> SampleList:
+    """One sample for each recording, in the splits that are folders; the rest is in ``train``.
+
+    Raises:
+        DataError: See :func:`hqsearch.data.prepare_data`.
+    """
+    return _listed(spec, _here(spec))
+
+
+def _here(spec: DataSpec) -> _Found:
+    """What is on disk, after a download where one is asked for."""
     known = KNOWN.get(spec.dataset)
     if known is not None and is_absent(spec):
         download(known, _root(spec))
-    found = _find(spec)
+    return _find(spec)
+
+
+def _listed(spec: DataSpec, found: _Found) -> SampleList:
     everything = found.all
     sensor = _sensor(spec, everything)
-    indices = _splits(spec, found)
     number = {name: label for label, name in enumerate(found.classes)}
 
-    def samples(recordings: Sequence[Recording], chosen: list[int]) -> list[Sample]:
+    def samples(recordings: Sequence[Recording]) -> list[Sample]:
         return [
             Sample(
                 origin=str(r.path),
@@ -89,24 +122,23 @@ def recorded_samples(spec: DataSpec) -> SampleList:
                 read=partial(_read, r, sensor),
                 columns=partial(r.read, sensor),
                 unit=r.unit,
+                group=r.group or (None if r.subject is None else f"subject {r.subject}"),
             )
-            for r in (recordings[i] for i in chosen)
+            for r in recordings
         ]
 
-    test_pool = found.test_pool if found.test_pool is not None else found.pool
-    validation_pool = found.validation_pool or found.pool
     return SampleList(
         activity="framing recordings",
         splits={
-            "train": samples(found.pool, indices.train),
-            "validation": samples(validation_pool, indices.validation),
-            "test": samples(test_pool, indices.test),
+            "train": samples(found.pool),
+            "validation": samples(found.validation_pool or []),
+            "test": samples(found.test_pool or []),
         },
         classes=found.classes,
         sensor=sensor,
         identity=_identity(everything),
         simulated=False,
-        warnings=(*found.warnings, *indices.warnings),
+        warnings=tuple(found.warnings),
     )
 
 
@@ -164,12 +196,42 @@ def _find(spec: DataSpec) -> _Found:
     if known is not None:
         native = native_root(known, root)
         if native is not None:
-            return _find_native(known, native)
+            return _grouped(spec, _find_native(known, native))
     if not _subfolders(root):
         what = "is empty" if not any(root.iterdir()) else "holds no class folders"
         layout = "" if known else " Recordings are expected as <class>/<file>."
         raise DataError(f"the data folder {root} {what}.{layout}{advice}")
-    return _find_folders(root)
+    return _grouped(spec, _find_folders(root))
+
+
+def _grouped(spec: DataSpec, found: _Found) -> _Found:
+    """The recordings with their groups, where a pattern is given.
+
+    Raises:
+        DataError: paths that it does not match, all of them named.
+    """
+    if spec.group is None:
+        return found
+    pattern = re.compile(spec.group)
+    matches = {r.relative: pattern.search(r.relative) for r in found.all}
+    lost = [r for r in found.all if not (m := matches[r.relative]) or m[1] is None]
+    refuse_all(
+        [
+            (str(r.path), f"{r.path}: [data] group = {spec.group!r} does not match its path.")
+            for r in lost
+        ]
+    )
+
+    def grouped(recordings: list[Recording]) -> list[Recording]:
+        found_in = [(r, matches[r.relative]) for r in recordings]
+        return [replace(r, group=match[1]) for r, match in found_in if match is not None]
+
+    return replace(
+        found,
+        pool=grouped(found.pool),
+        test_pool=None if found.test_pool is None else grouped(found.test_pool),
+        validation_pool=(None if found.validation_pool is None else grouped(found.validation_pool)),
+    )
 
 
 def _find_native(known: KnownSet, root: Path) -> _Found:
@@ -279,11 +341,12 @@ def _sensor(spec: DataSpec, recordings: list[Recording]) -> tuple[int, int]:
 
 def _splits(spec: DataSpec, found: _Found) -> Indices:
     def labelled(recordings: list[Recording]) -> list[SplitItem]:
-        return [SplitItem(found.classes.index(r.label), r.subject) for r in recordings]
+        return [SplitItem(found.classes.index(r.label), r.subject, r.group) for r in recordings]
 
     test_pool = None if found.test_pool is None else labelled(found.test_pool)
     own = None if found.validation_pool is None else labelled(found.validation_pool)
-    return split(spec, labelled(found.pool), test_pool, found.classes, own)
+    divide = split if spec.group is None else split_groups
+    return divide(spec, labelled(found.pool), test_pool, found.classes, own)
 
 
 def _read(recording: Recording, sensor: tuple[int, int]) -> Events:

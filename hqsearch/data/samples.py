@@ -31,6 +31,9 @@ class Sample:
         read: its events.
         columns: its events as they are in the file, times in ``unit``; None: as ``read``.
         unit: of the times in the file; None where the file does not say it.
+        group: what must not be torn apart by splits; None: nothing is said.
+        window: start and length in microseconds of a sample that is a part of a recording.
+        cut: its events, where it is a part of a recording, given the unit.
     """
 
     origin: str
@@ -38,9 +41,14 @@ class Sample:
     read: Callable[[], Events]
     columns: Callable[[], NDArray[Any]] | None = None
     unit: str | None = "us"
+    group: str | None = None
+    window: tuple[int, int] | None = None
+    cut: Callable[[str | None], Events] | None = None
 
     def events(self, unit: str | None) -> Events:
         """Its events; ``unit`` is that of files that do not say theirs."""
+        if self.cut is not None:
+            return self.cut(unit)
         if self.columns is None:
             return self.read()
         return as_events(self.columns(), self.unit or unit, self.origin)

@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from hqsearch.definition.data import DATASETS, FRAMES, SIMULATED, DataDefinition
 from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.sides import Size
 
 _MOST_TIMESTEPS = 1024
 
@@ -28,7 +29,7 @@ class DataSpec(DataDefinition):
     timesteps: int
     """Frames per sample, ``T``."""
 
-    def __init__(self, dataset: str, timesteps: int, size: int, **rest: Any) -> None:
+    def __init__(self, dataset: str, timesteps: int, size: Size, **rest: Any) -> None:
         values = {"dataset": dataset, "timesteps": timesteps, "size": size, **rest}
         super().__init__(**values)
 

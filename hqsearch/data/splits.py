@@ -21,6 +21,8 @@ class SplitItem:
 
     label: int
     subject: int | None = None
+    group: str | None = None
+    """What must not be torn apart; all recordings have one, or none."""
 
 
 @dataclass(frozen=True)
@@ -55,47 +57,61 @@ def split(
     rest = list(range(len(pool)))
     if test_pool is None:
         wanted = spec.test or max(1, round(TEST_SHARE * len(pool)))
-        _require(wanted, len(rest) - 2, "test", spec)
-        test = _stratified(pool, rest, wanted, [spec.seed, 0])
-        rest = _without(rest, test)
+        require(wanted, len(rest) - 2, "test", spec)
+        test = stratified(pool, rest, wanted, [spec.seed, 0])
+        rest = without(rest, test)
         warnings.append(
             f"there is no test split: {wanted} of {len(pool)} recordings were set aside as one "
             f"(stratified, seed {spec.seed})."
         )
     else:
         wanted = spec.test or len(test_pool)
-        _require(wanted, len(test_pool), "test", spec)
-        test = _stratified(test_pool, list(range(len(test_pool))), wanted, [spec.seed, 0])
+        require(wanted, len(test_pool), "test", spec)
+        test = stratified(test_pool, list(range(len(test_pool))), wanted, [spec.seed, 0])
     own = validation_pool if validation_pool is not None else []
     share = len(own) or max(1, round(VALIDATION_SHARE * len(rest)))
     wanted = spec.validation or share
-    _require(wanted, len(own) or len(rest) - 1, "validation", spec)
+    require(wanted, len(own) or len(rest) - 1, "validation", spec)
     subjects = {pool[i].subject for i in rest}
     if own:
-        validation = _stratified(own, list(range(len(own))), wanted, [spec.seed, 1])
+        validation = stratified(own, list(range(len(own))), wanted, [spec.seed, 1])
     elif None not in subjects and len(subjects) > 1:
         theirs = _subjects_with(pool, rest, wanted, [spec.seed, 1])
-        rest = _without(rest, theirs)
+        rest = without(rest, theirs)
         exact = spec.validation is not None
-        validation = _stratified(pool, theirs, wanted, [spec.seed, 1]) if exact else theirs
+        validation = stratified(pool, theirs, wanted, [spec.seed, 1]) if exact else theirs
         people = sorted({pool[i].subject or 0 for i in theirs})
         warnings.append(f"validation uses the subjects {', '.join(map(str, people))} alone.")
     else:
-        validation = _stratified(pool, rest, wanted, [spec.seed, 1])
-        rest = _without(rest, validation)
+        validation = stratified(pool, rest, wanted, [spec.seed, 1])
+        rest = without(rest, validation)
     wanted = spec.train or len(rest)
-    _require(wanted, len(rest), "train", spec)
-    train = _stratified(pool, rest, wanted, [spec.seed, 2])
-    unseen = sorted(set(range(len(classes))) - {pool[i].label for i in train})
+    require(wanted, len(rest), "train", spec)
+    train = stratified(pool, rest, wanted, [spec.seed, 2])
+    refuse_unseen({pool[i].label for i in train}, classes)
+    return Indices(train, validation, test, test_pool is not None, tuple(warnings))
+
+
+def refuse_unseen(labels: set[int], classes: Sequence[str]) -> None:
+    """Every class needs a training sample.
+
+    Raises:
+        DataError: one has none.
+    """
+    unseen = sorted(set(range(len(classes))) - labels)
     if unseen:
         raise DataError(
             f"no training sample of class {classes[unseen[0]]!r} is left after the split: add "
             f"recordings, or ask for fewer validation and test samples."
         )
-    return Indices(train, validation, test, test_pool is not None, tuple(warnings))
 
 
-def _require(wanted: int, available: int, name: str, spec: DataSpec) -> None:
+def require(wanted: int, available: int, name: str, spec: DataSpec) -> None:
+    """Refuse to take more samples than there are.
+
+    Raises:
+        DataError: ``wanted`` are more than ``available``.
+    """
     if wanted > available:
         raise DataError(
             f"[data] {name} = {wanted} samples, but {spec.path} leaves only {max(0, available)} "
@@ -103,12 +119,13 @@ def _require(wanted: int, available: int, name: str, spec: DataSpec) -> None:
         )
 
 
-def _without(indices: list[int], taken: list[int]) -> list[int]:
+def without(indices: list[int], taken: list[int]) -> list[int]:
+    """``indices`` that are not ``taken``."""
     gone = set(taken)
     return [i for i in indices if i not in gone]
 
 
-def _stratified(
+def stratified(
     pool: Sequence[SplitItem], indices: list[int], count: int, seed: list[int]
 ) -> list[int]:
     """``count`` of ``indices`` with each class in proportion, in ascending order."""

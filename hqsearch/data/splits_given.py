@@ -110,11 +110,6 @@ def _check_frames(name: str, frames: NDArray[Any]) -> None:
         raise DataError(f"Frames: {name} has shape {list(frames.shape)}; {_SHAPE} is needed.{hint}")
     if 0 in frames.shape:
         raise DataError(f"Frames: {name} is empty: its shape is {list(frames.shape)}.")
-    if frames.shape[3] != frames.shape[4]:
-        raise DataError(
-            f"Frames: {name} has frames of {frames.shape[3]} x {frames.shape[4]} pixels; only "
-            "square ones can be used: pad or crop them."
-        )
     if frames.dtype.kind == "f" and not all(np.isfinite(sample).all() for sample in frames):
         raise DataError(f"Frames: {name} holds NaN or infinite values.")
 

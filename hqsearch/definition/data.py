@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from hqsearch.definition.lengths import check_pattern, window_microseconds
 from hqsearch.definition.tables import Strict
 from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.sides import Size, as_size, sides
 
 SIMULATED = "simulated-gestures"
 #: Frames that were given as Python objects and lie in the study's folder, named by content.
@@ -25,14 +27,17 @@ LINEAR = "linear"
 
 #: Nano-, micro-, milliseconds and seconds.
 TIME_UNITS = ("ns", "us", "ms", "s")
+#: What the frames of a sample have in common: their length, or their number of events.
+BINS = ("time", "events")
 
 #: Key -> smallest and largest value, and the unit that a message names.
 _LIMITS = {
-    "size": (8, 1024, ""),
     "train": (1, 1_000_000, " samples"),
     "validation": (1, 1_000_000, " samples"),
     "test": (1, 1_000_000, " samples"),
 }
+#: Fewest and most pixels of a side of a frame.
+_SIDE = (8, 1024)
 
 
 class DataDefinition(Strict):
@@ -51,8 +56,8 @@ class DataDefinition(Strict):
     sensor: tuple[int, int] | None = None
     """(width, height) of the sensor in pixels. Needed for ``folder`` unless all files are
     ``.aedat4``, which say it themselves; overrides what is known of a named set."""
-    size: int = 32
-    """Frames are ``size`` x ``size`` pixels."""
+    size: Size = 32
+    """Frames are ``size`` x ``size`` pixels, or (height, width)."""
     encoding: str = "log2"
     """``log2`` (4 bit), ``count`` (8 bit) or ``log1p`` (real-valued)."""
     train: int | None = None
@@ -69,10 +74,28 @@ class DataDefinition(Strict):
     # Left out where they say nothing, so that fingerprints of earlier studies stay as they are.
     time_unit: Annotated[str | None, Field(exclude_if=lambda unit: unit is None)] = None
     """One of :data:`TIME_UNITS`: of the times in ``.npy`` and ``.npz`` files; None: recognised."""
+    bins: Annotated[str, Field(exclude_if=lambda value: value == "time")] = "time"
+    """``time``: a sample's frames are equally long; ``events``: they hold equally many events."""
+    window: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """Such as ``"400 ms"``: recordings are cut into samples of that length, one after the other;
+    windows of one recording stay in one split. None: a recording is a sample."""
+    group: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """Regular expression with one group: recordings in whose path (below the data folder) it
+    matches the same text, such as a subject, stay in one split."""
     contents: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
     """SHA-256 of frames that were given as Python objects; of no other data set."""
     channels: Annotated[int, Field(ge=1, le=1024, exclude_if=lambda value: value == 2)] = 2
     """Channels of frames that were given; events have two, OFF and ON."""
+
+    @field_validator("size")
+    @classmethod
+    def _shortest(cls, size: Size) -> Size:
+        return as_size(*sides(size))
+
+    @property
+    def window_microseconds(self) -> int | None:
+        """Length of a sample where recordings are cut into windows."""
+        return None if self.window is None else window_microseconds(self.window)
 
     @model_validator(mode="after")
     def _possible(self) -> DataDefinition:
@@ -81,6 +104,17 @@ class DataDefinition(Strict):
             raise UnknownName("encoding", self.encoding, ENCODINGS, "[data] encoding")
         if self.time_unit is not None and self.time_unit not in TIME_UNITS:
             raise UnknownName("unit", self.time_unit, TIME_UNITS, "[data] time_unit")
+        if self.bins not in BINS:
+            raise UnknownName("kind of bins", self.bins, BINS, "[data] bins")
+        if not all(_SIDE[0] <= side <= _SIDE[1] for side in sides(self.size)):
+            raise DefinitionError(
+                f"[data] size must be {_SIDE[0]} to {_SIDE[1]:,}; {self.size} was given. Of "
+                "frames that are not square it is [height, width]."
+            )
+        if self.window is not None:
+            window_microseconds(self.window)
+        if self.group is not None:
+            check_pattern(self.group)
         for key, (least, most, unit) in _LIMITS.items():
             value = getattr(self, key)
             if value is not None and not least <= value <= most:
@@ -104,8 +138,12 @@ class DataDefinition(Strict):
             )
         if self.dataset != FRAMES and self.channels != 2:
             raise DefinitionError("[data] channels does not apply to events, which have two.")
+        if self.dataset == FRAMES and (self.window or self.group or self.bins != "time"):
+            raise DefinitionError(
+                "[data] bins, window and group say how recordings become frames; frames were given."
+            )
         if self.dataset == SIMULATED:
-            for key in ("path", "sensor", "time_unit"):
+            for key in ("path", "sensor", "time_unit", "window", "group"):
                 if getattr(self, key) is not None:
                     raise DefinitionError(
                         f"[data] {key} does not apply to {SIMULATED}, which reads no files. "

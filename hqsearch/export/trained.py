@@ -15,6 +15,7 @@ from hqsearch.export.network import IntegerNetwork, integer_network
 from hqsearch.export.packed_file import PackedModel, read_packed
 from hqsearch.export.packed_model import pack_network, rebuild
 from hqsearch.hardware import Workload
+from hqsearch.sides import sides
 
 #: Of a manifest, what a file keeps: not the rows by layer, which its own tensors say.
 _KEPT = (
@@ -67,7 +68,7 @@ class TrainedModel(nn.Module):
         if self.packed.graph is not None:
             return IntegerNetwork.of_packed(self.packed.graph, self.packed.layers)
         told = self.about["input"]
-        frame = (told["channels"], told["size"], told["size"])
+        frame = (told["channels"], *sides(told["size"]))
         return integer_network(
             self.network, self.packed.layers, told["timesteps"], frame, told["bits"]
         )

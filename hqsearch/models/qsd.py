@@ -23,6 +23,7 @@ from hqsearch.models.attention import LinearAttentionProducts
 from hqsearch.models.neuron_choice import check_neuron, make_neuron
 from hqsearch.models.neurons import SpikingNeuron
 from hqsearch.models.repconv import RepConv, fold_all
+from hqsearch.sides import Size, sides
 
 #: What the learned gains of the transformer blocks' branches start from.
 LAYER_SCALE = 1e-6
@@ -38,7 +39,7 @@ class QsdConfig:
         depth: transformer blocks; three quarters of them are in the third stage.
         heads: attention heads; must divide e2 and e3.
         timesteps: T of event frames, and of pictures that stateful neurons see T times.
-        size: height and width of the input in pixels.
+        size: height and width of the input in pixels, or (height, width).
         classes: number of logits.
         in_channels: channels of the input.
         mlp_ratio: width of the hidden MLP layer in units of a block's channels.
@@ -55,7 +56,7 @@ class QsdConfig:
     embed_dims: tuple[int, ...]
     depth: int
     timesteps: int
-    size: int
+    size: Size
     classes: int
     in_channels: int = 3
     heads: int = 8
@@ -79,10 +80,12 @@ class QsdConfig:
                 )
             object.__setattr__(self, name, tuple(_whole(name, v, 1) for v in values))
         for name in (
-            "depth", "timesteps", "size", "classes", "in_channels", "heads", "mlp_ratio",
+            "depth", "timesteps", "classes", "in_channels", "heads", "mlp_ratio",
             "conv_ratio",
         ):  # fmt: skip
             _whole(name, getattr(self, name), 1)
+        for side in sides(self.size):
+            _whole("size", side, 1)
         first, *_, third, fourth = self.embed_dims
         if first % 2:
             raise DefinitionError(f"qsd: the first of embed_dims must be even, not {first}.")
@@ -273,7 +276,7 @@ class Qsd(nn.Module):
             ValueError: another shape than the configuration says.
         """
         config = self.config
-        frame = (config.in_channels, config.size, config.size)
+        frame = (config.in_channels, *sides(config.size))
         if x.ndim != 5 or x.shape[0] not in (1, config.timesteps) or tuple(x.shape[2:]) != frame:
             raise ValueError(
                 f"expected frames [T, N, C, H, W] with T = {config.timesteps}, or 1 for pictures, "

@@ -25,6 +25,7 @@ from hqsearch.models.given import call_builder
 from hqsearch.models.qsd import PUBLISHED, Qsd, QsdConfig
 from hqsearch.models.spikformer import Spikformer, SpikformerConfig
 from hqsearch.plugins import is_installed_reference, load_from_file, load_installed
+from hqsearch.sides import Size
 
 #: Set by the study's data, never by ``[model]``.
 FROM_DATA = ("timesteps", "size", "classes", "in_channels")
@@ -52,7 +53,7 @@ def build_model(
     options: Mapping[str, Any],
     *,
     timesteps: int,
-    size: int,
+    size: Size,
     classes: int,
     in_channels: int = 2,
     seed: int = 0,
@@ -65,7 +66,8 @@ def build_model(
             ``package.module:function`` of an installed package.
         options: settings of this network.
         timesteps: T of the frames ``[T, N, C, H, W]``.
-        size: height and width of the frames.
+        size: height and width of the frames in pixels, or (height, width) where they differ; a
+            user's function is given it so.
         classes: number of logits.
         in_channels: C of the frames.
         seed: seed of the initial weights; the global generator stays untouched.

@@ -22,6 +22,7 @@ from hqsearch.errors import DefinitionError
 from hqsearch.models.attention import AttentionProducts
 from hqsearch.models.neuron_choice import check_neuron, make_neuron
 from hqsearch.models.neurons import SpikingNeuron, fire_normed
+from hqsearch.sides import Size, sides
 
 STAGES = 4
 
@@ -36,7 +37,7 @@ class SpikformerConfig:
         heads: attention heads; must divide ``embed_dim``.
         timesteps: T of the input.
         pooled_stages: how many of the four tokenizer stages halve height and width.
-        size: height and width of the input in pixels.
+        size: height and width of the input in pixels, or (height, width).
         classes: number of logits.
         in_channels: channels of the input (2: ON and OFF events).
         mlp_ratio: width of the hidden MLP layer in units of ``embed_dim``.
@@ -52,7 +53,7 @@ class SpikformerConfig:
     heads: int
     timesteps: int
     pooled_stages: int
-    size: int
+    size: Size
     classes: int
     in_channels: int = 2
     mlp_ratio: int = 4
@@ -61,9 +62,8 @@ class SpikformerConfig:
 
     def __post_init__(self) -> None:
         check_neuron("spikformer", self.neuron, self.levels)
-        for name, value in vars(self).items():
-            if name in ("neuron", "levels"):
-                continue
+        values = [(n, v) for n, v in vars(self).items() if n not in ("neuron", "levels", "size")]
+        for name, value in [*values, *(("size", side) for side in sides(self.size))]:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise DefinitionError(f"spikformer: {name} must be a whole number, not {value!r}.")
             low = 0 if name == "pooled_stages" else 1
@@ -89,10 +89,10 @@ class SpikformerConfig:
     @property
     def tokens(self) -> int:
         """Number of tokens L after the tokenizer."""
-        side = self.size
+        height, width = sides(self.size)
         for _ in range(self.pooled_stages):
-            side = (side + 1) // 2
-        return side * side
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return height * width
 
 
 class Tokenizer(nn.Module):
@@ -209,7 +209,7 @@ class Spikformer(nn.Module):
             ValueError: another shape than the configuration says.
         """
         config = self.config
-        expected = (config.timesteps, config.in_channels, config.size, config.size)
+        expected = (config.timesteps, config.in_channels, *sides(config.size))
         if x.ndim != 5 or (x.shape[0], *x.shape[2:]) != expected:
             raise ValueError(
                 f"expected frames [T, N, C, H, W] = [{expected[0]}, N, {expected[1]}, "

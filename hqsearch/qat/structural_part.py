@@ -47,6 +47,7 @@ from hqsearch.models.weights import fill_network, rename_of
 from hqsearch.plugins import is_installed_reference
 from hqsearch.problem.space import Space
 from hqsearch.qat.study import QatStudy
+from hqsearch.sides import sides
 from hqsearch.training import Samples, Teacher, load_state
 from hqsearch.training.finite import require_finite
 
@@ -159,7 +160,7 @@ class Part:
     def batch_shape(self, samples: int) -> tuple[int, int, int, int, int]:
         """Frames ``[T, N, C, H, W]`` as the network sees them."""
         data = self.data
-        return data.timesteps, samples, data.channels, data.size, data.size
+        return data.timesteps, samples, data.channels, *sides(data.size)
 
     def model_identity(self) -> dict[str, Any]:
         """``[model]`` as JSON values: a user's file by its contents, and what else it brings.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import number
+from hqsearch.sides import sides
 from hqsearch.store.model_record import ModelRecord
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ def packed_text(packed: PackedModel, sizes: Sizes, path: Path) -> str:
     interval, samples = told["interval"], told["samples"]
     training = about["training"]
     width = f"{frames['bits']} bit" if frames["bits"] else "real-valued"
+    height, side = sides(frames["size"])
     lines = [
         f"{path}: {about['study']}, trial {about['trial']}: {about['title']}".removesuffix(": "),
         _measured(told["test"], (interval[0], interval[1]), samples),
         f"bytes: tensors {sizes.tensors:,} (the reported storage, "
         f"{sizes.tensors / 1024:.3f} KiB), graph {sizes.graph:,}, header {sizes.header:,}",
-        f"input: {frames['timesteps']} timesteps of {frames['channels']} × {frames['size']} × "
-        f"{frames['size']}, {frames['encoding']} ({width})",
+        f"input: {frames['timesteps']} timesteps of {frames['channels']} × {height} × {side}, "
+        f"{frames['encoding']} ({width})",
         f"classes: {', '.join(about['classes'])}",
         f"trained {_epochs(training['epochs'])}, seed {training['seed']}, recipe "
         f"{about['recipe']}, hqsearch {about['versions'].get('hqsearch', 'unknown')}",

@@ -44,7 +44,7 @@ def with_objects(
     return definition.model_copy(update=update)
 
 
-def _from_data(definition: StudyDefinition, objects: GivenObjects, folder: Path) -> dict[str, int]:
+def _from_data(definition: StudyDefinition, objects: GivenObjects, folder: Path) -> dict[str, Any]:
     """What the data decide of a network."""
     from hqsearch.data import data_classes
 

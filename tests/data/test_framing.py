@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hqsearch.data.files import EVENT
-from hqsearch.data.framing import count_frames, frame_events
+from hqsearch.data.framing import count_equally, count_frames, frame_events
 
 
 def _events(seed: int, n: int, sensor: tuple[int, int], duration: int) -> np.ndarray:
@@ -81,3 +81,33 @@ def test_closed_bins_are_fractions_of_the_duration() -> None:
     events["t"] = np.arange(9)
     counts = count_frames(events, (34, 34), 3, 32, closed=True)
     assert counts.sum(axis=(1, 2, 3)).tolist() == [3, 3, 3]
+
+
+def test_frames_need_not_be_square() -> None:
+    """Rows and columns are counted as with each side's own square."""
+    events = _events(0, 3000, (40, 30), 300_000)
+    counts = count_frames(events, (40, 30), 4, (12, 20))
+    assert counts.shape == (4, 2, 12, 20)
+    assert (counts.sum(2) == count_frames(events, (40, 30), 4, 20).sum(2)).all()
+    assert (counts.sum(3) == count_frames(events, (40, 30), 4, 12).sum(3)).all()
+
+
+@pytest.mark.parametrize(("n", "timesteps"), [(1000, 4), (1003, 4), (17, 16), (5, 5)])
+def test_equal_numbers_are_those_of_spikingjelly(n: int, timesteps: int) -> None:
+    """T bins of n // T events in order of time; what is left over is in the last."""
+    events = _events(0, n, (40, 30), 300_000)
+    shuffled = events[np.random.default_rng(1).permutation(n)]
+    ordered = shuffled[np.argsort(shuffled["t"], kind="stable")]
+    counts = count_equally(shuffled, (40, 30), timesteps, 10)
+    each = n // timesteps
+    for step in range(timesteps):
+        stop = n if step == timesteps - 1 else (step + 1) * each
+        expected = np.zeros((2, 10, 10), int)
+        for event in ordered[step * each : stop]:
+            place = int(event["p"]), int(event["y"] * 10 / 30), int(event["x"] * 10 / 40)
+            expected[place] += 1
+        assert (counts[step] == expected).all()
+
+
+def test_fewer_events_than_bins_fill_none() -> None:
+    assert count_equally(_events(0, 3, (40, 30), 300), (40, 30), 4, 10).sum() == 0
