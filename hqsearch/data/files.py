@@ -5,6 +5,9 @@
          in microseconds (Orchard et al. 2015). Row 240 says that the clock has gone on by
          2**13 µs; where the sensor has that row, files with such entries are refused
 .aedat4  iniVation AEDAT 4, time in microseconds; read by tonic with the package ``aedat``
+.aedat   AEDAT 2.0 of jAER (:mod:`hqsearch.data.aedat2`), time in microseconds
+.raw     Prophesee EVT 2.0 or 3.0 (:mod:`hqsearch.data.prophesee`), time in microseconds
+.dat     Prophesee DAT, contrast detections, time in microseconds
 .npy     structured array with the fields x, y, t, p, or ``[n, 4]`` with the columns x, y, t, p
 .npz     arrays x, y, t, p of one length, or one array as in .npy
 ======== =====================================================================================
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,15 +29,17 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from hqsearch.data.aedat2 import aedat2_sensor, check_aedat2, read_aedat2
 from hqsearch.data.arrays import FIELDS, CutOff, Unusable, check_npy, check_npz, read_npy, read_npz
 from hqsearch.data.clock import ClockError, mend_clock, read_clock, recognise_unit, to_microseconds
 from hqsearch.data.framing import Events
+from hqsearch.data.prophesee import check_dat, check_raw, read_dat, read_header, read_raw
 from hqsearch.errors import DataError
 
-SUFFIXES = (".bin", ".aedat4", ".npy", ".npz")
+SUFFIXES = (".bin", ".aedat4", ".aedat", ".raw", ".dat", ".npy", ".npz")
 
 #: Kinds of files that say in which unit their times are: microseconds.
-_TIMED = (".bin", ".aedat4")
+_TIMED = (".bin", ".aedat4", ".aedat", ".raw", ".dat")
 _BIN_EVENT = 5
 #: A .bin event with this y only says that the clock has gone on by so many microseconds.
 _BIN_OVERFLOW_Y = 240
@@ -71,7 +76,10 @@ def read_columns(path: Path, sensor: tuple[int, int]) -> NDArray[Any]:
         DataError: As :func:`read_events`, times apart.
     """
     check_file(path, sensor)
-    readers = {".bin": _read_bin, ".aedat4": _read_aedat4, ".npy": read_npy, ".npz": read_npz}
+    readers = {
+        ".bin": _read_bin, ".aedat4": _read_aedat4, ".aedat": read_aedat2, ".raw": read_raw,
+        ".dat": read_dat, ".npy": read_npy, ".npz": read_npz,
+    }  # fmt: skip
     with decoding(path):
         return checked(readers[path.suffix.lower()](path), sensor, str(path))
 
@@ -156,7 +164,11 @@ def check_file(path: Path, sensor: tuple[int, int] | None) -> None:
     Raises:
         DataError: The file is missing, empty, truncated, or no event file.
     """
-    checks = {".bin": _check_bin, ".aedat4": _check_aedat4, ".npy": _check_npy, ".npz": _check_npz}
+    checks = {
+        ".bin": _check_bin, ".aedat4": _check_aedat4, ".aedat": _alone(check_aedat2),
+        ".raw": _alone(check_raw), ".dat": _alone(check_dat), ".npy": _alone(check_npy),
+        ".npz": _check_npz,
+    }  # fmt: skip
     check = checks.get(path.suffix.lower())
     if check is None:
         raise DataError(f"{path}: unknown kind of event file; {', '.join(SUFFIXES)} can be read.")
@@ -182,13 +194,26 @@ def check_file(path: Path, sensor: tuple[int, int] | None) -> None:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
-def aedat4_sensor(path: Path) -> tuple[int, int]:
-    """(width, height) that an .aedat4 file declares for its events.
+def declared_sensor(path: Path) -> tuple[int, int] | None:
+    """(width, height) that a file declares for its events; None where it does not.
 
     Raises:
         DataError: The file cannot be read or holds no event stream.
     """
     check_file(path, None)
+    kind = path.suffix.lower()
+    if kind == ".aedat4":
+        return _aedat4_sensor(path)
+    with decoding(path):
+        if kind == ".aedat":
+            return aedat2_sensor(path)
+        if kind in (".raw", ".dat"):
+            with path.open("rb") as file:
+                return read_header(file).sensor
+    return None
+
+
+def _aedat4_sensor(path: Path) -> tuple[int, int]:
     with decoding(path):
         import aedat
 
@@ -225,8 +250,9 @@ def _check_bin(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | 
             )
 
 
-def _check_npy(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | None) -> None:
-    check_npy(file, size)
+def _alone(check: Callable[[BinaryIO, int], None]) -> Callable[..., None]:
+    """A check of a kind of files that needs neither their path nor the sensor."""
+    return lambda _path, file, size, _sensor: check(file, size)
 
 
 def _check_npz(path: Path, file: BinaryIO, size: int, sensor: tuple[int, int] | None) -> None:

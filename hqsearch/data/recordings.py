@@ -15,9 +15,9 @@ from pathlib import Path
 
 from hqsearch.data.files import (
     SUFFIXES,
-    aedat4_sensor,
     as_events,
     check_file,
+    declared_sensor,
     file_unit,
     read_columns,
 )
@@ -322,12 +322,12 @@ def _sensor(spec: DataSpec, recordings: list[Recording]) -> tuple[int, int]:
         return known.sensor
     first: tuple[Path, tuple[int, int]] | None = None
     for recording in recordings:
-        if recording.path.suffix.lower() != ".aedat4":
+        size = declared_sensor(recording.path)
+        if size is None:
             raise DataError(
-                f"{recording.path}: {recording.path.suffix} files do not say how large their "
-                f"sensor is. Declare it: sensor = [width, height] in [data]."
+                f"{recording.path}: this file does not say how large its sensor is. Declare it: "
+                f"sensor = [width, height] in [data]."
             )
-        size = aedat4_sensor(recording.path)
         first = first or (recording.path, size)
         if size != first[1]:
             raise DataError(

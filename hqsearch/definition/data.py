@@ -54,8 +54,9 @@ class DataDefinition(Strict):
     path: Path | None = None
     """Folder of the recordings; None for simulated data, and where ``--data`` will say it."""
     sensor: tuple[int, int] | None = None
-    """(width, height) of the sensor in pixels. Needed for ``folder`` unless all files are
-    ``.aedat4``, which say it themselves; overrides what is known of a named set."""
+    """(width, height) of the sensor in pixels. Needed for ``folder`` unless all files say it
+    themselves (``.aedat4``, ``.aedat``, most ``.raw`` and ``.dat``); overrides what is known of a
+    named set."""
     size: Size = 32
     """Frames are ``size`` x ``size`` pixels, or (height, width)."""
     encoding: str = "log2"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tonic.io
 
-from hqsearch.data.files import aedat4_sensor, check_file, read_events
+from hqsearch.data.files import check_file, declared_sensor, read_events
 from hqsearch.errors import DataError
 
 SENSOR = (34, 30)
@@ -143,7 +143,7 @@ def test_unknown_suffix_and_missing_file(tmp_path: Path) -> None:
 
 
 def test_aedat4_says_its_sensor(tmp_path: Path) -> None:
-    assert aedat4_sensor(_aedat4(tmp_path / "clip")) == SENSOR
+    assert declared_sensor(_aedat4(tmp_path / "clip")) == SENSOR
 
 
 @pytest.mark.parametrize("marks", [0, 1, 40])

@@ -1,6 +1,6 @@
 """Event files with any damage, and with any contents: events that fit, or one error that names it.
 
-Every reader is tried: files of the four kinds, recorded sets in their own layout, a camera file's
+Every reader is tried: files of every kind, recorded sets in their own layout, a camera file's
 sensor, and prepared frames.
 """
 
@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hqsearch.data.encoding import get_encoding
-from hqsearch.data.files import EVENT, aedat4_sensor, read_events
+from hqsearch.data.files import EVENT, declared_sensor, read_events
 from hqsearch.data.frames import SPLITS, open_frames
 from hqsearch.data.framing import frame_events
 from hqsearch.data.prepare import summarise_data
@@ -26,7 +26,9 @@ from hqsearch.data.spec import DataSpec
 from hqsearch.errors import DataError
 
 SENSOR = (34, 30)
-KINDS = (".npy", ".npz", ".bin", ".aedat4")
+#: Kinds that a camera maker's tool writes, and the test's own encoders.
+ENCODED = (".raw", ".dat", ".aedat")
+KINDS = (".npy", ".npz", ".bin", ".aedat4", *ENCODED)
 DTYPES = (
     "?",
     "u1",
@@ -66,6 +68,7 @@ def _helper(name: str) -> Any:
 
 
 conftest, write_aedat4 = _helper("conftest"), _helper("aedat4").write_aedat4
+encoders = _helper("encoders")
 
 
 def written(path: Path, n: int, seed: int) -> None:
@@ -75,6 +78,12 @@ def written(path: Path, n: int, seed: int) -> None:
         conftest.write_bin(path, **columns)
     elif path.suffix == ".aedat4":
         write_aedat4(path, **columns, sensor=SENSOR)
+    elif path.suffix == ".raw":
+        (encoders.write_evt2 if seed % 2 else encoders.write_evt3)(path, **columns, sensor=SENSOR)
+    elif path.suffix == ".dat":
+        encoders.write_dat(path, **columns, sensor=SENSOR)
+    elif path.suffix == ".aedat":
+        encoders.write_aedat2(path, **columns, sensor=(128, 128))
     elif path.suffix == ".npz":
         (np.savez_compressed if seed % 2 else np.savez)(path, **columns)
     elif seed % 2:
@@ -185,9 +194,9 @@ def one_file(data: st.DataObject) -> None:
             assert frames.min() >= 0
             assert len(events) // 2 <= frames.sum() <= len(events) or np.ptp(events["t"]) == 0
         assert told.startswith(f"{path}: ")
-        if suffix == ".aedat4":
+        if suffix in (".aedat4", *ENCODED):
             try:
-                assert len(aedat4_sensor(path)) == 2
+                assert len(declared_sensor(path) or (1, 1)) == 2
             except DataError as error:
                 told = str(error)
             assert told.startswith(f"{path}: ")
