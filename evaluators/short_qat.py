@@ -310,7 +310,9 @@ class ShortQat(Evaluator):
         given = validate(SupernetOptions, task.to_json(), "the supernet's payload")
         batch_size = given.batch_size or self.options.batch_size
         options = self.options
-        batching = Batching(given.held_out, batch_size, options.shift, seed, options.flip)
+        batching = Batching(
+            given.held_out, batch_size, options.shift, seed, options.flip, options.border
+        )
         part = self._part_of(task.structure)
         relaxation = relaxation_of(part, self.space.parts[part.key], batching)
         return run_supernet(relaxation, task, seed, folder, self)

@@ -7,13 +7,20 @@ because the first layer's energy depends on it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hqsearch.definition.data import ENCODINGS, LINEAR
+from hqsearch.definition.data import (
+    ENCODINGS,
+    LINEAR,
+    PICTURE_ENCODINGS,
+    STANDARDISED,
+    DataDefinition,
+)
 from hqsearch.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ class Encoding:
         name: ``log2``: floor(log2(1 + count)), at most 15. ``count``: the count, at most 255.
             ``log1p``: 0.5 * ln(1 + count), the count clipped at 255; real-valued.
             ``linear``: 8-bit codes times ``step``, of real-valued frames that were given.
+            ``pixels``: bytes of a picture as they are. ``standardised``: those divided by 255,
+            less ``mean``, divided by ``std``; real-valued.
         bits: Width of the integer input; None where the input is real-valued.
         step: Of ``linear``: the value of code 1.
         signed: Of ``linear``: codes are -128 to 127, kept as two's complement; else 0 to 255.
@@ -40,6 +49,8 @@ class Encoding:
     bits: int | None
     step: float = 1.0
     signed: bool = False
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -61,23 +72,51 @@ class Encoding:
         return stored
 
     def to_float(self, frames: torch.Tensor) -> torch.Tensor:
-        """What the network sees: uint8 ``frames`` of any shape as float32 of that shape."""
+        """What the network sees: uint8 ``frames`` of any shape as float32 of that shape.
+
+        Of ``standardised`` they are ``[..., C, H, W]``.
+        """
         if self.name == LINEAR:
             import torch
 
             return (frames.view(torch.int8) if self.signed else frames).float() * self.step
         values = frames.float()
+        if self.name == STANDARDISED:
+            import torch
+
+            mean, std = (
+                torch.tensor(v, device=frames.device).view(-1, 1, 1) for v in (self.mean, self.std)
+            )
+            return (values / 255 - mean) / std
         return 0.5 * values.log1p() if self.name == "log1p" else values
 
 
-def get_encoding(name: str, step: float = 1.0, signed: bool = False) -> Encoding:
-    """The encoding called ``name``; ``step`` and ``signed`` are those of ``linear``.
+def get_encoding(
+    name: str,
+    step: float = 1.0,
+    signed: bool = False,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+) -> Encoding:
+    """The encoding called ``name``.
+
+    Args:
+        name: of an encoding.
+        step, signed: those of ``linear``.
+        mean, std: those of ``standardised``.
 
     Raises:
         UnknownName: There is none.
     """
     if name == LINEAR:
         return Encoding(name, None, step, signed)
+    if name in PICTURE_ENCODINGS:
+        return Encoding(name, PICTURE_ENCODINGS[name], mean=tuple(mean), std=tuple(std))
     if name not in ENCODINGS:
         raise UnknownName("encoding", name, ENCODINGS)
     return Encoding(name, ENCODINGS[name])
+
+
+def encoding_of(data: DataDefinition) -> Encoding:
+    """The encoding that ``data`` asks for; the step of ``linear`` is known by its frames alone."""
+    return get_encoding(data.encoding, mean=data.mean or (), std=data.std or ())

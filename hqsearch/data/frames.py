@@ -28,10 +28,14 @@ ENOUGH_VALIDATION = 1000
 #: Key of the description → its type.
 _TOLD: Mapping[str, Any] = {
     "classes": list, "encoding": str, "fingerprint": str, "simulated": bool, "warnings": list,
-    "step": (int, float), "signed": bool, "summary": str, "empty": list,
+    "step": (int, float), "signed": bool, "summary": str, "empty": list, "mean": list, "std": list,
 }  # fmt: skip
 #: Keys that releases before did not write, or that are not needed for all frames.
-_MAY_LACK: Mapping[str, Any] = {"step": 1.0, "signed": False, "summary": "", "empty": []}
+_MAY_LACK: Mapping[str, Any] = {
+    "step": 1.0, "signed": False, "summary": "", "empty": [], "mean": [], "std": [],
+}  # fmt: skip
+#: Lists of numbers; all others are of texts.
+_NUMBERS = ("mean", "std")
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Split:
     """One split.
 
     Attributes:
-        frames: uint8 ``[n, T, C, size, size]``, memory-mapped read-only. Of frames that were
-            given without a test split, that one has n = 0.
+        frames: uint8 ``[n, T, C, size, size]``, memory-mapped read-only; of pictures T is 1. Of
+            frames that were given without a test split, that one has n = 0.
         labels: int64 ``[n]``.
     """
 
@@ -91,7 +95,9 @@ def open_frames(folder: Path) -> FrameData:
             validation=splits["validation"],
             test=splits["test"],
             classes=tuple(told["classes"]),
-            encoding=get_encoding(told["encoding"], told["step"], told["signed"]),
+            encoding=get_encoding(
+                told["encoding"], told["step"], told["signed"], told["mean"], told["std"]
+            ),
             fingerprint=told["fingerprint"],
             simulated=told["simulated"],
             warnings=tuple(told["warnings"]),
@@ -118,8 +124,9 @@ def _description(path: Path) -> dict[str, Any]:
     told = {**_MAY_LACK, **told}
     for key, kind in _TOLD.items():
         value = told.get(key)
-        texts = value if isinstance(value, list) else ()
-        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+        entries = value if isinstance(value, list) else ()
+        entry = (int, float) if key in _NUMBERS else str
+        if not isinstance(value, kind) or not all(isinstance(one, entry) for one in entries):
             raise ValueError(f"{path.name}: {key}")
     return told
 

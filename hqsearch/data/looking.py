@@ -15,6 +15,7 @@ from hqsearch.data.encoding import get_encoding
 from hqsearch.data.given import Frames
 from hqsearch.data.prepare import frame_sample, list_samples, list_source, survey
 from hqsearch.data.samples import Sample
+from hqsearch.data.sources import source_of
 from hqsearch.data.spec import DataSpec
 from hqsearch.definition.data import FRAMES, SIMULATED
 from hqsearch.machine import cores
@@ -50,6 +51,9 @@ def few_frames(spec: DataSpec, count: int, given: Frames | None = None) -> NDArr
         return None if given is None else given.stored.splits["train"][0][:count]
     if spec.dataset == SIMULATED:
         return None
+    other = source_of(spec)
+    if other is not None:
+        return other.few(count)
     listed = list_samples(spec)
     train = listed.splits["train"]
     chosen = [
@@ -65,7 +69,12 @@ def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | Non
     not known before the data are made."""
     if spec.dataset == SIMULATED or (spec.dataset == FRAMES and given is None):
         return None
-    if spec.dataset == FRAMES:
+    other = source_of(spec)
+    labels: Mapping[str, Sequence[int]]
+    keys: Mapping[str, Sequence[tuple[str, str]]]
+    if other is not None:
+        labels, keys, classes, summary = other.labels(), other.keys(), other.classes(), ""
+    elif spec.dataset == FRAMES:
         assert given is not None
         stored = given.stored
         labels = {name: y.tolist() for name, (_, y) in stored.splits.items()}
@@ -125,7 +134,7 @@ def _imbalance(train: dict[str, int], classes: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _repeated(keys: dict[str, list[tuple[str, str]]]) -> list[str]:
+def _repeated(keys: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
     """Samples that are in two splits: what is measured on them was learned by heart."""
     told = []
     train = dict(keys.get("train", ()))
@@ -135,7 +144,7 @@ def _repeated(keys: dict[str, list[tuple[str, str]]]) -> list[str]:
             first, mine = twice[0]
             more = f", and {len(twice) - 1} more" if len(twice) > 1 else ""
             told.append(
-                f"{mine} of {name} is the same recording as {first} of train{more}: an accuracy on "
+                f"{mine} of {name} is the same sample as {first} of train{more}: an accuracy on "
                 "it says little; remove one of them"
             )
     return told

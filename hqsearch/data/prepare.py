@@ -43,6 +43,7 @@ from hqsearch.data.recordings import (
 )
 from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
 from hqsearch.data.simulated import simulated_samples
+from hqsearch.data.sources import source_of
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.summary import DataSummary, summarise
 from hqsearch.data.windows import cut
@@ -71,6 +72,10 @@ def check_data(spec: DataSpec, cache: Path | None = None, given: Frames | None =
         return
     if spec.dataset == FRAMES:
         given_folder(spec, cache or Path(), given)
+        return
+    other = source_of(spec)
+    if other is not None:
+        other.check(cache)
         return
     problems = check_recordings(spec)
     if cache is not None and not is_absent(spec):
@@ -116,6 +121,14 @@ def prepare_data(
             assert given is not None
             given.write(folder)
 
+    elif (other := source_of(spec)) is not None:
+        folder, made = other.folder(cache), other
+        if (folder / DESCRIPTION).is_file():
+            return open_frames(folder)
+
+        def write() -> None:
+            made.write(folder, progress, workers or cores())
+
     else:
         source = list_source(spec)
         folder = _folder(spec, source, cache)
@@ -149,6 +162,9 @@ def load_data(spec: DataSpec, cache: Path) -> FrameData:
     Raises:
         DataError: They are not there.
     """
+    other = source_of(spec)
+    if other is not None:
+        return open_frames(other.folder(cache))
     return open_frames(_folder(spec, list_source(spec), cache))
 
 
@@ -175,6 +191,8 @@ def data_outlook(spec: DataSpec, cache: Path, given: Frames | None = None) -> Da
     if spec.dataset == FRAMES:
         counts = {name: getattr(spec, name) or 0 for name in SPLITS}
         folder = given_folder(spec, cache, given)
+    elif (other := source_of(spec)) is not None:
+        counts, folder = dict(other.counts()), other.folder(cache)
     else:
         folder = _folder(spec, list_source(spec), cache)
         if (folder / DESCRIPTION).is_file():
@@ -184,7 +202,7 @@ def data_outlook(spec: DataSpec, cache: Path, given: Frames | None = None) -> Da
             splits = list_samples(spec).splits
             counts = {name: len(splits[name]) for name in SPLITS}
     height, width = sides(spec.size)
-    size = sum(counts.values()) * spec.timesteps * spec.channels * height * width
+    size = sum(counts.values()) * spec.stored_steps * spec.channels * height * width
     return DataOutlook(counts, folder, size)
 
 
@@ -199,6 +217,9 @@ def data_classes(
     if spec.dataset == FRAMES:
         folder = given_folder(spec, cache or Path(), given)
         return given.stored.classes if given is not None else open_frames(folder).classes
+    other = source_of(spec)
+    if other is not None:
+        return other.classes()
     return list_source(spec).classes
 
 
@@ -206,6 +227,9 @@ def validation_is_given(spec: DataSpec) -> bool:
     """Whether the validation samples were chosen by a person: arrays, or a ``validation/``."""
     if spec.dataset == FRAMES:
         return True
+    other = source_of(spec)
+    if other is not None:
+        return other.has_own_validation()
     return spec.dataset != SIMULATED and has_validation_folder(spec)
 
 

@@ -74,8 +74,8 @@ class SampleList:
     warnings: tuple[str, ...] = ()
 
 
-def refuse_all(problems: Sequence[Problem]) -> None:
-    """Name all unusable recordings at once, those with the same fault together.
+def refuse_all(problems: Sequence[Problem], what: str = "recordings") -> None:
+    """Name all unusable recordings, or other things, at once, those with the same fault together.
 
     Raises:
         DataError: there is one.
@@ -89,5 +89,5 @@ def refuse_all(problems: Sequence[Problem]) -> None:
     if len(problems) > _NAMED:
         lines.append(f"and {len(problems) - _NAMED:,} more.")
     if len(problems) > 1:
-        lines = [f"{len(problems):,} recordings cannot be used:", *lines]
+        lines = [f"{len(problems):,} {what} cannot be used:", *lines]
     raise DataError("\n  ".join(lines))

@@ -10,15 +10,31 @@ from typing import Any
 
 from pydantic import model_validator
 
-from hqsearch.definition.data import DATASETS, FRAMES, SIMULATED, DataDefinition
+from hqsearch.definition.data import (
+    ARRAYS,
+    CODE,
+    DATASETS,
+    FRAMES,
+    SIMULATED,
+    DataDefinition,
+)
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.sides import Size
 
 _MOST_TIMESTEPS = 1024
+_FOLDER = "a folder of recordings"
+#: What is asked for of a data set that is no folder of recordings.
+_WHERE = {
+    "pictures": "a folder or a .zip of pictures",
+    "cifar10": "a folder or a .zip that holds CIFAR-10",
+    "imagenet": "the folder that holds ImageNet's train/ and val/",
+    ARRAYS: "a .npz file or a folder of .npy files",
+    CODE: "a function, path = 'file.py:build'",
+}
 
 
 class DataSpec(DataDefinition):
-    """Event data, framing and splits: a :class:`DataDefinition` that frames can be made of.
+    """Samples, framing and splits: a :class:`DataDefinition` that frames can be made of.
 
     Raises:
         UnknownName: ``dataset`` or ``encoding`` does not exist.
@@ -48,12 +64,18 @@ class DataSpec(DataDefinition):
             )
         if self.dataset not in (SIMULATED, FRAMES) and self.path is None:
             raise DefinitionError(
-                f"[data] {self.dataset} needs a folder of recordings: give it with --data DIR "
-                f"(or path in [data])."
+                f"[data] {self.dataset} needs {_WHERE.get(self.dataset, _FOLDER)}: give it with "
+                f"--data DIR (or path in [data])."
             )
         return self
 
+    @property
+    def stored_steps(self) -> int:
+        """Frames that are kept of a sample: of a picture one."""
+        return 1 if self.is_still else self.timesteps
+
 
 def usual_place(dataset: str) -> Path | None:
-    """Where a named recorded set is looked for unless ``--data`` says otherwise: ``./data``."""
-    return Path("data").resolve() if dataset not in (SIMULATED, FRAMES, "folder") else None
+    """Where a named published set is looked for unless ``--data`` says otherwise: ``./data``."""
+    elsewhere = (SIMULATED, FRAMES, "folder", "pictures", ARRAYS, CODE)
+    return Path("data").resolve() if dataset not in elsewhere else None

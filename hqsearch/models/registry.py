@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from hqsearch.errors import DefinitionError, PluginError, UnknownName
+from hqsearch.models.convformer import Convformer, ConvformerConfig
 from hqsearch.models.given import call_builder
 from hqsearch.models.qsd import PUBLISHED, Qsd, QsdConfig
 from hqsearch.models.spikformer import Spikformer, SpikformerConfig
@@ -43,6 +44,7 @@ class Builtin:
 
 MODELS: dict[str, Builtin] = {
     "spikformer": Builtin(SpikformerConfig, Spikformer),
+    "convformer": Builtin(ConvformerConfig, Convformer),
     "qsd": Builtin(QsdConfig, Qsd),
     **{name: Builtin(QsdConfig, Qsd, size) for name, size in PUBLISHED.items()},
 }

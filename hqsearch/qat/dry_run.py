@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqsearch.data.encoding import get_encoding
+from hqsearch.data.encoding import encoding_of
 from hqsearch.data.looking import few_frames, split_facts
 from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Inspection
@@ -107,8 +107,8 @@ def _frames(part: Part) -> Tensor:
         return some_frames(part, SAMPLES)
     batch = torch.from_numpy(np.ascontiguousarray(stored.swapaxes(0, 1)))
     given = part.study.objects.frames
-    encoding = given.stored.encoding if given is not None else get_encoding(part.data.encoding)
-    return encoding.to_float(batch)
+    encoding = given.stored.encoding if given is not None else encoding_of(part.data)
+    return part.as_seen(encoding)(batch)
 
 
 def _look_at_modules(found: Inspection, part: Part, model: nn.Module, traced: Workload) -> None:

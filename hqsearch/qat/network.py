@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hqsearch.data.encoding import get_encoding
+from hqsearch.data.encoding import encoding_of
 from hqsearch.errors import HqsearchError
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
@@ -21,7 +21,7 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
     Raises:
         PluginError: the network does not run on frames ``[T, 1, C, H, W]`` of the study.
     """
-    bits = get_encoding(part.data.encoding).bits
+    bits = encoding_of(part.data).bits
     if part.built_in:
         frames = torch.zeros(part.batch_shape(1), device="meta")
         model = part.build(filled=False)
@@ -46,7 +46,7 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
 def some_frames(part: Part, samples: int, seed: int = 0) -> Tensor:
     """Made-up frames ``[T, N, C, H, W]`` as the network sees them, a third of them not empty."""
     generator = torch.Generator().manual_seed(seed)
-    encoding = get_encoding(part.data.encoding)
+    encoding = encoding_of(part.data)
     shape = part.batch_shape(samples)
     top = 2 ** (encoding.bits or 4)
     values = torch.randint(0, top, shape, generator=generator, dtype=torch.uint8)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from hqsearch.definition import EvaluationOptions
+from hqsearch.sides import Size, sides
+from hqsearch.training.batches import BorderName
 from hqsearch.training.loop import DecayName, OptimizerName, PrecisionName, Schedule
 
 
@@ -35,6 +38,8 @@ class QatOptions(EvaluationOptions):
     flip: bool = False
     """Augmentation by mirroring half of the samples, for pictures: a mirrored gesture is
     another one."""
+    border: Annotated[BorderName, Field(exclude_if=lambda border: border == "zero")] = "zero"
+    """What moves in where a sample is shifted: zeros, or what is there, reflected."""
     optimizer: OptimizerName = "adamw"
     decay: DecayName = "cosine"
     """Of the learning rate, after its rise."""
@@ -67,4 +72,21 @@ class QatOptions(EvaluationOptions):
             flip=self.flip,
             mixed_precision=self.mixed_precision,
             loader_workers=self.loader_workers,
+            border=self.border,
         )
+
+    def for_pictures(self, size: Size, said: Collection[str]) -> QatOptions:
+        """These options with what is usual of pictures where a study says nothing.
+
+        Args:
+            size: of a picture in pixels; it is cropped to after padding with an eighth of its
+                shorter side.
+            said: keys that the study says.
+        """
+        usual = {
+            "shift": min(sides(size)) // 8,
+            "flip": True,
+            "border": "reflect",
+            "weight_decay": 0.05,
+        }
+        return self.model_copy(update={k: v for k, v in usual.items() if k not in said})

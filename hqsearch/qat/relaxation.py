@@ -31,7 +31,7 @@ from hqsearch.quant.mixture import mix_model
 from hqsearch.schemes.choice import parse_choice
 from hqsearch.supernet.relaxation import Learn, Relaxation
 from hqsearch.training import Teacher
-from hqsearch.training.batches import Samples, plain_batches, training_batches
+from hqsearch.training.batches import BorderName, Samples, plain_batches, training_batches
 from hqsearch.training.finite import require_finite
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.task import CLASSIFICATION, Task
@@ -52,6 +52,7 @@ class Batching:
         shift: augmentation by shifts of up to this many pixels.
         seed: of the division, the order and the augmentation.
         flip: mirror half of the samples left to right.
+        border: what moves in where a sample is shifted.
     """
 
     held_out: float
@@ -59,6 +60,7 @@ class Batching:
     shift: int
     seed: int
     flip: bool = False
+    border: BorderName = "zero"
 
 
 class QatRelaxation(Relaxation):
@@ -132,9 +134,16 @@ class QatRelaxation(Relaxation):
         return self._batches(self._held, (int(state[0]), epoch))
 
     def _batches(self, part: Samples, key: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
-        size, shift = self._batching.batch_size, self._batching.shift
-        flip = self._batching.flip
-        return training_batches(part.frames, part.labels, size, shift, key, flip)
+        batching = self._batching
+        return training_batches(
+            part.frames,
+            part.labels,
+            batching.batch_size,
+            batching.shift,
+            key,
+            batching.flip,
+            border=batching.border,
+        )
 
     # Loss
 

@@ -34,6 +34,7 @@ from hqsearch.data import (
     usual_place,
     validation_is_given,
 )
+from hqsearch.data.encoding import Encoding
 from hqsearch.data.samples import Progress
 from hqsearch.definition.study import NeuronDefinition
 from hqsearch.errors import DataError, PluginError, RunFailed
@@ -49,6 +50,7 @@ from hqsearch.problem.space import Space
 from hqsearch.qat.study import QatStudy
 from hqsearch.sides import sides
 from hqsearch.training import Samples, Teacher, load_state
+from hqsearch.training.batches import ToFloat
 from hqsearch.training.finite import require_finite
 
 SplitName = Literal["train", "validation", "test"]
@@ -306,7 +308,17 @@ class Part:
     def samples(self, split: SplitName) -> Samples:
         """One split, and how the network sees it."""
         frames = getattr(self.frames, split)
-        return Samples(frames.frames, frames.labels, self.frames.encoding.to_float)
+        return Samples(frames.frames, frames.labels, self.as_seen(self.frames.encoding))
+
+    def as_seen(self, encoding: Encoding) -> ToFloat:
+        """Stored frames ``[T, N, C, H, W]`` to what the network sees; a picture is stored once."""
+        steps = self.batch_shape(1)[0]
+
+        def to_float(frames: torch.Tensor) -> torch.Tensor:
+            values = encoding.to_float(frames)
+            return values.expand(steps, *values.shape[1:]) if len(values) != steps else values
+
+        return to_float if self.data.is_still and steps > 1 else encoding.to_float
 
     @property
     def parent_folder(self) -> Path:

@@ -20,6 +20,7 @@ from hqsearch.plugins import (
     load_from_file,
 )
 from hqsearch.qat.options import QatOptions
+from hqsearch.sides import sides
 from hqsearch.training.task import CLASSIFICATION, Task
 
 
@@ -51,6 +52,14 @@ class QatStudy:
             raise DefinitionError(
                 f"study {self.definition.name!r}: evaluator {self.definition.evaluator} needs "
                 "[data] and [model]"
+            )
+        if self.data.is_still:
+            usual = self.options.for_pictures(self.data.size, self.definition.evaluation)
+            object.__setattr__(self, "options", usual)
+        if self.options.border == "reflect" and self.options.shift >= min(sides(self.data.size)):
+            raise DefinitionError(
+                f"study {self.definition.name!r}: shift = {self.options.shift} must be smaller "
+                f"than the {min(sides(self.data.size))} pixels of a side where border = 'reflect'"
             )
         epochs = self.definition.evaluation.get("parent_epochs")
         weights = self.definition.model.weights

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 
 #: Stored uint8 frames to the network's float input, any shape.
 ToFloat = Callable[[Tensor], Tensor]
+#: What moves in where a sample is shifted.
+BorderName = Literal["zero", "reflect"]
 _ORDER, _SHIFT, _FLIP = 0, 1, 2
 
 
@@ -53,6 +55,7 @@ def training_batches(
     key: tuple[int, int],
     flip: bool = False,
     workers: int = 0,
+    border: BorderName = "zero",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All samples once, shuffled, each shifted by up to ``shift`` pixels in x and y.
 
@@ -63,10 +66,11 @@ def training_batches(
         frames: ``[n, T, C, H, W]``, may be memory-mapped.
         labels: ``[n]``.
         batch_size: N; the last batch may be smaller.
-        shift: largest shift in pixels; what moves in is 0.
+        shift: largest shift in pixels; smaller than a side where the border is ``reflect``.
         key: (seed, epoch), which decides everything.
         flip: mirror half of the samples left to right.
         workers: threads that prepare batches ahead; the batches are the same.
+        border: what moves in: zeros, or what lies at the border, reflected.
 
     Yields:
         Frames uint8 ``[T, N, C, H, W]`` and labels int64 ``[N]``.
@@ -81,6 +85,11 @@ def training_batches(
         chosen = order[start : start + batch_size]
         batch = np.zeros((frames.shape[1], len(chosen), *frames.shape[2:]), np.uint8)
         for place, index in enumerate(chosen):
+            if border == "reflect":
+                rows, columns = map(_reflected, shifts[index], frames.shape[-2:])
+                columns = columns[::-1] if mirrored[index] else columns
+                batch[:, place] = frames[index][..., rows[:, None], columns]
+                continue
             (to_y, from_y), (to_x, from_x) = map(_overlap, shifts[index])
             sample = frames[index][..., ::-1] if mirrored[index] else frames[index]
             batch[:, place, :, to_y, to_x] = sample[:, :, from_y, from_x]
@@ -106,6 +115,16 @@ def plain_batches(frames: Frames, batch_size: int) -> Iterator[Tensor]:
         batch = np.asarray(frames[start : start + batch_size])
         # Always a copy: with one timestep a view would share memory that is mapped read-only.
         yield torch.from_numpy(np.array(batch.swapaxes(0, 1), order="C"))
+
+
+def _reflected(shift: int, length: int) -> NDArray[np.int64]:
+    """Where each pixel of a shifted axis comes from: ``length`` places from 0 to length - 1.
+
+    >>> _reflected(1, 4).tolist(), _reflected(-2, 4).tolist()
+    ([1, 0, 1, 2], [2, 3, 2, 1])
+    """
+    places = np.abs(np.arange(length) - shift)
+    return np.where(places < length, places, 2 * (length - 1) - places)
 
 
 def _overlap(shift: int) -> tuple[slice, slice]:

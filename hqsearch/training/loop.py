@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hqsearch.errors import DefinitionError, RunFailed
-from hqsearch.training.batches import Samples, plain_batches, training_batches
+from hqsearch.training.batches import BorderName, Samples, plain_batches, training_batches
 from hqsearch.training.distillation import Teacher
 from hqsearch.training.finite import NeuronWatch, is_finite, require_finite
 from hqsearch.training.memory import keep_freed_memory
@@ -58,6 +58,7 @@ class Schedule:
         flip: augmentation by mirroring half of the samples left to right.
         mixed_precision: ``bfloat16`` or ``float16`` (with loss scaling) on CUDA; ``none``.
         loader_workers: threads that prepare batches ahead; changes no number.
+        border: what moves in where a sample is shifted: ``zero``, or what is there, reflected.
 
     Raises:
         DefinitionError: a value out of its range.
@@ -76,6 +77,7 @@ class Schedule:
     flip: bool = False
     mixed_precision: PrecisionName = "none"
     loader_workers: int = 0
+    border: BorderName = "zero"
 
     def __post_init__(self) -> None:
         at_least = {"epochs": 0, "batch_size": 1, "weight_decay": 0, "shift": 0, "seed": 0}
@@ -307,6 +309,8 @@ def _schedule_json(schedule: Schedule) -> dict[str, Any]:
     """What a checkpoint must agree with: all that changes a number."""
     told = asdict(schedule)
     del told["loader_workers"]
+    if schedule.border == "zero":  # so that checkpoints of before go on
+        del told["border"]
     return told
 
 
@@ -332,6 +336,7 @@ def _train_epoch(
         key,
         schedule.flip,
         schedule.loader_workers,
+        schedule.border,
     )
     half = getattr(torch, schedule.mixed_precision, None)
     kind = torch.device(device).type

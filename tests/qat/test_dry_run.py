@@ -179,7 +179,7 @@ def test_data_that_say_little_are_told(tmp_path: Path) -> None:
     notes = study(tmp_path, Net, hq.Frames(train, validation), batch_size=7).check().notes
     assert any("classes are uneven: 18 training samples of 0, 1 of 2" in note for note in notes)
     assert any(
-        "validation sample 3 of validation is the same recording as train sample 5" in note
+        "validation sample 3 of validation is the same sample as train sample 5" in note
         for note in notes
     )
 

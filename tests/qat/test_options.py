@@ -1,35 +1,46 @@
-"""``[evaluation]`` of what trains candidates from a parent."""
+"""What is usual of a kind of data, and what a study says."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from hqsearch.definition import validate
-from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.definition import study_of_tables
+from hqsearch.errors import DefinitionError
 from hqsearch.qat.options import QatOptions
+from hqsearch.qat.study import QatStudy
+
+TABLES = {
+    "space": {"choices": ["2u", "fp32"]},
+    "evaluator": "short-qat",
+    "model": {"name": "convformer", "widths": [8, 8, 8], "depth": 1, "heads": 1, "timesteps": 1},
+    "objective": [{"name": "accuracy"}, {"name": "storage"}],
+}
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"parent_epochs": -1},
-        {"parent_learning_rate": 0.0},
-        {"parent_threads": 0},
-        {"epochs": -1},
-        {"learning_rate": -1e-3},
-        {"batch_size": 0},
-        {"shift": -1},
-    ],
-)
-def test_impossible_values_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(DefinitionError, match=next(iter(given))):
-        validate(QatOptions, given, "[evaluation]")
+def options_of(tmp_path, data, **evaluation):
+    tables = {**TABLES, "data": data, "evaluation": evaluation}
+    definition = study_of_tables(tables, "mine", tmp_path)
+    return QatStudy(definition, tmp_path, "cpu", QatOptions(**evaluation)).options
 
 
-def test_zero_epochs_and_no_shift_are_allowed_and_keys_are_known() -> None:
-    options = validate(QatOptions, {"epochs": 0, "shift": 0}, "[evaluation]")
-    assert (options.epochs, options.shift, options.parent_epochs) == (0, 0, 25)
-    with pytest.raises(UnknownName, match="did you mean 'parent_epochs'"):
-        validate(QatOptions, {"parent_epoch": 3}, "[evaluation]")
+PICTURES = {"dataset": "pictures", "path": "p", "size": 32}
+
+
+def test_pictures_are_cropped_and_mirrored_unless_the_study_says_otherwise(tmp_path):
+    usual = options_of(tmp_path, PICTURES)
+    assert (usual.shift, usual.flip, usual.border, usual.weight_decay) == (4, True, "reflect", 0.05)
+    said = options_of(tmp_path, PICTURES, flip=False, shift=0)
+    assert (said.shift, said.flip, said.border) == (0, False, "reflect")
+
+
+def test_events_keep_their_defaults_and_their_fingerprint(tmp_path):
+    events = options_of(tmp_path, {"dataset": "simulated-gestures"})
+    assert (events.shift, events.flip, events.border, events.weight_decay) == (
+        2, False, "zero", 0.01,
+    )  # fmt: skip
+    assert "border" not in events.model_dump()
+
+
+def test_a_shift_that_leaves_nothing_to_reflect_is_refused(tmp_path):
+    with pytest.raises(DefinitionError, match=r"shift = 32 must be smaller than the 32 pixels"):
+        options_of(tmp_path, PICTURES, shift=32)

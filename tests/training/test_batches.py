@@ -73,3 +73,25 @@ def test_plain_batches_are_copies_of_frames_that_must_not_change(timesteps):
     (batch,) = plain_batches(frames, 4)
     batch += 1
     assert frames.sum() == frames.size
+
+
+def test_a_reflected_border_shows_what_is_there():
+    frames = np.arange(1, 26, dtype=np.uint8).reshape(1, 1, 1, 5, 5)
+    seen = set()
+    for epoch in range(40):
+        batch, _ = next(
+            training_batches(frames, np.zeros(1), 1, 2, (0, epoch), flip=True, border="reflect")
+        )
+        picture = batch[0, 0, 0].numpy()
+        assert picture.min() > 0
+        padded = np.pad(frames[0, 0, 0], 2, mode="reflect")
+        crops = {
+            (y, x, flip): (padded[y : y + 5, x : x + 5][:, :: -1 if flip else 1])
+            for y in range(5)
+            for x in range(5)
+            for flip in (False, True)
+        }
+        found = [key for key, crop in crops.items() if (crop == picture).all()]
+        assert found
+        seen.update(found)
+    assert len(seen) > 20
