@@ -30,6 +30,7 @@ from hqsearch.evaluator import (
     FinalTask,
     Inspection,
     Outlook,
+    ParentQuality,
     PrepareContext,
     Resources,
     ScoresTask,
@@ -50,7 +51,7 @@ from hqsearch.qat.final import final_task, trained, workload_of
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.outlook import outlook_of
-from hqsearch.qat.parent import prepare_part, train_parent
+from hqsearch.qat.parent import prepare_part, quality_of, train_parent
 from hqsearch.qat.rates import spread_evenly
 from hqsearch.qat.relaxation import Batching, relaxation_of
 from hqsearch.qat.scores import score_part
@@ -188,6 +189,9 @@ class ShortQat(Evaluator):
             for key, named in made.items()
             for name, text in named.items()
         }
+
+    def parent_quality(self) -> ParentQuality:
+        return quality_of(self._first)
 
     def preparation_resources(self) -> list[Resources]:
         return [replace(self.resources(), cpus=float(self.options.parent_threads))]

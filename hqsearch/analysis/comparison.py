@@ -72,6 +72,8 @@ class Comparison:
     """Whether accuracies are measured with an error."""
     clock: Clock
     versions: dict[str, str]
+    hopeless: str = ""
+    """Why nothing can be said of accuracies; empty where something can."""
 
     def of(self, variant: Variant) -> list[Entry]:
         return [e for e in self.entries if e.variant == variant]
@@ -92,7 +94,8 @@ def ranked(comparison: Comparison) -> list[Variant]:
 
 def verdict_lines(comparison: Comparison) -> list[str]:
     """Against the uniform assignments, between the strategies, and how far it carries."""
-    lines = [_against_uniform(comparison, variant) for variant in ranked(comparison)]
+    lines = [f"No verdict, {comparison.hopeless}."] if comparison.hopeless else []
+    lines += [_against_uniform(comparison, variant) for variant in ranked(comparison)]
     lines += _between(comparison)
     if len(comparison.seeds) == 1:
         lines.append("One seed: how much a strategy varies cannot be told; --seeds 5 tells.")
@@ -115,18 +118,27 @@ def _against_uniform(comparison: Comparison, variant: Variant) -> str:
         own = [v for e in entries for v in e.verdicts if v.baseline == baseline]
         wins = [v for v in own if v.outcome == "saves"]
         even = [v for v in own if v.outcome == "not distinguishable"]
-        if wins:
+        gains = [v for v in own if v.outcome == "gains"]
+        failed = [v for v in own if v.outcome == "failed"]
+        if failed:
+            parts.append(f"{baseline} not known ({failed[0].reason})")
+        elif gains and len(gains) >= len(wins):
+            gap = 100 * median(v.accuracy_difference or 0.0 for v in gains)
+            parts.append(
+                f"{baseline} in {len(wins)} of {count} ({gap:+.1f} points in {len(gains)})"
+            )
+        elif wins:
             shares = {c: median((v.savings or {}).get(c, 0.0) for v in wins) for c in COSTS}
             saved = [f"{share:.0%} {c}" for c, share in shares.items() if share >= LEAST]
             parts.append(f"{baseline} in {len(wins)} of {count} ({', '.join(saved)})")
         elif even:
-            parts.append(f"{baseline} in 0 of {count} (within the error in {len(even)})")
+            parts.append(f"{baseline} in 0 of {count} (cannot be told in {len(even)})")
         else:
             parts.append(f"{baseline} in 0 of {count}")
     told = "; ".join(parts) if parts else "none was completed"
     return (
         f"{variant.label}: hypervolume {gain:+.2f} on the uniform assignments' {start:.2f}; saves "
-        f"at no less accuracy against uniform {told}"
+        f"at as much accuracy against uniform {told}"
     )
 
 

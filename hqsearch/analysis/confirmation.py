@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from hqsearch.analysis.replicates import Estimate, Floats, Measured
+from hqsearch.analysis.bounds import single_training
+from hqsearch.analysis.paired import Difference
+from hqsearch.analysis.replicates import Estimate, Floats, Measured, Noise, share_interval
 from hqsearch.problem.objective import Objective, minimized
-from hqsearch.problem.pareto import non_dominated
+from hqsearch.problem.resolution import representatives
 from hqsearch.store.records import TrialRow
 
 CONFIRMED, UNCERTAIN, LUCK = "confirmed", "within the error", "rested on luck"
@@ -51,9 +53,12 @@ class Member:
     status: str = ""
     rival: str = ""
     difference: Estimate | None = None
+    interval: tuple[float, float] = (-math.inf, math.inf)
+    """Of the quality, 95 %, within what is possible; so is that of the difference."""
+    difference_interval: tuple[float, float] = (-math.inf, math.inf)
 
     def as_json(self) -> dict[str, Any]:
-        low, high = self.quality.interval()
+        low, high = self.interval
         data: dict[str, Any] = {
             "trial": self.trial,
             "label": self.label,
@@ -68,7 +73,7 @@ class Member:
             "choices": self.choices,
         }
         if self.difference is not None:
-            low, high = self.difference.interval()
+            low, high = self.difference_interval
             data["difference"] = {
                 "mean": self.difference.mean,
                 "standard_error": _finite(self.difference.standard_error),
@@ -91,14 +96,19 @@ class Confirmation:
     missing: tuple[int, ...]
     failed: int
     measured: Mapping[str, Measured] = field(repr=False)
+    noise: Noise | None = None
+    """How much trainings vary, over all of these candidates."""
 
     def of(self, key: str) -> Member | None:
         """The confirmed candidate with this key, if it is one."""
         return next((m for m in self.members if m.key == key), None)
 
     def difference(self, one: Member, other: Member) -> Estimate:
-        """Of the measured objective, paired."""
-        return self.measured[one.key].minus(self.measured[other.key])
+        """Of the measured objective, paired; where each has one seed, with assumed noise."""
+        found = self.measured[one.key].minus(self.measured[other.key], self.noise)
+        if self.noise is None and self.quality == "accuracy":
+            return single_training(Difference(found.mean, found.standard_error, True))
+        return found
 
     @property
     def seeds(self) -> int:
@@ -146,10 +156,13 @@ def confirmation_of(
     measured = {k: Measured(replicates[k], quality) for k in stand if k in replicates}
     if not measured:
         return None
-    status = _statuses(measured, objectives, quality)
+    noise = Noise.of(measured.values())
+    status = _statuses(measured, objectives, quality, noise)
+    fraction = next(o for o in objectives if o.name == quality).unit == "fraction"
     members = []
     for key, own in measured.items():
         rival = _rival(key, measured, labels, objectives, quality) if key not in labels else None
+        difference = own.minus(measured[rival], noise) if rival else None
         members.append(
             Member(
                 key=key,
@@ -163,7 +176,9 @@ def confirmation_of(
                 on_front=key in members_of_front,
                 status=status[key] if key in members_of_front else "",
                 rival=labels[rival] if rival else "",
-                difference=own.minus(measured[rival]) if rival else None,
+                difference=difference,
+                interval=_interval(own, fraction),
+                difference_interval=_within(difference, fraction),
             )
         )
     by = next((o.name for o in objectives if o.direction == "min"), quality)
@@ -176,7 +191,21 @@ def confirmation_of(
         missing=tuple(t.number for k, t in stand.items() if k not in measured),
         failed=sum(t.run == last and t.state == "FAIL" for t in runs),
         measured=measured,
+        noise=noise,
     )
+
+
+def _within(difference: Estimate | None, fraction: bool) -> tuple[float, float]:
+    """95 % interval of a difference; two fractions differ by no more than 1."""
+    low, high = difference.interval() if difference else (-math.inf, math.inf)
+    return (max(low, -1.0), min(high, 1.0)) if fraction else (low, high)
+
+
+def _interval(own: Measured, fraction: bool) -> tuple[float, float]:
+    estimate, details = own.estimate(), next(iter(own.trials.values())).details
+    if fraction and details.test_samples and math.isfinite(estimate.standard_error):
+        return share_interval(estimate, details.test_samples)
+    return estimate.interval()
 
 
 def _costs(means: Mapping[str, float], objectives: tuple[Objective, ...]) -> Floats:
@@ -185,12 +214,16 @@ def _costs(means: Mapping[str, float], objectives: tuple[Objective, ...]) -> Flo
 
 
 def _statuses(
-    measured: Mapping[str, Measured], objectives: tuple[Objective, ...], quality: str
+    measured: Mapping[str, Measured],
+    objectives: tuple[Objective, ...],
+    quality: str,
+    noise: Noise | None,
 ) -> dict[str, str]:
     """Who is still not dominated, and whose place rested on luck."""
     keys = list(measured)
     costs = np.array([_costs(measured[k].means, objectives) for k in keys])
-    survives = non_dominated(costs)
+    values = [[measured[k].means[o.name] for o in objectives] for k in keys]
+    survives = representatives(values, objectives)
     sign = next(1.0 if o.direction == "max" else -1.0 for o in objectives if o.name == quality)
     status = {}
     for row, key in enumerate(keys):
@@ -200,7 +233,7 @@ def _statuses(
         for other in np.flatnonzero((costs <= costs[row]).all(axis=1)):
             if other == row:
                 continue
-            low, high = measured[keys[other]].minus(measured[key]).interval()
+            low, high = measured[keys[other]].minus(measured[key], noise).interval()
             if (low if sign > 0 else -high) > 0:
                 status[key] = LUCK
     return status

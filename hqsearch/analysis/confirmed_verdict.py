@@ -2,85 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+from hqsearch.analysis.bounds import TRAINING_NOISE
 from hqsearch.analysis.confirmation import LUCK, Confirmation, Member, confirmation_of
-from hqsearch.analysis.verdict import COSTS, LEAST, Verdict, failed_baselines, short, verdict_text
+from hqsearch.analysis.rules import Terms
+from hqsearch.analysis.verdict import (
+    Contender,
+    Verdict,
+    failed_baselines,
+    judged,
+    savings,
+    short,
+    verdict_text,
+)
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import TrialRow
 
 
-def confirmed_verdicts(confirmation: Confirmation) -> list[Verdict]:
-    """One verdict per confirmed baseline, by front members whose place did not rest on luck.
+def confirmed_verdicts(confirmation: Confirmation, terms: Terms | None = None) -> list[Verdict]:
+    """One verdict per confirmed baseline and control.
 
-    More accurate is what is so with 95 %; not distinguishable what is no more than a standard
-    error below, for with few seeds an interval of 95 % holds much that is clearly worse.
+    By front members that are none of them and whose place did not rest on luck.
     """
-    able = [m for m in confirmation.members if m.on_front and m.status != LUCK]
-    return [
-        _verdict(confirmation, baseline, able)
-        for baseline in confirmation.members
-        if baseline.label
-    ]
+    terms = terms or Terms()
+    able = [m for m in confirmation.members if m.on_front and m.status != LUCK and not m.label]
+    judges = [m for m in confirmation.members if m.label]
+    contenders = {
+        judge.key: [one for m in able if (one := _contender(confirmation, m, judge)) is not None]
+        for judge in judges
+    }
+    comparisons = sum(map(len, contenders.values()))
+    found = []
+    for judge in judges:
+        named = Verdict(judge.label.removeprefix("uniform "), judge.trial, "", label=judge.label)
+        verdict = judged(named, contenders[judge.key], terms.margin, comparisons)
+        member = next((m for m in able if m.trial == verdict.member), None)
+        if member is not None:
+            low, high = confirmation.difference(member, judge).interval()
+            verdict = replace(verdict, interval=(max(low, -1.0), min(high, 1.0)))
+        found.append(verdict)
+    return found
 
 
-def _verdict(confirmation: Confirmation, baseline: Member, able: Sequence[Member]) -> Verdict:
-    name = baseline.label.removeprefix("uniform ")
-    better, similar = [], []
-    for member in able:
-        savings = _savings(member, baseline)
-        if member.key == baseline.key or not savings:
-            continue
-        gap = confirmation.difference(member, baseline)
-        low, _ = gap.interval()
-        entry = (sum(savings.values()), -member.trial, member, savings, gap)
-        if low > 0 or (gap.standard_error == 0 and gap.mean >= 0):
-            better.append(entry)
-        elif gap.mean >= -gap.standard_error:
-            similar.append(entry)
-    for outcome, entries in (("saves", better), ("not distinguishable", similar)):
-        if entries:
-            _, _, member, savings, gap = max(entries, key=lambda e: e[:2])
-            return Verdict(
-                name,
-                baseline.trial,
-                outcome,
-                member.trial,
-                savings,
-                gap.mean,
-                gap.standard_error,
-                True,
-                gap.interval(),
-            )
-    return Verdict(name, baseline.trial, "saves nothing")
-
-
-def _savings(member: Member, baseline: Member) -> dict[str, float]:
-    """Savings by cost; empty where the member costs more of any, or less of none."""
-    mine, its = member.confirmed, baseline.confirmed
-    savings = {c: 1.0 - mine[c] / its[c] for c in COSTS if c in mine and its.get(c)}
-    if not savings or min(savings.values()) < 0 or max(savings.values()) < LEAST:
-        return {}
-    return savings
+def _contender(confirmation: Confirmation, member: Member, judge: Member) -> Contender | None:
+    saved = savings(member.confirmed, judge.confirmed)
+    if not saved:
+        return None
+    gap = confirmation.difference(member, judge)
+    if not math.isfinite(gap.standard_error):
+        return None  # no training of both had the same seed
+    samples, seeds = confirmation.samples or 0, len(member.seeds)
+    return Contender(member.trial, saved, gap, True, samples, seeds)
 
 
 def study_verdict(
-    front: Sequence[TrialRow], trials: Sequence[TrialRow], objectives: tuple[Objective, ...]
+    front: Sequence[TrialRow],
+    trials: Sequence[TrialRow],
+    objectives: tuple[Objective, ...],
+    study: Mapping[str, Any] | None = None,
 ) -> str:
-    """The verdict on a study: on its confirmation, where there is one, else provisional."""
+    """The verdict on a study: on its confirmation, where there is one, else provisional.
+
+    Args:
+        front: of the study.
+        trials: every one.
+        objectives: of the study.
+        study: what its log holds of it: margin, rules, parent.
+    """
+    terms = Terms() if study is None else Terms.of(study)
     confirmation = confirmation_of(front, trials, objectives)
     if (
         confirmation is None
         or confirmation.quality != "accuracy"
         or not any(m.label for m in confirmation.members)
     ):
-        return verdict_text(front, trials)
+        return verdict_text(front, trials, terms)
     if confirmation.missing and all(m.label for m in confirmation.members):
         # A confirmation that has just begun, or that the front has moved on from since.
-        return "\n".join([verdict_text(front, trials), *_gaps(confirmation)])
-    lines = [f"Verdict (confirmed: {basis(confirmation)}):"]
-    lines += [f"  {v.sentence()}" for v in confirmed_verdicts(confirmation)]
-    lines += [f"  {line}" for line in failed_baselines(trials)]
+        return "\n".join([verdict_text(front, trials, terms), *_gaps(confirmation)])
+    if terms.hopeless:
+        return f"Verdict: none, {terms.hopeless}"
+    lines = [f"Verdict (confirmed: {basis(confirmation)}; {terms.told}):"]
+    told = [*confirmed_verdicts(confirmation, terms), *failed_baselines(trials)]
+    lines += [f"  {verdict.sentence()}" for verdict in told]
     lines += [f"  {line}" for line in _failed_replicates(confirmation, trials)]
     lines += _gaps(confirmation)
     return "\n".join(lines)
@@ -121,5 +129,6 @@ def _gaps(confirmation: Confirmation) -> list[str]:
     if confirmation.failed:
         lines.append(f"{confirmation.failed} replicates failed; hqsearch trials says why")
     if confirmation.seeds == 1:
-        lines.append("one seed: how much a training varies is not in these errors")
+        noise = f"{100 * TRAINING_NOISE:g} points"
+        lines.append(f"one seed: trainings are taken to vary by {noise}; more --seeds measure it")
     return lines

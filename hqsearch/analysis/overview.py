@@ -140,7 +140,7 @@ def status_of(results: Results) -> dict[str, Any]:
         "disk": disk_use(results.path.parent),
         "budgets": [f"{b.metric} {b.text}" for b in results.budgets],
         "notes": [*results.study.get("notes", []), *(n for r in results.runs for n in r.notes)],
-        "verdict": study_verdict(front, every, results.objectives).splitlines(),
+        "verdict": study_verdict(front, every, results.objectives, results.study).splitlines(),
     }
 
 

@@ -1,13 +1,20 @@
 """By which rules a study's front and verdict are made.
 
 Rules are numbered, and a study records those that it was made under. Rules 1 are those of 0.1 and
-0.2: the front tells every difference. Rules 2 give it a resolution.
+0.2: a front that tells every difference, of accuracies as they were measured; and verdicts at one
+standard error, of which most were false on other trainings. Rules 2 give fronts a resolution, and
+their verdicts bounds that hold. Studies of before keep their front, and what is said of it is said
+by the rules of now: verdicts are made when they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from hqsearch.analysis.proportion import wilson_interval
+from hqsearch.definition.study import MARGIN
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.resolution import plain, resolution_text
@@ -15,6 +22,55 @@ from hqsearch.store.records import TrialRow, front_of
 
 #: Of studies that are made now.
 RULES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a study has fixed beforehand, and what its verdict starts from.
+
+    Attributes:
+        margin: within which accuracies are alike (fraction).
+        made_under: rules of the study's front.
+        parent: accuracy, validation samples and the accuracy of chance, where they are recorded.
+    """
+
+    margin: float = MARGIN / 100
+    made_under: int = RULES
+    parent: tuple[float, int, float] | None = None
+
+    @classmethod
+    def of(cls, study: Mapping[str, Any]) -> Terms:
+        """By the log's facts of a study."""
+        given = study.get("parent")
+        parent = (
+            (float(given["accuracy"]), int(given["samples"]), float(given["chance"]))
+            if given
+            else None
+        )
+        margin = float(study.get("margin", MARGIN)) / 100
+        return cls(margin, int(study.get("rules", 1)), parent)
+
+    @property
+    def told(self) -> str:
+        """By which rules, in words."""
+        if self.made_under == RULES:
+            return f"rules {RULES}"
+        return f"rules {RULES}, on a front of rules {self.made_under}"
+
+    @property
+    def hopeless(self) -> str:
+        """Why nothing can be said; empty where something can."""
+        if self.parent is None:
+            return ""
+        accuracy, samples, chance = self.parent
+        low, _ = wilson_interval(round(accuracy * samples), samples)
+        if low > chance:
+            return ""
+        return (
+            f"for the fp32 parent is not above chance ({100 * accuracy:.1f} % of {samples} "
+            f"validation samples, the largest class has {100 * chance:.1f} %): what is found from "
+            "it says nothing"
+        )
 
 
 def resolution_note(

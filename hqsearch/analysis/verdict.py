@@ -1,18 +1,25 @@
-"""The verdict: does the front beat each uniform baseline?
+"""The verdict: what the front has to set against each uniform baseline, and how surely.
 
-For each baseline in the log: the front member that saves most energy and storage at an
-accuracy that is better beyond the paired standard error; else one that cannot be
-distinguished; else nothing. Provisional while it rests on search accuracies, which flatter
-the best of many.
+For each baseline the front member that saves most energy and storage and is *more accurate*, or *as
+accurate* (less so by no more than the study's margin), with 95 %; where none saves, the one that
+gains accuracy at no more cost; else what cannot be told, with a bound and what would tell. The
+bounds hold for whatever member is picked (:mod:`hqsearch.analysis.bounds`). Uniform assignments
+that are on the front are no finds of the search and stand for nothing.
+
+Provisional while it rests on search accuracies: one training each, on the split searched on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hqsearch.analysis.paired import Difference, accuracy_difference
+from hqsearch.analysis.bounds import lower_bound, needed, single_training
+from hqsearch.analysis.paired import accuracy_difference
+from hqsearch.analysis.replicates import Estimate
+from hqsearch.analysis.rules import RULES, Terms
 from hqsearch.store.records import TrialRow
 
 #: Objectives of which less is better and whose saving is told.
@@ -23,12 +30,12 @@ LEAST = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the front has to set against one baseline."""
+    """What the front has to set against one baseline or control."""
 
     baseline: str
     trial: int
     outcome: str
-    """``saves``, ``not distinguishable`` or ``saves nothing``."""
+    """``saves``, ``gains``, ``not distinguishable``, ``saves nothing`` or ``failed``."""
     member: int | None = None
     savings: dict[str, float] | None = None
     """Share of the baseline's cost that the member saves, by objective."""
@@ -36,98 +43,213 @@ class Verdict:
     standard_error: float | None = None
     paired: bool | None = None
     interval: tuple[float, float] | None = None
-    """Of the accuracy difference, 95 %; only where it was confirmed."""
+    """Of the accuracy difference, 95 %, of this member alone; only where it was confirmed."""
+    label: str = ""
+    """What it is called: ``uniform 4u``, or a control's name."""
+    accuracy: str | None = None
+    """``more`` or ``as`` accurate, of a member that saves."""
+    bound: float | None = None
+    """What the accuracy difference exceeds with 95 %, for whatever member is picked."""
+    margin: float | None = None
+    """Below 0 by no more than this is as accurate."""
+    comparisons: int | None = None
+    """Of how many differences this one was picked."""
+    samples: int | None = None
+    needed_samples: int | None = None
+    """With which it could be told whether the member is as accurate."""
+    needed_seeds: int | None = None
+    reason: str = ""
+    """Of a failure."""
+    rules: int = RULES
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def sentence(self) -> str:
         """The verdict in words."""
-        if self.member is None or self.savings is None:
+        head = f"against {self.label or f'uniform {self.baseline}'}:"
+        if self.outcome == "failed":
             return (
-                f"against uniform {self.baseline}: the front saves nothing without losing accuracy"
+                f"{head} not known, for its evaluation failed (trial {self.trial}, {self.reason})"
             )
-        parts = " and ".join(f"{s:.0%} {name}" for name, s in self.savings.items() if s >= LEAST)
-        gap = 100 * (self.accuracy_difference or 0.0)
-        error = 100 * (self.standard_error or 0.0)
-        points = f"{gap:+.1f} ± {error:.1f} points, trial {self.member}"
-        if self.interval is not None:
-            low, high = (100 * end for end in self.interval)
-            points = f"{gap:+.1f} points, 95 % {low:+.1f} to {high:+.1f}, trial {self.member}"
-        if self.outcome == "saves":
-            return (
-                f"against uniform {self.baseline}: saves {parts} and is no less accurate ({points})"
-            )
+        if self.member is None:
+            return f"{head} the front saves nothing without losing accuracy"
+        saved = " and ".join(f"{s:.0%} {n}" for n, s in (self.savings or {}).items() if s >= LEAST)
+        gap, trial = f"{_points(self.accuracy_difference or 0.0)} points", f"trial {self.member}"
+        least = "" if self._exact else f", at least {_points(self.bound or 0.0)} (95 %)"
+        if self.outcome == "gains":
+            return f"{head} {gap} more accurate at no more cost{least}, {trial}".replace("+", "", 1)
+        if self.accuracy == "more":
+            return f"{head} saves {saved} and is more accurate ({gap}{least}, {trial})"
+        worst = "" if self._exact else f", {self._worst} (95 %)"
+        if self.accuracy == "as":
+            return f"{head} saves {saved} and is as accurate ({gap}{worst}, {trial})"
+        told = f"{head} saves {saved}; {gap}{worst}, {trial}"
+        return f"{told}; {self._untold}" if self._untold else told
+
+    @property
+    def _exact(self) -> bool:
+        return self.standard_error == 0
+
+    @property
+    def _worst(self) -> str:
+        return f"at most {100 * max(0.0, -(self.bound or 0.0)):.1f} points worse"
+
+    @property
+    def _untold(self) -> str:
+        """What would tell whether the member is as accurate; empty where more would not."""
+        if self.needed_samples is None:
+            return ""
+        many = f"about {self.needed_samples:,} would"
+        if self.needed_seeds is not None and self.needed_seeds > 1:
+            many = f"about {self.needed_samples:,} and {self.needed_seeds} seeds of each would"
         return (
-            f"against uniform {self.baseline}: saves {parts} at an accuracy that is not "
-            f"distinguishable ({points})"
+            f"whether it is as accurate (within {100 * (self.margin or 0.0):g} points) cannot be "
+            f"told with {self.samples:,} samples: {many}"
         )
 
 
-def verdicts(front: Sequence[TrialRow], trials: Sequence[TrialRow]) -> list[Verdict]:
-    """One verdict per uniform baseline that the log holds."""
-    found: dict[str, Verdict] = {}
-    for baseline in trials:
-        if baseline.kind == "baseline" and baseline.values and baseline.origin not in found:
-            found[baseline.origin] = _against(baseline, front)
-    return list(found.values())
+def _points(difference: float) -> str:
+    text = f"{100 * difference:+.1f}"
+    return "+0.0" if text == "-0.0" else text
 
 
-def _against(baseline: TrialRow, front: Sequence[TrialRow]) -> Verdict:
-    better: list[tuple[float, TrialRow, dict[str, float], Difference]] = []
-    similar: list[tuple[float, TrialRow, dict[str, float], Difference]] = []
-    for member in front:
-        savings = _savings(baseline, member)
-        if member.key == baseline.key or not savings:
-            continue
-        assert member.values is not None
-        assert baseline.values is not None
-        difference = accuracy_difference(
-            member.values["accuracy"],
-            member.details,
-            baseline.values["accuracy"],
-            baseline.details,
-        )
-        entry = (sum(savings.values()), member, savings, difference)
-        if difference.better:
-            better.append(entry)
-        elif not difference.worse:
-            similar.append(entry)
-    for outcome, entries in (("saves", better), ("not distinguishable", similar)):
-        if entries:
-            _, member, savings, difference = max(entries, key=lambda e: (e[0], -e[1].number))
-            return Verdict(
-                baseline.origin,
-                baseline.number,
-                outcome,
-                member.number,
-                savings,
-                difference.mean,
-                difference.standard_error,
-                difference.paired,
-            )
-    return Verdict(baseline.origin, baseline.number, "saves nothing")
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A member that costs no more than a baseline, and how much more accurate it is."""
+
+    number: int
+    savings: dict[str, float]
+    gap: Estimate
+    paired: bool = True
+    samples: int = 0
+    seeds: int = 1
 
 
-def _savings(baseline: TrialRow, member: TrialRow) -> dict[str, float]:
-    """Savings by cost; empty where the member costs more of any, or less of none."""
+def judged(
+    baseline: Verdict, contenders: Iterable[Contender], margin: float, comparisons: int
+) -> Verdict:
+    """The verdict against one baseline.
+
+    Args:
+        baseline: its name, label and trial.
+        contenders: members that cost no more of anything.
+        margin: within which accuracies are alike (fraction).
+        comparisons: differences that this and the other verdicts pick from.
+    """
+    saving, gaining, open_ = [], [], []
+    for one in contenders:
+        bound, saved = lower_bound(one.gap, comparisons), sum(one.savings.values())
+        if max(one.savings.values()) < LEAST:
+            gaining += [(bound, -one.number, one)] if bound > 0 else []
+        elif bound >= -margin:
+            saving.append((saved, -one.number, one))
+        elif one.gap.mean >= -margin:
+            open_.append((saved, -one.number, one))
+    baseline = replace(baseline, margin=margin, comparisons=comparisons)
+    for outcome, found in (("saves", saving), ("gains", gaining), ("not distinguishable", open_)):
+        if found:
+            one = max(found, key=lambda entry: entry[:2])[2]
+            return _told(baseline, outcome, one)
+    return replace(baseline, outcome="saves nothing")
+
+
+def _told(baseline: Verdict, outcome: str, one: Contender) -> Verdict:
+    assert baseline.margin is not None
+    assert baseline.comparisons is not None
+    bound, exact = lower_bound(one.gap, baseline.comparisons), one.gap.standard_error == 0
+    better = one.gap.mean > 0 if exact else bound > 0
+    more = None
+    if outcome == "not distinguishable":
+        more = needed(one.gap, baseline.comparisons, baseline.margin, one.samples, one.seeds)
+    return replace(
+        baseline,
+        outcome=outcome,
+        member=one.number,
+        savings=one.savings,
+        accuracy_difference=one.gap.mean,
+        standard_error=one.gap.standard_error,
+        paired=one.paired,
+        accuracy=("more" if better else "as") if outcome == "saves" else None,
+        bound=bound,
+        samples=one.samples or None,
+        needed_samples=more.samples if more else None,
+        needed_seeds=more.seeds if more else None,
+    )
+
+
+def savings(mine: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
+    """Shares saved by cost; empty where there is more of any."""
+    found = {c: 1.0 - mine[c] / theirs[c] for c in COSTS if c in mine and theirs.get(c)}
+    return found if found and min(found.values()) >= 0 else {}
+
+
+def verdicts(
+    front: Sequence[TrialRow], trials: Sequence[TrialRow], terms: Terms | None = None
+) -> list[Verdict]:
+    """One provisional verdict per uniform baseline that the log holds, failed ones last.
+
+    Args:
+        front: of the study.
+        trials: all that its searches evaluated; the front was picked from them.
+        terms: of the study.
+    """
+    terms = terms or Terms()
+    baselines: dict[str, TrialRow] = {}
+    for trial in trials:
+        if trial.kind == "baseline" and trial.values:
+            baselines.setdefault(trial.origin, trial)
+    uniform = {t.key for t in baselines.values()}
+    members = [t for t in front if t.key not in uniform]
+    comparisons = _comparisons(list(baselines.values()), trials, uniform)
+    found = []
+    for origin, baseline in baselines.items():
+        named = Verdict(origin, baseline.number, "", label=f"uniform {origin}")
+        contenders = [
+            one for member in members if (one := _contender(member, baseline)) is not None
+        ]
+        found.append(judged(named, contenders, terms.margin, comparisons))
+    return [*found, *failed_baselines(trials)]
+
+
+def _comparisons(
+    baselines: Sequence[TrialRow], trials: Sequence[TrialRow], uniform: set[str]
+) -> int:
+    """Differences that a search could have come up with: whatever it found that costs no more."""
+    evaluated: dict[tuple[str, ...], TrialRow] = {}
+    for trial in trials:
+        if trial.values and trial.kind not in ("replicate", "baseline"):
+            evaluated.setdefault(tuple(trial.choices.values()), trial)
+    others = [t.values or {} for t in evaluated.values() if t.key not in uniform]
+    return sum(bool(savings(values, b.values or {})) for b in baselines for values in others)
+
+
+def _contender(member: TrialRow, baseline: TrialRow) -> Contender | None:
     mine, theirs = member.values or {}, baseline.values or {}
-    savings = {c: 1.0 - mine[c] / theirs[c] for c in COSTS if c in mine and theirs.get(c)}
-    if not savings or min(savings.values()) < 0 or max(savings.values()) < LEAST:
-        return {}
-    return savings
+    saved = savings(mine, theirs)
+    if not saved:
+        return None
+    details = member.details
+    gap = accuracy_difference(mine["accuracy"], details, theirs["accuracy"], baseline.details)
+    samples = details.validation_samples or 0
+    return Contender(member.number, saved, single_training(gap), gap.paired, samples)
 
 
-def failed_baselines(trials: Sequence[TrialRow]) -> list[str]:
-    """A sentence for each uniform baseline that failed and was never evaluated otherwise."""
+def failed_baselines(trials: Sequence[TrialRow]) -> list[Verdict]:
+    """One for each uniform baseline that failed and was never evaluated otherwise."""
     measured = {t.origin for t in trials if t.kind == "baseline" and t.values}
     failed: dict[str, TrialRow] = {}
     for trial in trials:
         if trial.kind == "baseline" and trial.state == "FAIL" and trial.origin not in measured:
             failed.setdefault(trial.origin, trial)
     return [
-        f"against uniform {origin}: not known, for its evaluation failed (trial {t.number}, "
-        f"{t.failure}: {short(t.reason)})"
+        Verdict(
+            origin,
+            t.number,
+            "failed",
+            label=f"uniform {origin}",
+            reason=f"{t.failure}: {short(t.reason)}",
+        )
         for origin, t in failed.items()
     ]
 
@@ -138,17 +260,25 @@ def short(reason: str) -> str:
     return line if len(line) <= 100 else f"{line[:99]}…"
 
 
-def verdict_text(front: Sequence[TrialRow], trials: Sequence[TrialRow]) -> str:
+def verdict_text(
+    front: Sequence[TrialRow], trials: Sequence[TrialRow], terms: Terms | None = None
+) -> str:
     """The verdict against every baseline, as lines for a terminal."""
+    terms = terms or Terms()
     if not any("accuracy" in (t.values or {}) for t in front):
         return "Verdict: none, for the study has no accuracy or no completed trial"
-    found, failed = verdicts(front, trials), failed_baselines(trials)
-    if not found and not failed:
+    if terms.hopeless:
+        return f"Verdict: none, {terms.hopeless}"
+    found = verdicts(front, trials, terms)
+    if not found:
         return "Verdict: none yet, for no uniform baseline has been evaluated"
     noise = any(t.details.accuracy_se for t in front)
-    head = "Verdict"
+    head = f"Verdict ({terms.told}"
     if noise:
-        head += " (provisional: search accuracies flatter the best of many; hqsearch confirm)"
-    return "\n".join(
-        [f"{head}:", *(f"  {line}" for line in [*(v.sentence() for v in found), *failed])]
-    )
+        head += "; provisional: search accuracies flatter the best of many; hqsearch confirm"
+    return "\n".join([f"{head}):", *(f"  {verdict.sentence()}" for verdict in found)])
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return value if math.isfinite(value) else None

@@ -211,7 +211,7 @@ class Front(Trials):
         """Does it beat uniform quantization? Provisional until it is confirmed."""
         from hqsearch.analysis.confirmed_verdict import study_verdict
 
-        return study_verdict(self.rows, self.every, self.objectives)
+        return study_verdict(self.rows, self.every, self.objectives, self._place[1]["study"])
 
     @cached_property
     def resolution(self) -> str:

@@ -16,6 +16,7 @@ from hqsearch.evaluator.details import Details, LayerRow
 from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.inspection import Inspection
 from hqsearch.evaluator.outlook import Outlook
+from hqsearch.evaluator.parent_quality import ParentQuality
 from hqsearch.evaluator.tasks import (
     EvaluatorTask,
     FinalResult,
@@ -46,6 +47,7 @@ __all__ = [
     "Objective",
     "OtherTask",
     "Outlook",
+    "ParentQuality",
     "PrepareContext",
     "Resources",
     "ScoresResult",

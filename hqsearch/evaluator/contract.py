@@ -29,6 +29,7 @@ from hqsearch.evaluator.dimension_check import require_few_parts, require_honour
 from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.inspection import Inspection
 from hqsearch.evaluator.outlook import Outlook
+from hqsearch.evaluator.parent_quality import ParentQuality
 from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
@@ -203,6 +204,14 @@ class Evaluator(ABC):
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Make data, parent and cost tables; returns fingerprints of what was made."""
         return {}
+
+    def parent_quality(self) -> ParentQuality | None:
+        """How good the parent is that candidates start from, after :meth:`prepare`.
+
+        No verdict is given on a study whose parent is not above chance. With structural parts: of
+        the first one. None where there is no parent, or it is not known.
+        """
+        return None
 
     def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
         """One dear step of :meth:`prepare`, run on a worker by ``context.run_task``."""

@@ -13,11 +13,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hqsearch.atomic import write_atomically
 from hqsearch.errors import DefinitionError, RunFailed
-from hqsearch.evaluator import PrepareContext, Resources
+from hqsearch.evaluator import ParentQuality, PrepareContext, Resources
 from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
@@ -78,6 +79,14 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
             "Train it longer, which makes another study: --fresh --set evaluation.parent_epochs=N"
         )
     return {"data_fingerprint": data.fingerprint, "parent": about["weights"]}
+
+
+def quality_of(part: Part) -> ParentQuality:
+    """How good a prepared parent is on validation."""
+    about = json.loads((part.parent_folder / "parent.json").read_text())
+    labels = np.asarray(part.samples("validation").labels)
+    largest = float(np.bincount(labels.astype(np.int64)).max()) / len(labels)
+    return ParentQuality(float(about["accuracy"]), int(about["validation_samples"]), largest)
 
 
 def parent_digest(part: Part, frames: str) -> str:

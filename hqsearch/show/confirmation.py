@@ -65,7 +65,7 @@ def confirmation_table(
 def _rival_text(objective: Objective, member: Member) -> str:
     if member.difference is None:
         return f"is {member.label}" if member.label else "none as cheap"
-    low, high = (_in_unit(objective, v, "+") for v in member.difference.interval())
+    low, high = (_in_unit(objective, v, "+") for v in member.difference_interval)
     mean = _in_unit(objective, member.difference.mean, "+")
     return f"{member.rival.removeprefix('uniform ')} {mean} ({low}…{high})"
 
@@ -81,9 +81,9 @@ def confirmation_text(confirmation: Confirmation) -> str:
     """What the marks mean, and who did not hold."""
     lines = [
         f"{MEANING}.",
-        "Against uniform: difference from the best uniform assignment at no more cost, with its "
-        "95 % interval; paired by seed and sample where samples were recorded. Every interval "
-        "holds by itself, not all of them together.",
+        "Against: difference from the strongest control at no more cost, with its 95 % interval; "
+        "paired by seed and sample where samples were recorded. Every interval holds by itself, "
+        "not all of them together; the verdict's bounds do.",
     ]
     luck = [str(m.trial) for m in confirmation.members if m.status == LUCK]
     held = sum(m.status == CONFIRMED for m in confirmation.members)

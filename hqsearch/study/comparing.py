@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hqsearch.analysis.comparison import Comparison, Entry, Variant
+from hqsearch.analysis.rules import Terms
 from hqsearch.analysis.verdict import verdicts
 from hqsearch.analysis.yardstick import (
     Charge,
@@ -275,7 +276,7 @@ def _read(
 ) -> Comparison:
     attributes, runs, trials = read_study(request)
     objectives = _objectives(attributes)
-    tasks = _tasks(request, definition)
+    tasks, terms = _tasks(request, definition), Terms.of(attributes["study"])
     entries = []
     for variant in variants:
         for seed in seeds:
@@ -283,7 +284,7 @@ def _read(
             charged = charges(run, runs, trials, tasks, definition.evaluations, clock)
             course = course_of(charged, yardstick, objectives)
             rows = [TrialRow.of(c.trial, objectives) for c in charged if c.trial is not None]
-            against = verdicts(front_of(rows, objectives, run.budgets), rows)
+            against = verdicts(front_of(rows, objectives, run.budgets), rows, terms)
             entries.append(Entry(variant, seed, run, charged, course, against))
     by_number = {t.number: t for t in trials}
     uniform = [Charge(t, seconds_of(t, by_number, clock)) for t in _baselines(trials)]
@@ -305,6 +306,7 @@ def _read(
         uniform=course_of(uniform, yardstick, objectives),
         union=float(course_of(everything, yardstick, objectives).hypervolume[-1]),
         noisy=noisy,
+        hopeless=terms.hopeless,
         clock=clock,
         versions=versions(),
     )

@@ -377,7 +377,7 @@ def require_writable(url: str, name: str, folder: Path) -> None:
 def _facts(
     definition: StudyDefinition, evaluator: Evaluator, objectives: tuple[Objective, ...]
 ) -> dict[str, Any]:
-    margin = definition.verdict.margin
+    margin, parent = definition.verdict.margin, evaluator.parent_quality()
     return {
         "name": definition.name,
         "token": uuid.uuid4().hex,
@@ -385,6 +385,7 @@ def _facts(
         "objectives": [asdict(o) for o in objectives],
         "margin": MARGIN if margin is None else margin,
         "rules": RULES,
+        **({"parent": parent.to_json()} if parent is not None else {}),
         "dimensions": list(evaluator.space.names),
         "notes": evaluator.notes(),
         "created": datetime.now().isoformat(timespec="seconds"),

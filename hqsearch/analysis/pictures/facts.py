@@ -94,7 +94,7 @@ class Facts:
 
     @cached_property
     def verdict(self) -> str:
-        return study_verdict(self.front, self.trials, self.objectives)
+        return study_verdict(self.front, self.trials, self.objectives, self.attributes["study"])
 
     @cached_property
     def resolution(self) -> str:
