@@ -119,7 +119,7 @@ class ShortQat(Evaluator):
 
     def check(self) -> None:
         _ = self._study.profile
-        given = self._study.data.dataset == FRAMES
+        given = self._study.data.dataset == FRAMES and not self._study.data.is_still
         for part in self.parts.values():
             if given and part.model.timesteps != self._defined.model.timesteps:
                 raise DefinitionError(

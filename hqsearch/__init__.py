@@ -38,7 +38,7 @@ if _TYPE_CHECKING:
         Trial,
         Trials,
     )
-    from hqsearch.data import Frames
+    from hqsearch.data import Frames, Images
     from hqsearch.errors import (
         BudgetError,
         DataError,
@@ -78,6 +78,7 @@ __all__ = [
     "Frames",
     "Front",
     "HqsearchError",
+    "Images",
     "InputError",
     "LimitsNotMet",
     "Listener",
@@ -103,6 +104,7 @@ __all__ = [
 _ELSEWHERE = {
     "Exported": "hqsearch.export.formats",
     "Frames": "hqsearch.data",
+    "Images": "hqsearch.data",
     "Listener": "hqsearch.search.events",
     "TrainedModel": "hqsearch.export.trained",
     "load_model": "hqsearch.export.trained",

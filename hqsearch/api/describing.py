@@ -104,7 +104,8 @@ class Description:
     def _require_own(self, given: Mapping[str, Any], frames: Frames | None) -> None:
         """Refuse settings that the objects decide."""
         for key in given:
-            if frames is not None and (key == "model.timesteps" or key.startswith("data.")):
+            ours = key.startswith("data.") or (key == "model.timesteps" and not _is_still(frames))
+            if frames is not None and ours:
                 raise DefinitionError(
                     f"study {self.name!r}: {key} is decided by the frames; change those"
                 )
@@ -120,7 +121,8 @@ class Description:
             return data
         raise DefinitionError(
             f"study {self.name!r}: data must be hqsearch.Frames(train, validation, test), "
-            "hqsearch.Frames.from_folder(path), the name of a data set or a table (given: a "
+            "hqsearch.Images(…), either's from_folder(path), the name of a data set or a table "
+            "(given: a "
             f"{type(data).__name__})"
         )
 
@@ -189,3 +191,8 @@ def plain(value: Any) -> Any:
 def _is_made(model: str | Callable[..., Any]) -> bool:
     """Whether options mean anything to it: a network that is one already has none."""
     return isinstance(model, str) or not hasattr(model, "state_dict") or isinstance(model, type)
+
+
+def _is_still(frames: Frames | None) -> bool:
+    """Whether what was given are pictures, which leave the timesteps to the network."""
+    return frames is not None and frames.still

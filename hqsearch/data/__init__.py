@@ -12,6 +12,7 @@
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import FrameData, Split, open_frames
 from hqsearch.data.given import FolderFrames, Frames
+from hqsearch.data.given_images import Images
 from hqsearch.data.prepare import (
     DataOutlook,
     check_data,
@@ -40,6 +41,7 @@ __all__ = [
     "FolderFrames",
     "FrameData",
     "Frames",
+    "Images",
     "RecordingSummary",
     "Split",
     "check_data",

@@ -11,6 +11,7 @@ import math
 import os
 import threading
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,6 +83,35 @@ def open_npy(path: Path, mapped: bool) -> NDArray[Any]:
     with _PARSING:
         opened: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     return opened
+
+
+def open_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an ``.npz`` file by name, read whole.
+
+    Raises:
+        Unusable: it is damaged, holds Python objects, or announces more than there can be.
+    """
+    if not zipfile.is_zipfile(path):
+        raise CutOff("the end of the archive is missing")
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+            _check_members(infos)
+            _check_unpacked(infos, path.stat().st_size)
+            for info in infos:
+                with archive.open(info) as member:
+                    shape, dtype = _read_header(member)
+                    _check_size(shape, dtype, info.file_size - member.tell())
+                with archive.open(info) as member, _PARSING:
+                    read = np.lib.format.read_array(member, allow_pickle=False)
+                arrays[info.filename.removesuffix(".npy")] = read
+    except Unusable:
+        raise
+    except Exception as error:
+        # zipfile raises whatever occurs to it on damaged archives.
+        raise Unusable(f"its archive is damaged: {error}") from error
+    return arrays
 
 
 def check_npz(path: Path) -> None:
@@ -180,20 +210,14 @@ def _check_column(field: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> N
 
 def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], there: int) -> None:
     if there < math.prod(shape) * dtype.itemsize:
-        raise CutOff(f"it announces {shape[0]} events and holds {there} bytes of them")
+        raise CutOff(f"it announces an array {list(shape)} and holds {there} bytes of it")
 
 
 def _members(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, str]]:
     """The arrays of an archive that are needed, each with the field that it is; "" where one
     array holds all fields."""
     infos = archive.infolist()
-    for info in infos:
-        parts = info.filename.replace("\\", "/").split("/")
-        if info.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-            raise Unusable(f"a member is called {info.filename[:80]!r}, which leads elsewhere")
-    names = [info.filename.removesuffix(".npy") for info in infos]
-    if len(set(names)) != len(names):
-        raise Unusable("two of its members have one name")
+    names = _check_members(infos)
     if len(infos) == 1:
         chosen = [(infos[0], "")]
     else:
@@ -203,16 +227,32 @@ def _members(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, str]]:
         except Unusable as error:
             shown = ", ".join(names[:8]) or "nothing"
             raise Unusable(f"it holds {shown}; {error}") from None
-    for info, _ in chosen:
+    _check_unpacked([info for info, _ in chosen], os.path.getsize(archive.filename or ""))
+    return chosen
+
+
+def _check_members(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Names of the arrays of an archive."""
+    for info in infos:
+        parts = info.filename.replace("\\", "/").split("/")
+        if info.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+            raise Unusable(f"a member is called {info.filename[:80]!r}, which leads elsewhere")
+    names = [info.filename.removesuffix(".npy") for info in infos]
+    if len(set(names)) != len(names):
+        raise Unusable("two of its members have one name")
+    return names
+
+
+def _check_unpacked(infos: Sequence[zipfile.ZipInfo], packed: int) -> None:
+    """Whether members can be unpacked, and to a size that is believed."""
+    for info in infos:
         if info.flag_bits & 1:
             raise Unusable("it is encrypted")
         if info.compress_type not in _PACKED:
             raise Unusable("it is packed in a way that numpy does not use")
-    unpacked = sum(info.file_size for info, _ in chosen)
-    packed = os.path.getsize(archive.filename or "")
+    unpacked = sum(info.file_size for info in infos)
     if unpacked > max(_SUSPICIOUS_BYTES, _SUSPICIOUS_RATIO * packed):
         raise Unusable(f"its {packed:,} bytes announce {unpacked:,} unpacked ones")
-    return chosen
 
 
 def _named(array: NDArray[Any]) -> NDArray[Any]:

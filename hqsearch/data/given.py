@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hqsearch.data.encoding import Encoding, get_encoding
 from hqsearch.data.frames import DESCRIPTION, SPLITS, small_validation
 from hqsearch.data.spec import DataSpec
-from hqsearch.data.splits_given import check_alike, class_names, read_split
+from hqsearch.data.splits_given import Split, check_alike, class_names, read_split
 from hqsearch.definition.data import FRAMES, LINEAR
 from hqsearch.errors import DataError, DefinitionError
 from hqsearch.sides import as_size
@@ -70,6 +70,9 @@ class Frames:
         DataError: shapes, values or labels that cannot be used; raised at first use.
     """
 
+    #: Whether samples have no time axis.
+    still = False
+
     def __init__(
         self,
         train: Any,
@@ -106,9 +109,9 @@ class Frames:
     @cached_property
     def stored(self) -> _Stored:
         """The bytes that are kept of it, and what tells them from others."""
-        read = {name: read_split(name, split) for name, split in self._given.items()}
+        read = {name: self._read(name, split) for name, split in self._given.items()}
         check_alike(read)
-        encoding, notes = _choose_encoding({n: f for n, (f, _) in read.items()}, self._encoding)
+        encoding, notes = self._choose({n: f for n, (f, _) in read.items()})
         classes, missing = class_names(
             self._classes, {n: labels for n, (_, labels) in read.items()}
         )
@@ -126,6 +129,7 @@ class Frames:
             shape = splits["train"][0].shape[1:]
             splits["test"] = (np.empty((0, *shape), np.uint8), np.empty(0, np.int64))
         told = [FORMAT_VERSION, encoding.name, encoding.step, encoding.signed, classes]
+        told += [encoding.mean, encoding.std] if encoding.mean else []
         digest = hashlib.sha256(json.dumps(told).encode())
         for name in SPLITS:
             frames, labels = splits[name]
@@ -135,6 +139,14 @@ class Frames:
                 digest.update(np.ascontiguousarray(frames[start : start + _CHUNK]).data)
         return _Stored(splits, encoding, classes, tuple(notes), digest.hexdigest())
 
+    def _read(self, name: str, split: Any) -> Split:
+        """Frames ``[n, T, C, H, W]`` and labels ``[n]`` of what was given as a split."""
+        return read_split(name, split)
+
+    def _choose(self, frames: dict[str, NDArray[Any]]) -> tuple[Encoding, list[str]]:
+        """How values are kept, and what is lost by it."""
+        return _choose_encoding(frames, self._encoding)
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """``(T, C, H, W)`` of a sample."""
@@ -142,8 +154,8 @@ class Frames:
         return timesteps, channels, height, width
 
     @property
-    def timesteps(self) -> int:
-        """T of a sample."""
+    def timesteps(self) -> int | None:
+        """T of a sample; None where the network says it."""
         return self.shape[0]
 
     @property
@@ -184,6 +196,8 @@ class Frames:
                 "encoding": stored.encoding.name,
                 "step": stored.encoding.step,
                 "signed": stored.encoding.signed,
+                "mean": stored.encoding.mean,
+                "std": stored.encoding.std,
                 "fingerprint": stored.contents,
                 "simulated": False,
                 "warnings": stored.notes,
@@ -195,8 +209,18 @@ class Frames:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
+    def keys(self) -> dict[str, list[tuple[str, str]]]:
+        """What tells samples apart, and what they are called, by split."""
+        return {
+            name: [
+                (hashlib.sha256(sample.tobytes()).hexdigest(), f"{name} sample {i}")
+                for i, sample in enumerate(frames)
+            ]
+            for name, (frames, _) in self.stored.splits.items()
+        }
+
     def __repr__(self) -> str:
-        return f"Frames({', '.join(self._given)})"
+        return f"{type(self).__name__}({', '.join(self._given)})"
 
 
 @dataclass(frozen=True)
@@ -206,10 +230,11 @@ class FolderFrames:
     path: Path
     timesteps: int
     keys: dict[str, Any]
+    dataset: str = "folder"
 
     def table(self) -> dict[str, Any]:
         """``[data]`` of a study that uses them."""
-        return {"dataset": "folder", "path": str(self.path.expanduser().resolve()), **self.keys}
+        return {"dataset": self.dataset, "path": str(self.path.expanduser().resolve()), **self.keys}
 
 
 def given_folder(spec: DataSpec, cache: Path, given: Frames | None) -> Path:

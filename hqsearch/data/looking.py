@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hqsearch.data.encoding import get_encoding
+from hqsearch.data.encoding import Encoding, encoding_of, get_encoding
 from hqsearch.data.given import Frames
 from hqsearch.data.prepare import frame_sample, list_samples, list_source, survey
 from hqsearch.data.samples import Sample
@@ -64,6 +63,14 @@ def few_frames(spec: DataSpec, count: int, given: Frames | None = None) -> NDArr
     return np.stack([frame_sample(s, unit, listed.sensor, spec, encoding) for s in chosen])
 
 
+def encoding_seen(spec: DataSpec, given: Frames | None = None) -> Encoding:
+    """How what :func:`few_frames` gives becomes what the network sees."""
+    if given is not None:
+        return given.stored.encoding
+    other = source_of(spec)
+    return encoding_of(spec) if other is None else other.encoding()
+
+
 def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | None:
     """Classes of each split, imbalance, and samples that are in two of them; None where it is
     not known before the data are made."""
@@ -78,11 +85,7 @@ def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | Non
         assert given is not None
         stored = given.stored
         labels = {name: y.tolist() for name, (_, y) in stored.splits.items()}
-        keys = {
-            name: [(hashlib.sha256(f.tobytes()).hexdigest(), f"{name} sample {i}") for i, f in rows]
-            for name, (x, _) in stored.splits.items()
-            for rows in [list(enumerate(x))]
-        }
+        keys = given.keys()
         classes, summary = stored.classes, ""
     else:
         listed = list_samples(spec)

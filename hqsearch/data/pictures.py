@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hqsearch.data.encoding import encoding_of
+from hqsearch.data.encoding import Encoding, encoding_of
 from hqsearch.data.frames import DESCRIPTION, SPLITS, small_validation
 from hqsearch.data.picture_files import BrokenPicture, Decoded, open_picture
 from hqsearch.data.picture_layout import Layout, lay_out
@@ -134,6 +134,9 @@ class PictureSource:
 
     def has_own_validation(self) -> bool:
         return "validation" in self.layout.pools
+
+    def encoding(self) -> Encoding:
+        return encoding_of(self.spec)
 
     def few(self, count: int) -> NDArray[np.uint8]:
         train = self.splits["train"]

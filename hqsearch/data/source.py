@@ -42,6 +42,9 @@ class Source(Protocol):
     def has_own_validation(self) -> bool:
         """Whether a person, and no draw, says what validation samples are."""
 
+    def encoding(self) -> Encoding:
+        """How stored values become what the network sees."""
+
     def few(self, count: int) -> NDArray[np.uint8]:
         """Stored frames uint8 ``[n, T, C, H, W]`` of at most ``count`` training samples."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hqsearch.data.objects import ObjectSource
 from hqsearch.data.pictures import PictureSource
 from hqsearch.data.source import Source
 from hqsearch.data.spec import DataSpec
-from hqsearch.definition.data import PICTURES
+from hqsearch.definition.data import ARRAYS, CODE, PICTURES
 
 #: The latest one and what its place looked like, so that a large folder is listed once.
 _latest: dict[DataSpec, tuple[tuple[str, ...], Source]] = {}
@@ -18,14 +19,16 @@ _MANY = 5_000
 
 def source_of(spec: DataSpec) -> Source | None:
     """Where the samples of ``spec`` come from; None for events and for frames that were given."""
-    if spec.dataset not in PICTURES:
+    if spec.dataset not in (ARRAYS, CODE, *PICTURES):
         return None
     assert spec.path is not None, "DataSpec refuses pictures without a path"
-    seen = _look(spec.path.expanduser())
+    place = str(spec.path.expanduser())
+    seen = _look(Path(place.rpartition(":")[0] if spec.dataset == CODE else place))
     known = _latest.get(spec)
     if known is None or known[0] != seen:
         _latest.clear()
-        _latest[spec] = known = seen, PictureSource(spec)
+        source = PictureSource(spec) if spec.dataset in PICTURES else ObjectSource(spec)
+        _latest[spec] = known = seen, source
     return known[1]
 
 

@@ -13,6 +13,10 @@ from hqsearch.errors import DataError
 _SHAPE = "[n, T, C, H, W] (samples, timesteps, channels, height, width)"
 
 
+#: Frames or pictures, and labels ``[n]``.
+Split = tuple[NDArray[Any], NDArray[Any]]
+
+
 def read_split(name: str, split: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Frames ``[n, T, C, H, W]`` and labels ``[n]`` of one split.
 
@@ -23,6 +27,17 @@ def read_split(name: str, split: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     Raises:
         DataError: it is neither, or its shapes, values or labels cannot be used.
     """
+    frames, labels = as_split(name, split)
+    _check_frames(name, frames)
+    return frames, _checked_labels(name, labels, len(frames))
+
+
+def as_split(name: str, split: Any) -> Split:
+    """The arrays of one split as they are; see :func:`read_split`.
+
+    Raises:
+        DataError: it is no split.
+    """
     if isinstance(split, tuple | list) and len(split) == 2:
         frames, labels = _array(split[0]), _array(split[1])
     elif hasattr(split, "__getitem__") and hasattr(split, "__len__") and not _is_array(split):
@@ -32,8 +47,7 @@ def read_split(name: str, split: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             f"Frames: {name} must be a pair (frames, labels) or a Dataset of such pairs, not "
             f"{type(split).__name__}."
         )
-    _check_frames(name, frames)
-    return frames, _checked_labels(name, labels, len(frames))
+    return frames, labels
 
 
 def check_alike(read: dict[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> None:
@@ -106,7 +120,11 @@ def _check_frames(name: str, frames: NDArray[Any]) -> None:
     if frames.dtype.kind not in "buif":
         raise DataError(f"Frames: {name} holds {frames.dtype}, not numbers.")
     if frames.ndim != 5:
-        hint = " For one frame a sample, T is 1: frames[:, None]." if frames.ndim == 4 else ""
+        hint = ""
+        if frames.ndim == 4:
+            hint = (
+                " Pictures are given by hqsearch.Images; of one frame a sample T is 1: [:, None]."
+            )
         raise DataError(f"Frames: {name} has shape {list(frames.shape)}; {_SHAPE} is needed.{hint}")
     if 0 in frames.shape:
         raise DataError(f"Frames: {name} is empty: its shape is {list(frames.shape)}.")

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqsearch.data.encoding import encoding_of
-from hqsearch.data.looking import few_frames, split_facts
+from hqsearch.data.looking import encoding_seen, few_frames, split_facts
 from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Inspection
 from hqsearch.hardware import Workload
@@ -106,9 +105,8 @@ def _frames(part: Part) -> Tensor:
     if stored is None or not len(stored):
         return some_frames(part, SAMPLES)
     batch = torch.from_numpy(np.ascontiguousarray(stored.swapaxes(0, 1)))
-    given = part.study.objects.frames
-    encoding = given.stored.encoding if given is not None else encoding_of(part.data)
-    return part.as_seen(encoding)(batch)
+    seen = encoding_seen(part.data, part.study.objects.frames) if prepared is None else None
+    return part.as_seen(seen or part.frames.encoding)(batch)
 
 
 def _look_at_modules(found: Inspection, part: Part, model: nn.Module, traced: Workload) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.definition import DataDefinition, ModelDefinition, StudyDefinition, validate
+from hqsearch.definition.data import CODE
 from hqsearch.errors import DefinitionError, PluginError
 from hqsearch.evaluator import GivenObjects
 from hqsearch.hardware import Profile, load_profile
@@ -126,7 +127,10 @@ class QatStudy:
 
     def data_identity(self) -> dict[str, Any]:
         """``[data]`` as far as it changes results: not where it lies."""
-        return self.data.model_dump(mode="json", exclude={"path", "download"})
+        told = self.data.model_dump(mode="json", exclude={"path", "download"})
+        if self.data.dataset == CODE:
+            told["code"] = file_identity(str(self.data.path), self.definition.folder)
+        return told
 
     def model_identity(self, model: ModelDefinition) -> dict[str, Any]:
         """``model`` as JSON values; a user's file by its contents."""

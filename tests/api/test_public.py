@@ -27,7 +27,7 @@ def test_all_is_complete() -> None:
         for name, value in vars(errors).items()
         if inspect.isclass(value) and issubclass(value, errors.HqsearchError)
     }
-    elsewhere = {"Exported", "Frames", "Listener", "TrainedModel", "export", "load_model"}
+    elsewhere = {"Exported", "Frames", "Images", "Listener", "TrainedModel", "export", "load_model"}
     expected = {*api.__all__, *every_error, *elsewhere, "__version__"}
     assert set(hqsearch.__all__) == expected
 

@@ -115,7 +115,7 @@ def test_clipping_and_classes_without_samples_are_told() -> None:
     [
         (3, "must be a pair"),
         (np.zeros((2, *SHAPE)), "must be a pair"),
-        ((np.zeros((2, 3, 8, 8)), np.arange(2)), "For one frame a sample"),
+        ((np.zeros((2, 3, 8, 8)), np.arange(2)), "of one frame a sample T is 1"),
         ((np.zeros((2, 3, 2, 0, 9)), np.arange(2)), "is empty"),
         ((np.zeros((0, *SHAPE)), np.arange(0)), "is empty"),
         ((np.full((2, *SHAPE), np.nan), np.arange(2)), "NaN"),
