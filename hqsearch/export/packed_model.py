@@ -93,6 +93,8 @@ def _built(packed: PackedModel, model: Any) -> nn.Module:
 
 def _made(told: Mapping[str, Any], model: Any) -> nn.Module:
     options, given = dict(told.get("options", {})), dict(told.get("given", {}))
+    if isinstance(given.get("size"), list):  # JSON has no pairs
+        given["size"] = tuple(given["size"])
     if model is not None:
         if not (callable(model) or isinstance(model, nn.Module)):
             raise InputError("model must be a function that returns the network, or a network.")

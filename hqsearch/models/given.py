@@ -159,6 +159,8 @@ def weights_digest(state: Mapping[str, Any]) -> str:
         if isinstance(value, torch.Tensor):
             values = value.detach().cpu().contiguous()
             digest.update(f"{name} {values.dtype} {list(values.shape)}".encode())
-            digest.update(values.view(torch.uint8).numpy().tobytes() if values.dim() else b"")
+            # Flat: channels-last layers of 1 x 1 are contiguous with strides that no view takes.
+            flat = values.flatten().view(torch.uint8)
+            digest.update(flat.numpy().tobytes() if values.dim() else b"")
             digest.update(b"" if values.dim() else repr(values.item()).encode())
     return digest.hexdigest()[:DIGITS]
