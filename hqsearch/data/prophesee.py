@@ -9,6 +9,7 @@ what follows are little-endian words whose upper bits say what they are.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -175,13 +176,16 @@ def _checked_words(
     """The words of a file, some at a time, none of an unknown kind."""
     known = np.isin(np.arange(16), kinds)
     while True:
-        content = file.read(width * _CHUNK)
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        content = file.read(max(0, min(width * _CHUNK, left)))
         if not content:
             return
+        if len(content) % width:
+            raise CutOff("a word is cut off")
         words = np.frombuffer(content, f"<u{width}").astype(np.uint32)
-        there = words >> (8 * width - 4)
-        if not known[there].all():
-            found = int(there[~known[there]][0])
+        there = np.bincount(words >> (8 * width - 4), minlength=16)
+        if there[~known].any():
+            found = int(np.flatnonzero((there > 0) & ~known)[0])
             raise Unusable(f"it holds words of kind {found:#x}, which EVT {version} does not have")
         yield words
 
@@ -255,7 +259,8 @@ class _Clock:
             places: words that set it.
             values: what they set.
         """
-        told = values[places]
+        at = np.flatnonzero(places)
+        told = values[at]
         first = told[:1] if self._value < 0 else [self._value]
         steps = np.diff(np.concatenate([first, told]))
         half = 1 << (self._bits - 1)
@@ -263,13 +268,20 @@ class _Clock:
         before = -1 if self._value < 0 else self._value + (self._turns << self._bits)
         full = told + (turns << self._bits)
         changed = np.zeros(len(places), dtype=bool)
-        changed[places] = np.diff(np.concatenate([[before], full])) != 0
+        held = np.concatenate([[before], full])
+        changed[at] = np.diff(held) != 0
         if len(told):
             self._value, self._turns = int(told[-1]), int(turns[-1])
-        return np.concatenate([[before], full])[np.cumsum(places)], changed
+        return _held(held, at, len(places)), changed
 
 
 def _last(places: NDArray[np.bool_], values: NDArray[np.int64], before: int) -> NDArray[np.int64]:
     """The value by each word ``[n]``: of the last of ``places`` up to it; ``before`` the first."""
-    latest: NDArray[np.int64] = np.concatenate([[before], values[places]])[np.cumsum(places)]
-    return latest
+    at = np.flatnonzero(places)
+    return _held(np.concatenate([[before], values[at]]), at, len(places))
+
+
+def _held(values: NDArray[np.int64], at: NDArray[np.intp], n: int) -> NDArray[np.int64]:
+    """The first of ``values`` up to the first place of ``at``, the second up to the next, …"""
+    held: NDArray[np.int64] = np.repeat(values, np.diff(at, prepend=0, append=n))
+    return held
