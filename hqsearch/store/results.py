@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,15 @@ from sqlite_utils import Database
 from hqsearch.errors import HqsearchError, StudyDamaged
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
+from hqsearch.store.agreement import (
+    FRONTS_KEY,
+    SCHEMA_KEY,
+    disagreements,
+    fronts_text,
+    schema_text,
+    tell,
+    told,
+)
 from hqsearch.store.database import is_server, shown
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log_reader import DAMAGE, LogReader, damaged, said
@@ -34,7 +43,7 @@ from hqsearch.store.views import quoted, view_statements
 
 T = TypeVar("T")
 
-SCHEMA = 3
+SCHEMA = 4
 _FIXED = (
     "number", "state", "run", "strategy", "kind", "copy_of", "average_bits", "seed", "seconds",
     "violation", "failure", "reason", "attempts", "origin", "stopped_at", "details",
@@ -51,7 +60,7 @@ _KINDS: Mapping[str, set[type]] = {
 class Results:
     """The tables of one study, caught up from its log."""
 
-    def __init__(self, folder: Path, reader: LogReader) -> None:
+    def __init__(self, folder: Path, reader: LogReader, in_memory: bool = False) -> None:
         self.path = folder / "results.db"
         self._url, self._name = reader.url, reader.name
         self.attributes = reader.attributes()
@@ -69,7 +78,10 @@ class Results:
         self.rebuilt = False
         """Whether the tables that were there were damaged, or of another log or version."""
         self.in_memory = False
-        """Whether results.db cannot be written."""
+        """Whether results.db cannot be written, or was not asked for."""
+        if in_memory:
+            self._open_in_memory(reader)
+            return
         there = self.path.exists()
         try:
             self._open(reader)
@@ -177,6 +189,8 @@ class Results:
             # One process at a time makes the tables, or finds them whole.
             db.conn.execute("BEGIN IMMEDIATE")
             known = db["trials"].exists()
+            if known and schema_text(db) != told(db, SCHEMA_KEY):
+                raise ValueError("tables that this version did not make")
             fresh = reader.trials(self._start() if known else 0)
             db.execute(f"PRAGMA user_version = {SCHEMA}")
             if not known:
@@ -198,6 +212,9 @@ class Results:
                 ({"key": k, "value": v} for k, v in {**facts, "log": self._log()}.items()),
                 pk="key",
             )
+            if not known:
+                tell(db, FRONTS_KEY, fronts_text(db))
+            tell(db, SCHEMA_KEY, schema_text(db))
             if any(t.state == "COMPLETE" for t in fresh):
                 self._snapshot()
 
@@ -286,11 +303,14 @@ class Results:
             "SELECT trial FROM fronts WHERE finished = (SELECT max(finished) FROM fronts)"
         ).fetchall()
         if {t.number for t in front} != {number for (number,) in last}:
+            if fronts_text(self._db) != told(self._db, FRONTS_KEY):
+                raise ValueError("table fronts")
             finished = sum(t.state in FINISHED for t in trials)
             self._db["fronts"].upsert_all(
                 ({"finished": finished, "trial": t.number} for t in front),
                 pk=("finished", "trial"),
             )
+            tell(self._db, FRONTS_KEY, fronts_text(self._db))
 
     def trials(self) -> list[TrialRow]:
         """Every trial, in order."""
@@ -337,6 +357,18 @@ class Results:
             lambda: list(self._db["layers"].rows_where("trial = ?", [number], order_by="position"))
         )
         return [{k: v for k, v in r.items() if k not in ("trial", "position")} for r in rows]
+
+    def disagreements(self, fresh: Results, numbers: Collection[int]) -> list[str]:
+        """What these tables hold otherwise than the log, in words; empty where nothing.
+
+        Args:
+            fresh: tables that were made from the log just now.
+            numbers: trials that had finished by then.
+        """
+        try:
+            return list(disagreements(self._db, fresh._db, numbers))
+        except (sqlite3.DatabaseError, *DAMAGE) as error:
+            return [said(error)]
 
     def close(self) -> None:
         self._close()

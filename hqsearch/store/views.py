@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+#: Their names.
+VIEWS = ("front", "layer_costs", "failures", "strategies")
+
 
 def quoted(name: str) -> str:
     """A name as SQL takes it, whatever is in it."""

@@ -18,13 +18,12 @@ from hqsearch.data.frames import DESCRIPTION, open_frames
 from hqsearch.definition import study_name
 from hqsearch.errors import DataError, InputError, StorageError, StudyMissing
 from hqsearch.evaluator.tasks import SupernetResult
-from hqsearch.problem.objective import Objective
 from hqsearch.store.database import shown
 from hqsearch.store.leftovers import leftovers, remove_leftovers
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.model_record import ModelRecord
-from hqsearch.store.records import TaskRecord, TrialRecord, TrialRow
+from hqsearch.store.records import TaskRecord, TrialRecord
 from hqsearch.store.results import Results
 from hqsearch.store.soundness import log_faults, require_own_file
 from hqsearch.study.models import read_kept
@@ -124,20 +123,23 @@ def _tables(folder: Path, reader: LogReader, trials: Sequence[TrialRecord]) -> I
     there = (folder / "results.db").exists()
     results = Results(folder, reader)
     try:
-        objectives = tuple(Objective(**o) for o in results.study["objectives"])
-        rows = [TrialRow.of(t, objectives) for t in trials]
-        number = {row.number for row in rows}
-        # A driver may have gone on since.
-        held = [row for row in results.trials() if row.number in number]
-        changed = [a for a, b in zip(rows, held, strict=False) if a.state == b.state and a != b]
-        if results.rebuilt or changed or len(held) < len(rows):
+        fresh = Results(folder, reader, in_memory=True)
+        try:
+            # A driver may have gone on since.
+            changed = results.disagreements(fresh, {t.number for t in trials if t.finished})
+        finally:
+            fresh.close()
+        if changed:
             results.rebuild()
-            yield Finding("tables", "mended", "results.db was damaged or outdated; it is made anew")
-        elif results.in_memory:
+        if results.in_memory:
             yield Finding("tables", "note", "results.db cannot be written; tables are in memory")
+        elif results.rebuilt:
+            what = f" ({'; '.join(changed)})" if changed else ""
+            told = f"results.db was damaged or outdated{what}; it is made anew"
+            yield Finding("tables", "mended", told)
         else:
-            said = "results.db agrees with the log" if there else "results.db was made"
-            yield Finding("tables", "sound", said)
+            told = "results.db agrees with the log" if there else "results.db was made"
+            yield Finding("tables", "sound", told)
     finally:
         results.close()
 

@@ -297,4 +297,4 @@ def test_damaged_tables_are_made_anew(sound: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_more_damaged_tables_are_made_anew(sound: Path, tmp_path: Path) -> None:
-    damaged_tables(sound, tmp_path, range(len(TABLE_DAMAGES), 54))
+    damaged_tables(sound, tmp_path, range(len(TABLE_DAMAGES), 1000))

@@ -71,7 +71,7 @@ def test_polling_readers_lock_nobody_out(tmp_path: Path) -> None:
     for told, complaint, code in ended:
         assert code == 0, complaint
         loads, seen = map(int, told.split())
-        assert loads > 2
+        assert loads > 0
         assert seen > 0
     reader = LogReader(storage_url(None, folder), "toy")
     assert [t.state for t in reader.trials()] == ["COMPLETE"] * 80

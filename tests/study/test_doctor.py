@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import hqsearch
 from hqsearch.cli import cli
 from hqsearch.errors import InputError
 from hqsearch.study.doctor import Examination, examine
@@ -36,26 +38,56 @@ def test_a_sound_study(study: Path) -> None:
     assert states(examined) == SOUND
 
 
-@pytest.mark.parametrize("how", ["garbage", "one value", "a row gone", "another version"])
+#: What may be wrong with the tables, and whether reading alone shows it and mends it.
+TABLE_CHANGES = {
+    "one value": ("UPDATE trials SET accuracy = 0.99 WHERE number = 3", False),
+    "a row gone": ("DELETE FROM trials WHERE number = 2", False),
+    "another version": ("PRAGMA user_version = 1", True),
+    "a column of layers": ("ALTER TABLE layers RENAME COLUMN energy TO gone", True),
+    "one column more": ("ALTER TABLE layers ADD COLUMN more TEXT", True),
+    "a cost of a layer": ("UPDATE layers SET energy = 0 WHERE trial = 1", False),
+    "layers gone": ("DELETE FROM layers WHERE trial = 5", False),
+    "a view gone": ("DROP VIEW failures", True),
+    "a table gone": ("DROP TABLE layers", True),
+    "another front": ("UPDATE fronts SET trial = trial + 100", False),
+    "a run more": ("INSERT INTO runs (ordinal) VALUES (9)", False),
+    "a line more of the study": ("INSERT INTO study VALUES ('x', '1')", False),
+}
+
+
+@pytest.mark.parametrize("how", TABLE_CHANGES)
 def test_tables_are_made_again(study: Path, how: str) -> None:
+    change, shows = TABLE_CHANGES[how]
     examine("toy", study.parent)
-    tables = study / "results.db"
-    if how == "garbage":
-        tables.write_bytes(b"no database" * 1000)
-    else:
-        change = {
-            "one value": "UPDATE trials SET accuracy = 0.99 WHERE number = 3",
-            "a row gone": "DELETE FROM trials WHERE number = 2",
-            "another version": "PRAGMA user_version = 1",
-        }[how]
-        with closing(sqlite3.connect(tables)) as db, db:
-            db.execute(change)
+    with closing(sqlite3.connect(study / "results.db")) as db, db:
+        db.execute(change)
+    if shows:
+        copied = study.parent.parent / f"{study.parent.name}-read"
+        shutil.copytree(study.parent, copied)
+        hqsearch.Study("toy", studies_dir=copied).trials()
+        assert states(examine("toy", copied)) == SOUND
     log = (study / "study.db").read_bytes()
     mended = examine("toy", study.parent)
     assert mended.healthy
     assert states(mended)["tables"] == "mended"
     assert states(examine("toy", study.parent)) == SOUND
     assert (study / "study.db").read_bytes() == log
+
+
+def test_tables_of_garbage_are_made_again(study: Path) -> None:
+    (study / "results.db").write_bytes(b"no database" * 1000)
+    assert states(examine("toy", study.parent))["tables"] == "mended"
+    assert states(examine("toy", study.parent)) == SOUND
+
+
+def test_what_others_put_beside_the_tables_stays(study: Path) -> None:
+    examine("toy", study.parent)
+    with closing(sqlite3.connect(study / "results.db")) as db, db:
+        db.execute("CREATE INDEX mine ON trials (accuracy)")
+        db.execute("CREATE VIEW best AS SELECT max(accuracy) FROM trials")
+    assert states(examine("toy", study.parent)) == SOUND
+    with closing(sqlite3.connect(study / "results.db")) as db:
+        assert db.execute("SELECT * FROM best").fetchone() is not None
 
 
 @pytest.mark.parametrize(
