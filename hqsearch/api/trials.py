@@ -90,7 +90,10 @@ class Trials(Sequence[Trial], Printed):
     ) -> None:
         self.study, self.objectives = study, objectives
         self.rows = tuple(rows)
-        self._trials = tuple(Trial(row, objectives) for row in rows)
+
+    @cached_property
+    def _trials(self) -> tuple[Trial, ...]:
+        return tuple(Trial(row, self.objectives) for row in self.rows)
 
     @overload
     def __getitem__(self, index: int) -> Trial: ...
@@ -100,7 +103,7 @@ class Trials(Sequence[Trial], Printed):
         return self._trials[index]
 
     def __len__(self) -> int:
-        return len(self._trials)
+        return len(self.rows)
 
     def select(self, *where: str, sort: str | None = None, limit: int | None = None) -> Trials:
         """Some of them: ``select("energy <= 3 uJ", "state = COMPLETE", sort="-accuracy")``.

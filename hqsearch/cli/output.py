@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Of a long answer, printed at a time.
 ROWS = 500
+_ONE_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 # Texts of users are in most of what is printed: nothing in them is markup.
 out = AnswerConsole(markup=False, emoji=False)
 err = QuietConsole(stderr=True, markup=False, emoji=False)
@@ -55,7 +56,10 @@ def emit_json_rows(rows: Iterable[str]) -> None:
 
 def json_text(data: Any, indent: int | None = None) -> str:
     """One JSON value; escaped where standard output could not show it as it is."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    if indent is None:
+        text = _ONE_LINE.encode(data)
+    else:
+        text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     return text if holds(text) else json.dumps(data, indent=indent, allow_nan=False)
 
 

@@ -15,11 +15,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -69,6 +71,9 @@ class ChooseOne:
         limits: Floats,
         hinge: Hinge | None = None,
     ) -> None:
+        # Late, for half the time of a command that only reads went into it.
+        from scipy.sparse import csr_array
+
         self._sizes = np.asarray(sizes, dtype=np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
         self._values = int(self._sizes.sum())
@@ -81,7 +86,7 @@ class ChooseOne:
             (np.ones(self._values), (owner, np.arange(self._values))),
             shape=(len(self._sizes), len(self._target)),
         )
-        self._constraints = [LinearConstraint(one_each, 1, 1)]
+        self._constraints = [_between(one_each, 1.0, 1.0)]
         if len(costs):
             prices = hinge.cost_prices if hinge and hinge.cost_prices else [0.0] * len(costs)
             self._limit(self._widened(costs, prices), np.asarray(limits))
@@ -95,6 +100,8 @@ class ChooseOne:
 
         Limits are kept up to the solver's tolerance (about 1e-6 of a cost's largest entry).
         """
+        from scipy.optimize import Bounds, milp
+
         count = len(self._target)
         upper = np.ones(count)
         upper[self._values :] = np.inf
@@ -122,7 +129,7 @@ class ChooseOne:
         """Cut a solution away: at least one of its values must be another one."""
         cut = np.zeros((1, len(self._target)))
         cut[0, self._starts + code] = 1.0
-        self._constraints.append(LinearConstraint(cut, -np.inf, len(self._sizes) - 1.0))
+        self._constraints.append(_between(cut, -np.inf, len(self._sizes) - 1.0))
 
     def _widened(self, rows: Floats, prices: Sequence[float]) -> Floats:
         """Rows over all values with the hinge's column, where there is a hinge."""
@@ -132,7 +139,14 @@ class ChooseOne:
 
     def _limit(self, rows: Floats, limits: Floats) -> None:
         scale = _scale(rows)
-        self._constraints.append(LinearConstraint(rows / scale[:, None], -np.inf, limits / scale))
+        self._constraints.append(_between(rows / scale[:, None], -np.inf, limits / scale))
+
+
+def _between(rows: Any, least: float, most: float | Floats) -> LinearConstraint:
+    """``least ≤ rows · x ≤ most``."""
+    from scipy.optimize import LinearConstraint
+
+    return LinearConstraint(rows, least, most)
 
 
 def _scale(rows: Floats) -> Floats:

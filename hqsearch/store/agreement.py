@@ -89,4 +89,5 @@ def _rows(
     where = "" if table != "study" else f"WHERE key NOT IN ('{SCHEMA_KEY}', '{FRONTS_KEY}')"
     # By everything: the order of rows that are there twice must not matter.
     order = ", ".join(str(place + 1) for place in range(len(first) + len(columns)))
-    return db.execute(f"SELECT {names} FROM {table} {where} ORDER BY {order}").fetchall()
+    query = f"SELECT {names} FROM {table} {where} ORDER BY {order}"
+    return [tuple(row) for row in db.execute(query)]

@@ -24,8 +24,13 @@ from hqsearch.wording import reason as told_reason
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 #: What the runs of ``hqsearch confirm`` have in place of a strategy's name.
 CONFIRM = "confirm"
-#: What Python takes for a number in JSON, and JSON does not.
-_NO_JSON = ("NaN", "Infinity")
+#: In details that are printed: what Python takes for a number in JSON, and JSON does not, and
+#: what a trial's outcome says as well.
+_NOT_AS_IT_IS = (
+    "NaN", "Infinity", '"origin":', '"stopped_at":', '"violation":', '"failure":', '"reason":',
+    '"attempts":',
+)  # fmt: skip
+_DETAILS = '"details": {'
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,11 +341,12 @@ class TrialRow:
         The details, which are most of it, are text already and are put in as they are.
         """
         kept, more = self.details_json, self._outcome()
-        special = any(word in kept for word in _NO_JSON)
-        if special or any(f'"{key}":' in kept for key in more):
-            return dump(self.as_json())
-        comma = ", " if len(kept) > len("{}") else ""
-        return f'{dump(self._head())[:-1]}, "details": {kept[:-1]}{comma}{dump(more)[1:]}}}'
+        for word in _NOT_AS_IT_IS:
+            if word in kept:
+                return dump(self.as_json())
+        # No other key of this name has an object, and within a text quotes are escaped.
+        before, mark, after = dump({**self._head(), "details": more}).partition(_DETAILS)
+        return f"{before}{mark}{kept[1:-1]}{', ' if len(kept) > len('{}') else ''}{after}"
 
     def _head(self) -> dict[str, Any]:
         return {

@@ -9,11 +9,12 @@ One that turns out to be damaged is made anew; where none can be written, it is 
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -315,7 +316,8 @@ class Results:
     def trials(self) -> list[TrialRow]:
         """Every trial, in order."""
         if self._trials is None:
-            self._trials = self._read(self._read_trials)
+            with _uncollected():
+                self._trials = self._read(self._read_trials)
         return list(self._trials)
 
     def _read_trials(self) -> list[TrialRow]:
@@ -372,6 +374,18 @@ class Results:
 
     def close(self) -> None:
         self._close()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles, which costs a third of the time where rows are made by the 10,000."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _check_columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:

@@ -36,6 +36,14 @@ def test_details_are_put_in_as_they_are(details: dict[str, Any]) -> None:
     assert row.as_json_text(dump).count('"origin":') == 1
 
 
+@pytest.mark.parametrize("key", ["origin", "stopped_at", "violation", "failure", "attempts"])
+def test_what_the_engine_says_wins_over_details_of_that_name(key: str) -> None:
+    row = replace(ROW, reason='"details": {', details_json=json.dumps({key: "own", "a": 1}))
+    told = json.loads(row.as_json_text(dump))
+    assert told == row.as_json()
+    assert told["details"][key] != "own"
+
+
 def test_what_is_no_json_is_refused_as_ever() -> None:
     row = replace(ROW, details_json=json.dumps({"loss": float("nan")}))
     with pytest.raises(ValueError, match="Out of range float"):
