@@ -16,6 +16,7 @@
         │   ├── StudyMissing     a study that is not there (yet)
         │   └── StudyDamaged     a log that is there and cannot be read
         ├── DeviceError          a device or resource that this machine does not have
+        ├── ImportRefused        results from elsewhere with mistakes in them, all of them named
         ├── ExportError          a network, or a part of it, that has no integer form
         └── PluginError          a user's file that does not define what it should
 
@@ -26,7 +27,7 @@ Messages say what is wrong, where, and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class HqsearchError(Exception):
@@ -79,6 +80,25 @@ class StudyMissing(StorageError):
 
 class StudyDamaged(StorageError):
     """A log that is there and cannot be read, or is not one of hqsearch's."""
+
+
+class ImportRefused(InputError):
+    """Results from elsewhere with mistakes in them, each of them named; nothing was imported."""
+
+    #: Problems that are told; more are counted.
+    SHOWN = 30
+
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        self.name, self.problems = name, tuple(problems)
+        told = list(problems[: self.SHOWN])
+        if len(problems) > self.SHOWN:
+            told.append(f"and {len(problems) - self.SHOWN} more")
+        single = len(problems) == 1
+        text = told[0] if single else "\n  ".join([f"{len(problems)} problems:", *told])
+        super().__init__(f"{name}: {text}")
+
+    def __reduce__(self) -> tuple[type[ImportRefused], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.name, self.problems)
 
 
 class DeviceError(InputError):

@@ -113,9 +113,9 @@ def status_of(results: Results) -> dict[str, Any]:
     """Progress, failures by kind, time left and bytes on disk (by kind) of a study."""
     every = results.trials()
     runs = _runs(results, every)
-    front = results.front()
-    # Replicates belong to no search: neither its progress nor its time left.
-    trials = [t for t in every if t.kind != "replicate"]
+    front, own = results.front(), results.own_front()
+    # Replicates and what was imported belong to no search: neither its progress nor its time left.
+    trials = [t for t in every if t.searched]
     replicates = Counter(t.state for t in every if t.kind == "replicate")
     costs = [t.seconds for t in trials if t.seconds and t.copy_of is None]
     searches = [r for r in runs if r["searches"]]
@@ -133,6 +133,7 @@ def status_of(results: Results) -> dict[str, Any]:
         "failures": dict(Counter(t.failure for t in every if t.failure)),
         "front": len(front),
         "replicates": dict(replicates),
+        "imported": sum(t.imported for t in every),
         "models": [model.as_json() for model in results.models.values()],
         "seconds_per_evaluation": per_trial,
         "evaluations_left": waiting,
@@ -140,7 +141,7 @@ def status_of(results: Results) -> dict[str, Any]:
         "disk": disk_use(results.path.parent),
         "budgets": [f"{b.metric} {b.text}" for b in results.budgets],
         "notes": [*results.study.get("notes", []), *(n for r in results.runs for n in r.notes)],
-        "verdict": study_verdict(front, every, results.objectives, results.study).splitlines(),
+        "verdict": study_verdict(own, every, results.objectives, results.study).splitlines(),
     }
 
 

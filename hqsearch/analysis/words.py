@@ -20,6 +20,18 @@ def found_by(row: TrialRow) -> str:
     return f"{name} = {row.copy_of}" if row.copy_of is not None else name
 
 
+def imported_lines(rows: Sequence[TrialRow]) -> list[str]:
+    """Which of these trials were measured elsewhere, and what that means."""
+    sources: dict[str, list[str]] = {}
+    for row in rows:
+        if row.imported:
+            sources.setdefault(row.origin, []).append(str(row.number))
+    if not sources:
+        return []
+    told = "; ".join(f"{', '.join(numbers)} ({source})" for source, numbers in sources.items())
+    return [f"imported, and measured elsewhere: trial {told}. No verdict or choice rests on them."]
+
+
 def values_text(values: Mapping[str, float], objectives: Sequence[Objective]) -> str:
     """Values with their units: ``accuracy 91.2 %, energy 18.4 µJ``."""
     parts = []

@@ -4,7 +4,7 @@ Everything public is imported as ``hqsearch.Study``, ``hqsearch.Front``, …; im
 light, and reading a study needs neither torch nor ray.
 """
 
-from hqsearch.api.answers import Check, Confirmation, Run, Status
+from hqsearch.api.answers import Check, Confirmation, Imported, Run, Status
 from hqsearch.api.chosen import Chosen
 from hqsearch.api.comparison import Comparison
 from hqsearch.api.study import Study
@@ -16,6 +16,7 @@ __all__ = [
     "Comparison",
     "Confirmation",
     "Front",
+    "Imported",
     "Run",
     "Status",
     "Study",

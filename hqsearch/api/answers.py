@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hqsearch.problem.budgets import Budget
     from hqsearch.problem.objective import Objective
     from hqsearch.study.checking import Findings
+    from hqsearch.study.importing import Import
     from hqsearch.study.running import Finished
 
 
@@ -131,6 +132,47 @@ class Run(Printed):
                 "propose; the recorded ones were kept"
             )
         return Grid(below=[*lines, *self.notes])
+
+
+class Imported(Printed):
+    """What an import of results from elsewhere did.
+
+    Attributes:
+        study: its name.
+        run: ordinal of the run that they are.
+        trials: their numbers, row by row.
+        left_out: rows that held no result of their own: failures, copies, replicates.
+        computed: objectives that some rows lacked and the study's cost model gave.
+    """
+
+    def __init__(self, done: Import) -> None:
+        self.study, self.run, self.trials = done.study, done.run, done.trials
+        self.left_out, self.computed = done.left_out, done.computed
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``hqsearch import --json`` prints."""
+        return {
+            "study": self.study,
+            "run": self.run,
+            "trials": list(self.trials),
+            "left_out": self.left_out,
+            "computed": list(self.computed),
+        }
+
+    def _grid(self) -> Grid:
+        first, last = self.trials[0], self.trials[-1]
+        numbers = f"trials {first} to {last}" if last > first else f"trial {first}"
+        lines = [
+            f"{len(self.trials)} results imported into {self.study}: run {self.run}, {numbers}"
+        ]
+        if self.computed:
+            lines.append(f"from the cost model, where rows had none: {', '.join(self.computed)}")
+        if self.left_out:
+            lines.append(f"left out: {self.left_out} rows that hold no result of their own")
+        lines.append(
+            "history for runs that begin from now on; no verdict, baseline or choice rests on them"
+        )
+        return Grid(below=lines)
 
 
 class Status(Printed):

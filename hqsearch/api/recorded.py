@@ -119,7 +119,7 @@ class RecordedStudy:
 
         front = self.front()
         given = {name: plain(limit) for name, limit in limits.items()}
-        selection = choose(front.rows, front.every, front.objectives, given)
+        selection = choose(front.own, front.every, front.objectives, given)
         return Chosen(front.study, selection, front.objectives)
 
     def plot(

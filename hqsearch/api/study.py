@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,10 +12,10 @@ from hqsearch.api.arguments import one_of, whole
 from hqsearch.api.describing import Description, require
 from hqsearch.api.members import Member, member_number
 from hqsearch.api.requesting import Device, ExecutorKind, RequestingStudy
-from hqsearch.errors import DefinitionError, HqsearchError, RunFailed
+from hqsearch.errors import DefinitionError, HqsearchError, RunFailed, StudyMissing
 
 if TYPE_CHECKING:
-    from hqsearch.api.answers import Check, Confirmation, Run
+    from hqsearch.api.answers import Check, Confirmation, Imported, Run
     from hqsearch.api.comparison import Comparison
     from hqsearch.export.counted import CountedCosts
     from hqsearch.export.formats import Exported
@@ -240,6 +241,46 @@ class Study(RequestingStudy):
 
         request = self._recorded(device, workers, executor, ray_address)
         return self._launch(resume, request, listener, progress)
+
+    def import_results(
+        self,
+        results: str | Path | Sequence[Mapping[str, Any]],
+        source: str | None = None,
+        *,
+        listener: Listener | None = None,
+        progress: bool = False,
+    ) -> Imported:
+        """Put results that were measured elsewhere into the study's log, as a run of its own.
+
+        They are history for runs that begin later, are marked wherever they are shown, and
+        answer no evaluation; no verdict, baseline, confirmation or choice rests on them. A study
+        that has no log yet is prepared first, as for a run.
+
+        Args:
+            results: a ``.csv`` or ``.json`` file, or a list of dictionaries: ``choices``
+                {dimension: value} and ``values`` {objective: number} (accuracy a fraction,
+                energy in µJ, storage in KiB; costs may be left out), and, where known,
+                ``standard_errors``, ``seed`` and ``source``. What ``hqsearch trials --csv`` or
+                ``--json`` prints of another study of this space is such a file.
+            source: where they were measured; the file's name where neither says.
+
+        Raises:
+            ImportRefused: with everything that is wrong with the rows; nothing was changed.
+            InputError: no such study or file, or the study is being run.
+        """
+        from hqsearch.api.answers import Imported
+        from hqsearch.api.following import following
+        from hqsearch.study.importing import import_results
+
+        require(source, str, "source", "a text")
+        require(results, str | Path | Sequence, "results", "a file, or a list of dictionaries")
+        given = Path(results) if isinstance(results, str | Path) else results
+        request = self._request(None, "auto", None, "auto", None)
+        if self._described is not None:
+            with suppress(StudyMissing):
+                request = self._recorded("auto", None, "auto", None)
+        with following(listener, progress) as notes:
+            return Imported(import_results(request, given, source, notes))
 
     def confirm(
         self,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hqsearch.analysis.words import choice_counts, described, found_by
+from hqsearch.analysis.words import choice_counts, described, found_by, imported_lines
 from hqsearch.api.grid import Grid, Printed
 from hqsearch.errors import InputError
 from hqsearch.problem.objective import number_text, value_text
@@ -33,7 +33,7 @@ class Trial(Printed):
         state: ``COMPLETE``, ``PRUNED``, ``FAIL`` or ``RUNNING``.
         run: ordinal of its run.
         strategy: what proposed it.
-        kind: ``search``, ``baseline`` or ``replicate``.
+        kind: ``search``, ``baseline``, ``replicate``, or ``imported``: measured elsewhere.
         copy_of: trial whose result it took over, if it is a copy.
         choices: dimension → value; of a layer ``4u``, ``2l``, ``fp32``, ….
         values: objective → value: accuracy as a fraction, energy in µJ per inference, storage
@@ -181,6 +181,8 @@ class Front(Trials):
         budgets: hard limits that the front is under, of the study's last run.
         notes: what every report of this study must say.
         searched: how many trials the searches of the study have.
+        own: rows of the front of what the study has measured itself: verdict, confirmation and
+            choice rest on them.
         models: what :meth:`hqsearch.Study.train` made of trials, by number.
     """
 
@@ -188,7 +190,7 @@ class Front(Trials):
         self, results: Results, budgets: tuple[Budget, ...] | None = None, raw: bool = False
     ) -> None:
         from hqsearch.problem.resolution import plain
-        from hqsearch.store.records import front_of
+        from hqsearch.store.records import front_of, measured_here
 
         budgets = results.budgets if budgets is None else budgets
         objectives = plain(results.objectives) if raw else results.objectives
@@ -200,21 +202,22 @@ class Front(Trials):
         self.notes: tuple[str, ...] = tuple(results.study.get("notes", ()))
         study = {**results.study, "objectives": [asdict(o) for o in objectives]}
         self._place = results.path.parent, {**results.attributes, "study": study}
-        self.searched = sum(row.kind != "replicate" for row in self.every)
+        self.searched = sum(row.searched for row in self.every)
+        self.own = tuple(front_of(measured_here(self.every), objectives, budgets))
 
     @cached_property
     def confirmation(self) -> confirmation.Confirmation | None:
         """What the latest confirmation came to for these members; None where there is none."""
         from hqsearch.analysis.confirmation import confirmation_of
 
-        return confirmation_of(self.rows, self.every, self.objectives)
+        return confirmation_of(self.own, self.every, self.objectives)
 
     @cached_property
     def verdict(self) -> str:
         """Does it beat uniform quantization? Provisional until it is confirmed."""
         from hqsearch.analysis.confirmed_verdict import study_verdict
 
-        return study_verdict(self.rows, self.every, self.objectives, self._place[1]["study"])
+        return study_verdict(self.own, self.every, self.objectives, self._place[1]["study"])
 
     @cached_property
     def resolution(self) -> str:
@@ -259,6 +262,12 @@ class Front(Trials):
     def heading(self) -> str:
         """What it is, in a line."""
         text = f"Front of {self.study}: {len(self)} of {self.searched} trials"
+        imported = [row for row in self.rows if row.imported]
+        if imported:
+            text = (
+                f"Front of {self.study}: {len(self) - len(imported)} of {self.searched} trials, "
+                f"{len(imported)} imported"
+            )
         limits = ", ".join(f"{b.metric} {b.text}" for b in self.budgets)
         return f"{text}, under {limits}" if limits else text
 
@@ -269,10 +278,14 @@ class Front(Trials):
         from hqsearch.show.models import models_lines
 
         grid = super()._grid()
-        below = [*self.notes, *models_lines(self.members_kept())]
+        below = [*self.notes, *self.imported_lines(), *models_lines(self.members_kept())]
         below += [self.resolution] if self.resolution else []
         below += self.verdict.splitlines()
         return Grid(grid.title, grid.heads, grid.rows, below)
+
+    def imported_lines(self) -> list[str]:
+        """Which members were measured elsewhere; nothing where none was."""
+        return imported_lines(self.rows)
 
     def members_kept(self) -> list[ModelRecord]:
         """Models of members of the front, in its order."""

@@ -24,6 +24,7 @@ from hqsearch.cli.doctor import doctor
 from hqsearch.cli.export import export
 from hqsearch.cli.front import front
 from hqsearch.cli.guide import guide
+from hqsearch.cli.importing import import_results
 from hqsearch.cli.output import err
 from hqsearch.cli.plot import plot
 from hqsearch.cli.report import report
@@ -42,6 +43,7 @@ COMMANDS = (
     check,
     run,
     resume,
+    import_results,
     confirm,
     compare,
     studies,

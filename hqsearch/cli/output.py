@@ -98,7 +98,7 @@ def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
         click.echo(f"{front.heading()}\n{trials_lines(front.rows, front.objectives)}")
     else:
         out.print(front_table(front.rows, front.objectives, front.heading(), marks))
-    for line in models_lines(front.members_kept()):
+    for line in (*front.imported_lines(), *models_lines(front.members_kept())):
         print_text(line)
     if front.resolution:
         print_text(front.resolution)

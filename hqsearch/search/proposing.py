@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hqsearch.problem.candidate import Candidate
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
-from hqsearch.store.records import Proposal, Record, TaskRecord, TrialRecord
+from hqsearch.store.records import IMPORTED, Proposal, Record, TaskRecord, TrialRecord
 from hqsearch.strategies import Signal, Strategy, StrategyTask, TaskResult
 
 
@@ -30,6 +30,7 @@ class Proposer:
             r.proposal.key: r
             for r in sorted(plan.trials, key=lambda r: (r.state == "COMPLETE", -r.number))
             if r.outcome is not None
+            and r.proposal.kind != IMPORTED
             and (r.state == "COMPLETE" or (r.state == "PRUNED" and r.proposal.run in plan.alike))
         }
         self.told = 0

@@ -12,7 +12,7 @@ from hqsearch.show.models import models_lines
 from hqsearch.show.tables import shown_state
 from hqsearch.show.text import number, value_text
 from hqsearch.store.model_record import ModelRecord
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import IMPORT, TrialRow
 
 
 def studies_table(rows: Sequence[dict[str, Any]]) -> LiteralTable:
@@ -36,7 +36,7 @@ def status_text(facts: dict[str, Any]) -> str:
     lines.append(f"driver: {driver}" if driver else "driver: none is running")
     for run in facts["runs"]:
         stops = ", early stopping" if run["early_stopping"] else ""
-        unit = ("evaluations" if run["searches"] else "replicates") + stops
+        unit = ("evaluations" if run["searches"] else _unit(run)) + stops
         lines.append(
             f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
             + (", nothing left to propose" if run["ended"] else "")
@@ -44,7 +44,10 @@ def status_text(facts: dict[str, Any]) -> str:
     states = ", ".join(
         f"{n} {shown_state(state, bool(driver))}" for state, n in sorted(facts["trials"].items())
     )
-    lines.append(f"trials: {states or 'none'}; {facts['copies']} copies; front {facts['front']}")
+    imported = f"; {facts['imported']} imported" if facts["imported"] else ""
+    lines.append(
+        f"trials: {states or 'none'}; {facts['copies']} copies{imported}; front {facts['front']}"
+    )
     if facts["stopped"]:
         places = ", ".join(f"{n} at epoch {epoch}" for epoch, n in facts["stopped"].items())
         lines.append(f"stopped early: {places}")
@@ -67,7 +70,9 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
     """One trial's facts, above its layers."""
     who = f"uniform {trial.origin}" if trial.kind == "baseline" else trial.kind
     lines = [f"trial {trial.number}: {trial.state}, {who}, run {trial.run} ({trial.strategy})"]
-    if trial.kind != "baseline" and trial.origin:
+    if trial.imported:
+        lines.append(f"measured elsewhere: {trial.origin}; no verdict or choice rests on it")
+    elif trial.kind != "baseline" and trial.origin:
         lines.append(f"origin: {trial.origin}")
     if trial.copy_of is not None:
         lines.append(f"copy of trial {trial.copy_of}")
@@ -82,7 +87,10 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
             text += f" ± {100 * error:.1f} (standard error{_samples(trial)})"
         lines.append(text)
     lines.append(f"average bits: {number(trial.average_bits)}")
-    lines.append(f"seed {trial.seed}, {number(trial.seconds)} s, {trial.attempts} attempt(s)")
+    if trial.imported:
+        lines.append(f"seed {trial.seed}" if trial.seed >= 0 else "seed not told")
+    else:
+        lines.append(f"seed {trial.seed}, {number(trial.seconds)} s, {trial.attempts} attempt(s)")
     if trial.details.entropy:
         lines.append(_entropy_text(trial.details.entropy))
     for rung in trial.details.rungs or ():
@@ -107,7 +115,13 @@ def _entropy_text(entropy: Mapping[str, float]) -> str:
 
 
 def _name(run: dict[str, Any]) -> str:
-    return f"{run['strategy']} seed {run['seed']}" if run["searches"] else "confirmation"
+    if run["searches"]:
+        return f"{run['strategy']} seed {run['seed']}"
+    return "import" if run["strategy"] == IMPORT else "confirmation"
+
+
+def _unit(run: dict[str, Any]) -> str:
+    return "rows" if run["strategy"] == IMPORT else "replicates"
 
 
 def _samples(trial: TrialRow) -> str:

@@ -11,7 +11,7 @@ from hqsearch.store.records import TrialRow
 
 #: Characters across and lines up, without axes.
 WIDTH, HEIGHT = 56, 9
-EVALUATED, FRONT, UNIFORM = "·", "●", "◇"
+EVALUATED, FRONT, UNIFORM, IMPORTED = "·", "●", "◇", "+"
 
 
 def scatter(
@@ -38,7 +38,7 @@ def scatter(
     bottom, top = min(heights), max(heights)
     members = {t.number for t in front}
     grid = [[" "] * width for _ in range(height)]
-    order = {EVALUATED: 0, UNIFORM: 1, FRONT: 2}
+    order = {EVALUATED: 0, IMPORTED: 1, UNIFORM: 2, FRONT: 3}
     points = [(t, FRONT if t.number in members else _mark(t)) for t in done]
     for trial, mark in sorted(points, key=lambda point: order[point[1]]):
         values = trial.values or {}
@@ -53,9 +53,13 @@ def scatter(
     middle = title.center(width - len(ends[0]) - len(ends[1]))
     lines.append(f"{'':>{margin}} └{'─' * width}")
     lines.append(f"{'':>{margin}}  {ends[0]}{middle}{ends[1]}")
-    lines.append(f"{'':>{margin}}  {FRONT} front  {EVALUATED} evaluated  {UNIFORM} uniform")
+    legend = f"{FRONT} front  {EVALUATED} evaluated  {UNIFORM} uniform"
+    legend += f"  {IMPORTED} imported" if any(t.imported for t in done) else ""
+    lines.append(f"{'':>{margin}}  {legend}")
     return [line.rstrip() for line in lines]
 
 
 def _mark(trial: TrialRow) -> str:
+    if trial.imported:
+        return IMPORTED
     return UNIFORM if trial.kind == "baseline" else EVALUATED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from hqsearch.wording import reason as told_reason
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 #: What the runs of ``hqsearch confirm`` have in place of a strategy's name.
 CONFIRM = "confirm"
+#: The same of a run of results that were measured elsewhere, and the kind of its trials.
+IMPORT, IMPORTED = "import", "imported"
 #: In details that are printed: what Python takes for a number in JSON, and JSON does not, and
 #: what a trial's outcome says as well.
 _NOT_AS_IT_IS = (
@@ -60,7 +62,7 @@ class RunRecord:
     @property
     def searches(self) -> bool:
         """Whether a strategy proposed its trials; those of a confirmation are replicates."""
-        return self.strategy != CONFIRM
+        return self.strategy not in (CONFIRM, IMPORT)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -289,6 +291,16 @@ class TrialRow:
     """Epoch at which early stopping ended it."""
 
     @property
+    def imported(self) -> bool:
+        """Whether it was measured elsewhere: no verdict rests on it, and it answers nothing."""
+        return self.kind == IMPORTED
+
+    @property
+    def searched(self) -> bool:
+        """Whether it is an evaluation of a search of this study."""
+        return self.kind not in ("replicate", IMPORTED)
+
+    @property
     def details(self) -> Details:
         return Details.from_json(json.loads(self.details_json))
 
@@ -382,10 +394,11 @@ def front_of(
     """The non-dominated, feasible, completed candidates, each once, by their first trial.
 
     At the objectives' resolution: of those that it does not tell apart there is one.
-    Sorted by the first minimized objective, cheapest first.
+    Sorted by the first minimized objective, cheapest first. What was measured here stands for a
+    candidate before what was imported.
     """
     first: dict[tuple[str, ...], TrialRow] = {}
-    for trial in trials:
+    for trial in sorted(trials, key=lambda t: t.kind == IMPORTED):
         if trial.state == "COMPLETE" and trial.kind != "replicate" and trial.values:
             # Of one study, so in one order; their keys would take longer than all the rest.
             first.setdefault(tuple(trial.choices.values()), trial)
@@ -399,6 +412,22 @@ def front_of(
     ]
     by = next((o.name for o in objectives if o.direction == "min"), names[0])
     return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
+
+
+def measured_here(trials: Iterable[TrialRow]) -> list[TrialRow]:
+    """Without what was imported: all that verdicts, confirmations and choices rest on."""
+    return [t for t in trials if t.kind != IMPORTED]
+
+
+def own_front_of(
+    front: Sequence[TrialRow],
+    trials: Sequence[TrialRow],
+    objectives: tuple[Objective, ...],
+    budgets: Sequence[Budget] = (),
+) -> list[TrialRow]:
+    """The front of what was measured here; ``front`` itself where nothing was imported."""
+    own = measured_here(trials)
+    return list(front) if len(own) == len(trials) else front_of(own, objectives, budgets)
 
 
 def _within(trial: TrialRow, budgets: Sequence[Budget]) -> bool:

@@ -38,7 +38,14 @@ from hqsearch.store.lock import DriverLock
 from hqsearch.store.log_reader import DAMAGE, LogReader, damaged, said
 from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.reading import is_unwritable
-from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow, front_of
+from hqsearch.store.records import (
+    FINISHED,
+    RunRecord,
+    TrialRecord,
+    TrialRow,
+    front_of,
+    measured_here,
+)
 from hqsearch.store.shapes import STATES
 from hqsearch.store.views import quoted, view_statements
 
@@ -351,6 +358,10 @@ class Results:
     def front(self) -> list[TrialRow]:
         """The front under :attr:`budgets`."""
         return front_of(self.trials(), self.objectives, self.budgets)
+
+    def own_front(self) -> list[TrialRow]:
+        """The same of what this study has measured itself."""
+        return front_of(measured_here(self.trials()), self.objectives, self.budgets)
 
     def layers(self, number: int) -> list[dict[str, Any]]:
         """The per-layer rows of a trial."""

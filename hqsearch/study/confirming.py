@@ -40,6 +40,7 @@ from hqsearch.store.records import (
     TrialRecord,
     TrialRow,
     front_of,
+    measured_here,
 )
 from hqsearch.study.given import require_test_split
 from hqsearch.study.opening import (
@@ -137,7 +138,7 @@ def candidates(
     A search evaluates the uniform assignments of the first structural part alone. Those of
     another part come in here, where a front member of that part is to be judged.
     """
-    rows = [TrialRow.of(t, objectives) for t in trials]
+    rows = measured_here(TrialRow.of(t, objectives) for t in trials)
     found = {
         t.key: f"uniform {t.origin}"
         for t in rows
@@ -182,7 +183,7 @@ class _Confirmation:
         self._opened, self._epochs, self._listener = opened, epochs, listener
         records, runs = log.trials(), log.runs()
         options = {"epochs": epochs}
-        known = [r for r in runs if not r.searches and r.options == options]
+        known = [r for r in runs if r.strategy == CONFIRM and r.options == options]
         ordinal = known[-1].ordinal if known else len(runs)
         self.trials = [t for t in records if t.proposal.run == ordinal]
         there = {(t.proposal.key, t.proposal.seed) for t in self.trials}

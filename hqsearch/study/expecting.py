@@ -13,7 +13,7 @@ from pathlib import Path
 from hqsearch.definition import StudyDefinition
 from hqsearch.evaluator import Evaluator, Outlook
 from hqsearch.store.disk import disk_use, size_text
-from hqsearch.store.records import TrialRecord
+from hqsearch.store.records import IMPORTED, TrialRecord
 from hqsearch.strategies import Strategy
 
 
@@ -110,7 +110,11 @@ def expected(
         own: how many of the run's trials have ended.
         folder: of the study.
     """
-    searched = [t for t in trials if t.proposal.kind != "replicate" and t.outcome is not None]
+    searched = [
+        t
+        for t in trials
+        if t.proposal.kind not in ("replicate", IMPORTED) and t.outcome is not None
+    ]
     measured = tuple(
         t.outcome.seconds
         for t in searched

@@ -75,6 +75,8 @@ def _original(facts: Facts, row: TrialRow) -> TrialRow:
         row = facts.trial(row.copy_of)
     if row.state != "COMPLETE" or row.values is None:
         raise InputError(f"trial {row.number} is {row.state}: only completed ones have weights")
+    if row.imported:
+        raise InputError(f"trial {row.number} was measured elsewhere: it has no weights here")
     if row.kind == "replicate":
         raise InputError(
             f"trial {row.number} is a replicate of a confirmation; name the front's own trial"

@@ -33,9 +33,9 @@ Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input (no study is crea
 interrupted (everything finished is saved; the same command, or `resume`, goes on).
 
 The JSON of `front` and `trials` is a list of objects with `number`, `state`, `run`, `strategy`,
-`kind` (`search`, `baseline`, `replicate`), `copy_of`, `choices` (dimension → value), `values`
-(objective → number), `average_bits`, `seed`, `seconds` and `details`; that of `front` also has
-`confirmed`, once the study was confirmed.
+`kind` (`search`, `baseline`, `replicate`, `imported`), `copy_of`, `choices` (dimension → value),
+`values` (objective → number), `average_bits`, `seed`, `seconds` and `details`; that of `front` also
+has `confirmed`, once the study was confirmed.
 """
 _API = """# The Python API
 

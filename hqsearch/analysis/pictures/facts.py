@@ -20,7 +20,14 @@ from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Dimension, Space
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
+from hqsearch.store.records import (
+    RunRecord,
+    TaskRecord,
+    TrialRecord,
+    TrialRow,
+    front_of,
+    measured_here,
+)
 
 
 class NothingToDraw(InputError):
@@ -84,17 +91,28 @@ class Facts:
         """Evaluations of searches that were completed, each candidate by its first trial."""
         first: dict[str, TrialRow] = {}
         for trial in self.trials:
-            if trial.state == "COMPLETE" and trial.values and trial.kind != "replicate":
+            if trial.state == "COMPLETE" and trial.values and trial.searched:
                 first.setdefault(trial.key, trial)
         return list(first.values())
 
     @cached_property
+    def own_front(self) -> list[TrialRow]:
+        """The same of what the study has measured itself."""
+        return front_of(measured_here(self.trials), self.objectives, self.budgets)
+
+    @cached_property
+    def imported(self) -> list[TrialRow]:
+        """What was measured elsewhere and is no evaluation of this study."""
+        return [t for t in self.trials if t.imported]
+
+    @cached_property
     def confirmation(self) -> Confirmation | None:
-        return confirmation_of(self.front, self.trials, self.objectives)
+        return confirmation_of(self.own_front, self.trials, self.objectives)
 
     @cached_property
     def verdict(self) -> str:
-        return study_verdict(self.front, self.trials, self.objectives, self.attributes["study"])
+        study = self.attributes["study"]
+        return study_verdict(self.own_front, self.trials, self.objectives, study)
 
     @cached_property
     def resolution(self) -> str:
@@ -116,12 +134,12 @@ class Facts:
     @cached_property
     def chosen(self) -> dict[str, TrialRow]:
         """Up to three members of the front by what they stand for: cheapest, knee, best."""
-        if not self.front:
+        if not self.own_front:
             return {}
         sign = -1.0 if self.quality.direction == "max" else 1.0
-        best = min(self.front, key=lambda t: sign * (t.values or {})[self.quality.name])
-        knee = choose(self.front, self.trials, self.objectives).trial
-        named = {"cheapest": self.front[0], "knee": knee, "best": best}
+        best = min(self.own_front, key=lambda t: sign * (t.values or {})[self.quality.name])
+        knee = choose(self.own_front, self.trials, self.objectives).trial
+        named = {"cheapest": self.own_front[0], "knee": knee, "best": best}
         return {
             what: trial
             for i, (what, trial) in enumerate(named.items())

@@ -23,7 +23,8 @@ class FrontPoint:
     Attributes:
         study: its study.
         trial: its first trial.
-        strategy: that proposed it; ``uniform 4u`` for a baseline.
+        strategy: that proposed it; ``uniform 4u`` for a baseline, ``import`` for what was measured
+            elsewhere.
         member: whether it is on its study's front.
         control: a uniform assignment, or of a strategy that does not search.
         values: by objective, as the search measured them.
@@ -118,12 +119,14 @@ def _require_same(first: Facts, other: Facts) -> None:
 
 def _points(facts: Facts) -> list[FrontPoint]:
     members = {t.number for t in facts.front}
-    return [_point(facts, trial, trial.number in members) for trial in facts.completed]
+    rows = (*facts.completed, *facts.imported)
+    return [_point(facts, trial, trial.number in members) for trial in rows]
 
 
 def _point(facts: Facts, trial: TrialRow, member: bool) -> FrontPoint:
     confirmation = facts.confirmation
-    confirmed = confirmation.of(trial.key) if confirmation is not None else None
+    own = confirmation is not None and not trial.imported
+    confirmed = confirmation.of(trial.key) if confirmation is not None and own else None
     name, baseline = facts.quality.name, trial.kind == "baseline"
     return FrontPoint(
         study=facts.name,

@@ -16,6 +16,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.show.palette import COLOURS, EVALUATED, GRID, INK, PAPER, strategy_marks
 from hqsearch.show.text import number, value_text
 from hqsearch.store.published import Published
+from hqsearch.store.records import IMPORT
 
 #: The fixed ids of the figures: an update replaces them in place.
 FRONT, HYPERVOLUME = "hqsearch-front", "hqsearch-hypervolume"
@@ -147,7 +148,8 @@ def _front(picture: FrontPicture, cost: Objective) -> dict[str, Any]:
     for name, mark in marks.items():
         found = [p for p in members if p.strategy == name]
         symbol = _SYMBOLS[mark.marker]
-        traces.append(_trace(found, f"front, {name}", picture, cost, mark.colour, symbol, 10))
+        told = "measured elsewhere" if name == IMPORT else name
+        traces.append(_trace(found, f"front, {told}", picture, cost, mark.colour, symbol, 10))
     traces.append(_trace(uniform, "uniform", picture, cost, INK, "diamond-open", 11))
     unit = "%" if cost.unit == "fraction" else cost.unit
     # 1, 2 and 5 of every decade.

@@ -10,6 +10,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.show.palette import EVALUATED, INK, PAPER, Mark, mark, strategy_marks
 from hqsearch.show.pictures.drawing import Drawing, Entry, Panel, link, log_axis
 from hqsearch.show.text import value_text
+from hqsearch.store.records import IMPORT
 
 
 def draw_front(picture: FrontPicture) -> Drawing:
@@ -42,7 +43,9 @@ def _reading(picture: FrontPicture) -> str:
 
 
 def _front_name(name: str, picture: FrontPicture) -> str:
-    return f"front of {name}" if len(picture.studies) > 1 else f"front, found by {name}"
+    if len(picture.studies) > 1:
+        return f"front of {name}"
+    return "front, measured elsewhere" if name == IMPORT else f"front, found by {name}"
 
 
 def _group(point: FrontPoint, picture: FrontPicture) -> str:
@@ -149,7 +152,8 @@ def _told(p: FrontPoint, picture: FrontPicture) -> str:
         for o in objectives
     ]
     what = f"{p.study}, trial {p.trial}" if len(picture.studies) > 1 else f"trial {p.trial}"
-    lines = [f"{what} ({p.strategy})", *values]
+    found = "measured elsewhere" if p.strategy == IMPORT else p.strategy
+    lines = [f"{what} ({found})", *values]
     if p.confirmed is not None:
         lines.append(f"confirmed {value_text(picture.quality, p.confirmed)}")
     if p.member:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hqsearch.analysis.confirmation import Member
 from hqsearch.analysis.pictures.facts import Facts
-from hqsearch.analysis.words import choice_counts, found_by
+from hqsearch.analysis.words import choice_counts, found_by, imported_lines
 from hqsearch.problem.objective import Objective
 from hqsearch.show.confirmation import MARKS
 from hqsearch.show.text import number, value_text
@@ -35,13 +35,15 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], ids: Sequence[str
 
 def headline(facts: Facts) -> str:
     """Title, what must be said, the numbers that one looks for first, the verdict."""
-    searched = [t for t in facts.trials if t.kind != "replicate"]
+    searched = [t for t in facts.trials if t.searched]
     states = Counter(t.state for t in searched)
     counts = [
         (str(len(facts.front)), "on the front"),
         (str(states["COMPLETE"]), "evaluations completed"),
         (str(sum(run.searches for run in facts.runs)), "runs"),
     ]
+    if facts.imported:
+        counts.append((str(len(facts.imported)), "imported, measured elsewhere"))
     if states["RUNNING"]:
         counts.append((str(states["RUNNING"]), "not finished when this was written"))
     if states["PRUNED"]:
@@ -75,11 +77,13 @@ def front_table(facts: Facts) -> str:
         error = trial.details.accuracy_se
         cells.append("–" if error is None else f"{100 * error:.1f}")
         if confirmation:
-            cells.append(_confirmed(confirmation.of(trial.key), facts.quality))
+            own = None if trial.imported else confirmation.of(trial.key)
+            cells.append(_confirmed(own, facts.quality))
         cells += [number(trial.average_bits, 3), found_by(trial)]
         rows.append([*map(escaped, cells), _assignment(trial)])
     ids = [f"trial-{t.number}" for t in facts.front]
-    return table([*map(escaped, heads), "bits", "found by", "layers"], rows, ids)
+    told = "".join(f'<p class="note">{escaped(line)}</p>' for line in imported_lines(facts.front))
+    return table([*map(escaped, heads), "bits", "found by", "layers"], rows, ids) + told
 
 
 def _head(objective: Objective) -> str:
@@ -170,7 +174,8 @@ def provenance(facts: Facts) -> str:
 
 
 def _worker_time(facts: Facts) -> str:
-    own = [t.seconds for t in facts.trials if t.seconds is not None and t.copy_of is None]
+    trials = (t for t in facts.trials if t.copy_of is None and not t.imported)
+    own = [t.seconds for t in trials if t.seconds is not None]
     tasks = [t.seconds for t in facts.tasks]
     text = f"{sum(own) / 60:.1f} minutes of {len(own)} evaluations"
     return text + (f", {sum(tasks) / 60:.1f} minutes of {len(tasks)} tasks" if tasks else "")

@@ -184,6 +184,9 @@ class Nsga2(Strategy):
             count = sum(strategy == name for strategy in inherited.values())
             if count:
                 notes.append(f"starts from {count} candidates that {name} found")
+        imported = sum(strategy == "import" for strategy in inherited.values())
+        if imported:
+            notes.append(f"starts from {imported} candidates that were imported")
         return notes
 
     def notes_for(self, workers: int) -> list[str]:
@@ -331,12 +334,14 @@ class Nsga2(Strategy):
             self._enqueue_unseen(generator)
 
     def _inherited(self) -> dict[Candidate, str]:
-        """Non-dominated, feasible candidates that other strategies found earlier, and which
-        one did; spread over their front where they are more than a population."""
+        """Non-dominated, feasible candidates that other strategies found earlier or that were
+        imported, and which one did; spread over their front where they are more than a
+        population."""
         results = [
             r
             for r in self._history
-            if r.strategy in INHERITED and r.kind == "search" and r.values and r.violation <= 0
+            if (r.strategy in INHERITED and r.kind == "search") or r.kind == "imported"
+            if r.values and r.violation <= 0
         ]
         if not results:
             return {}

@@ -220,13 +220,15 @@ class OptunaStrategy(Strategy):
     def _learn_history(self) -> None:
         names = [o.name for o in self.problem.objectives]
         # The baselines are evaluated, or copied from the log, in this run too.
-        learned = set(self.problem.baselines)
+        learned, unmeasured = set(self.problem.baselines), set[Candidate]()
         for result in self.problem.history:
             candidate, values = result.candidate, result.values
-            known = candidate in learned or result.kind not in ("baseline", "search")
+            known = candidate in learned or result.kind not in ("baseline", "search", "imported")
             if values is None or known:
                 continue
             learned.add(candidate)
+            if result.kind == "imported":
+                unmeasured.add(candidate)
             # The budgets of an earlier run may have been others: judge by this run's.
             estimates = dict(
                 zip(self.problem.metrics, self.problem.cheap([candidate])[0], strict=True)
@@ -241,4 +243,5 @@ class OptunaStrategy(Strategy):
                     constraints={"budgets": violation} if self.problem.budgets.budgets else None,
                 )
             )
-        self._seen |= learned
+        # What was measured elsewhere may still be worth an evaluation here.
+        self._seen |= learned - unmeasured
