@@ -19,7 +19,7 @@ from hqsearch.errors import (
 )
 from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import FINISHED, TrialRow
+from hqsearch.store.records import FINISHED, TrialRow, own_front_of
 from hqsearch.store.results import Results
 from hqsearch.wording import command
 
@@ -113,7 +113,8 @@ def status_of(results: Results) -> dict[str, Any]:
     """Progress, failures by kind, time left and bytes on disk (by kind) of a study."""
     every = results.trials()
     runs = _runs(results, every)
-    front, own = results.front(), results.own_front()
+    front = results.front()
+    own = own_front_of(front, every, results.objectives, results.budgets)
     # Replicates and what was imported belong to no search: neither its progress nor its time left.
     trials = [t for t in every if t.searched]
     replicates = Counter(t.state for t in every if t.kind == "replicate")

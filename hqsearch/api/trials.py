@@ -190,7 +190,7 @@ class Front(Trials):
         self, results: Results, budgets: tuple[Budget, ...] | None = None, raw: bool = False
     ) -> None:
         from hqsearch.problem.resolution import plain
-        from hqsearch.store.records import front_of, measured_here
+        from hqsearch.store.records import front_of, own_front_of
 
         budgets = results.budgets if budgets is None else budgets
         objectives = plain(results.objectives) if raw else results.objectives
@@ -203,7 +203,7 @@ class Front(Trials):
         study = {**results.study, "objectives": [asdict(o) for o in objectives]}
         self._place = results.path.parent, {**results.attributes, "study": study}
         self.searched = sum(row.searched for row in self.every)
-        self.own = tuple(front_of(measured_here(self.every), objectives, budgets))
+        self.own = tuple(own_front_of(self.rows, self.every, objectives, budgets))
 
     @cached_property
     def confirmation(self) -> confirmation.Confirmation | None:

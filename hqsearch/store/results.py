@@ -44,7 +44,6 @@ from hqsearch.store.records import (
     TrialRecord,
     TrialRow,
     front_of,
-    measured_here,
 )
 from hqsearch.store.shapes import STATES
 from hqsearch.store.views import quoted, view_statements
@@ -358,10 +357,6 @@ class Results:
     def front(self) -> list[TrialRow]:
         """The front under :attr:`budgets`."""
         return front_of(self.trials(), self.objectives, self.budgets)
-
-    def own_front(self) -> list[TrialRow]:
-        """The same of what this study has measured itself."""
-        return front_of(measured_here(self.trials()), self.objectives, self.budgets)
 
     def layers(self, number: int) -> list[dict[str, Any]]:
         """The per-layer rows of a trial."""

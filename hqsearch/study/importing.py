@@ -28,10 +28,10 @@ from hqsearch.store.log import StudyLog
 from hqsearch.store.records import IMPORT, IMPORTED, Outcome, Proposal, RunRecord, TrialRecord
 from hqsearch.study.asked import asked_definition, recorded_definition
 from hqsearch.study.import_file import ImportedFile, ImportedRow, read_results
+from hqsearch.study.objectives import objectives_of
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
-    objectives_of,
     open_study,
     require_recorded_recipe,
     study_folder,

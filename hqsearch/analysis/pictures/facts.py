@@ -26,7 +26,7 @@ from hqsearch.store.records import (
     TrialRecord,
     TrialRow,
     front_of,
-    measured_here,
+    own_front_of,
 )
 
 
@@ -98,7 +98,7 @@ class Facts:
     @cached_property
     def own_front(self) -> list[TrialRow]:
         """The same of what the study has measured itself."""
-        return front_of(measured_here(self.trials), self.objectives, self.budgets)
+        return own_front_of(self.front, self.trials, self.objectives, self.budgets)
 
     @cached_property
     def imported(self) -> list[TrialRow]:
