@@ -51,7 +51,7 @@ from hqsearch.qat.final import final_task, trained, workload_of
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.outlook import outlook_of
-from hqsearch.qat.parent import prepare_part, quality_of, train_parent
+from hqsearch.qat.parent import parent_seconds, prepare_parts, quality_of, train_parent
 from hqsearch.qat.rates import spread_evenly
 from hqsearch.qat.relaxation import Batching, relaxation_of
 from hqsearch.qat.scores import score_part
@@ -183,15 +183,18 @@ class ShortQat(Evaluator):
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Frames, then the parent, of every structural part."""
         resources = self.preparation_resources()[0]
-        made = {key: prepare_part(part, context, resources) for key, part in self.parts.items()}
+        made = prepare_parts(list(self.parts.values()), context, resources)
         return {
             f"{name} {key}" if key else name: text
-            for key, named in made.items()
+            for key, named in zip(self.parts, made, strict=True)
             for name, text in named.items()
         }
 
     def parent_quality(self) -> ParentQuality:
         return quality_of(self._first)
+
+    def preparation_seconds(self, structure: str) -> float:
+        return parent_seconds(self._part_of(structure))
 
     def preparation_resources(self) -> list[Resources]:
         return [replace(self.resources(), cpus=float(self.options.parent_threads))]

@@ -1,4 +1,4 @@
-"""Studies that release 0.1.0 wrote: they open, are shown and go on exactly as they did there.
+"""Studies that earlier releases wrote: they open, are shown and go on exactly as they did there.
 
 ``fixtures/make_release_logs.py`` made them, and with the functions below what is expected.
 """
@@ -11,6 +11,7 @@ import sqlite3
 import tarfile
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,31 @@ from hqsearch.cli import cli
 # A user's file of that time imports modules by the names of that time.
 pytestmark = pytest.mark.filterwarnings("ignore:hqsearch.* since 0.2:DeprecationWarning")
 
-FIXTURE = Path(__file__).parent / "fixtures" / "release_0_1"
-ARCHIVE = FIXTURE / "studies.tar.gz"
-EXPECTED = FIXTURE / "expected.json"
-STUDIES = (
-    "toy",
-    "toy-cut",
-    "toy-noise",
-    "toy-halving",
-    "faulty",
-    "synthetic",
-    "recorded",
-    "tiny-qat",
-)
+FIXTURES = Path(__file__).parent / "fixtures"
+#: What each release wrote, as ``fixtures/release_N/``.
+STUDIES = {
+    "0_1": (
+        "toy",
+        "toy-cut",
+        "toy-noise",
+        "toy-halving",
+        "faulty",
+        "synthetic",
+        "recorded",
+        "tiny-qat",
+    ),
+    "0_2": (
+        "toy",
+        "toy-cut",
+        "toy-noise",
+        "toy-halving",
+        "toy-structure",
+        "faulty",
+        "synthetic",
+        "recorded",
+        "tiny-qat",
+    ),
+}
 RESUME = ("resume",)
 HERE = ("--executor", "in-process")
 #: What finishes each study's unfinished runs. A user's own files are looked for where they
@@ -42,12 +55,15 @@ HERE = ("--executor", "in-process")
 FINISHING: dict[str, tuple[tuple[str, ...], ...]] = {
     "toy": (RESUME,),
     "toy-cut": (RESUME,) * 9,
+    "toy-structure": (RESUME,),
     "toy-noise": (("confirm", "--seeds", "3"),),
     "toy-halving": (RESUME,) * 2,
     "faulty": (("run", "--strategy", "random", "--seed", "1", "--evaluations", "14", *HERE),),
     "synthetic": (RESUME,),
     "recorded": (RESUME,),
 }
+EVERY = [(release, study) for release, studies in STUDIES.items() for study in studies]
+FINISHED = [(release, study) for release, study in EVERY if study in FINISHING]
 #: In ``status`` the only facts that are not in the log, or are means of measured times; and what
 #: was not told yet.
 OTHER = ("driver", "seconds_per_evaluation", "worker_seconds_left", "disk", "models", "verdict")
@@ -68,8 +84,8 @@ def command(folder: Path, study: str, *words: str) -> str:
     return done.stdout
 
 
-def unpack(folder: Path) -> Path:
-    with tarfile.open(ARCHIVE) as archive:
+def unpack(folder: Path, release: str) -> Path:
+    with tarfile.open(FIXTURES / f"release_{release}" / "studies.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     return folder
 
@@ -171,32 +187,27 @@ def _digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[str, Any]:
-    return dict(json.loads(EXPECTED.read_text()))
+@cache
+def expected(release: str) -> dict[str, Any]:
+    return dict(json.loads((FIXTURES / f"release_{release}" / "expected.json").read_text()))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The studies, as release 0.1.0 left them."""
-    return unpack(tmp_path)
-
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_it_is_shown_as_it_was(folder: Path, expected: dict[str, Any], study: str) -> None:
+@pytest.mark.parametrize(("release", "study"), EVERY)
+def test_it_is_shown_as_it_was(tmp_path: Path, release: str, study: str) -> None:
+    folder = unpack(tmp_path, release)
     before = logged(folder, study)
-    assert _without_verdict(shown(folder, study)) == _without_verdict(expected[study]["shown"])
+    expected_of = expected(release)[study]["shown"]
+    assert _without_verdict(shown(folder, study)) == _without_verdict(expected_of)
     assert logged(folder, study) == before
 
 
-@pytest.mark.parametrize("study", FINISHING)
-def test_its_unfinished_runs_end_as_they_did(
-    folder: Path, expected: dict[str, Any], study: str
-) -> None:
+@pytest.mark.parametrize(("release", "study"), FINISHED)
+def test_its_unfinished_runs_end_as_they_did(tmp_path: Path, release: str, study: str) -> None:
+    folder = unpack(tmp_path, release)
     before = logged(folder, study)
     for words in FINISHING[study]:
         command(folder, study, *words)
-    same_tables(table(folder, study), expected[study]["finished"])
+    same_tables(table(folder, study), expected(release)[study]["finished"])
     after = logged(folder, study)
     assert len(after) > len(before)
     assert {trial: after[trial] for trial in before} == before
@@ -204,9 +215,11 @@ def test_its_unfinished_runs_end_as_they_did(
     assert left == 0
 
 
-def test_in_two_pieces_what_is_finished_stays(folder: Path, expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize("release", STUDIES)
+def test_in_two_pieces_what_is_finished_stays(tmp_path: Path, release: str) -> None:
+    folder = unpack(tmp_path, release)
     words = ("run", "--strategy", "nsga2", "--seed", "3")
-    total = expected["toy"]["finished"]
+    total = expected(release)["toy"]["finished"]
     start = json.loads(command(folder, "toy", "status", "--json"))
     assert start["runs"][-1]["finished"] < 16
     before = logged(folder, "toy")
@@ -222,9 +235,11 @@ def test_in_two_pieces_what_is_finished_stays(folder: Path, expected: dict[str, 
     assert {trial: after[trial] for trial in between} == between
 
 
-def test_they_are_listed_with_their_runs(folder: Path, expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize("release", STUDIES)
+def test_they_are_listed_with_their_runs(tmp_path: Path, release: str) -> None:
+    folder = unpack(tmp_path, release)
     words = ["studies", "--studies-dir", str(folder / "studies"), "--json"]
     done = CliRunner().invoke(cli, words, standalone_mode=False, catch_exceptions=False)
     listed = {row["name"]: row for row in json.loads(done.stdout)}
-    for study in STUDIES:
-        assert listed[study]["runs"] == expected[study]["shown"]["status"]["runs"]
+    for study in STUDIES[release]:
+        assert listed[study]["runs"] == expected(release)[study]["shown"]["status"]["runs"]

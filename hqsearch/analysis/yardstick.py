@@ -9,7 +9,7 @@ from another one is charged for that one first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -114,15 +114,33 @@ def make_yardstick(
     return Yardstick(reference, ideal, quality, cost, tuple(float(f"{s:.3g}") for s in steps))
 
 
+@dataclass(frozen=True)
+class PartSeconds:
+    """What preparing each structural part took, charged where a run first needs it.
+
+    Attributes:
+        seconds: structural key → worker seconds. Without the first part's, which all runs share.
+        part_of: structural key of a candidate's text key.
+    """
+
+    seconds: Mapping[str, float]
+    part_of: Callable[[str], str]
+
+
+NO_PARTS = PartSeconds({}, lambda key: "")
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One thing that a run is charged for: an evaluation, or a task of its strategy's own.
+    """One thing that a run is charged for: an evaluation, or what had to be done for some.
 
-    ``trial`` is None for a task; ``seconds`` are those of one worker.
+    ``trial`` is None for a task of its strategy's own and for preparing a structural part;
+    ``seconds`` are those of one worker. ``part`` is the key of a structural part that was prepared.
     """
 
     trial: TrialRecord | None
     seconds: float
+    part: str = ""
 
 
 def charges(
@@ -132,13 +150,16 @@ def charges(
     tasks: Sequence[TaskRecord],
     evaluations: int,
     clock: Clock = "wall",
+    parts: PartSeconds = NO_PARTS,
 ) -> list[Charge]:
     """What a run is charged for up to a number of evaluations, in the order of its proposals.
 
     In that order one worker would do it; the order of results depends on the number of workers
     and on what the log answers at once. Each candidate once; first whatever the runs were
-    charged for that this one started from. ``clock`` says which seconds are charged.
+    charged for that this one started from. ``clock`` says which seconds are charged; ``parts``
+    what it took before the first candidate of a structural part could be evaluated.
     """
+    unpaid = dict(parts.seconds)
     by_number = {t.number: t for t in trials}
     found: list[Charge] = []
     seen: set[str] = set()
@@ -159,6 +180,8 @@ def charges(
                 found.append(Charge(None, _task_seconds(record, clock)))
             elif record.proposal.key not in seen and len(seen) < evaluations:
                 seen.add(record.proposal.key)
+                if unpaid and (part := parts.part_of(record.proposal.key)) in unpaid:
+                    found.append(Charge(None, unpaid.pop(part), part))
                 found.append(Charge(record, seconds_of(record, by_number, clock)))
     return found
 

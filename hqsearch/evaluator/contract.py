@@ -93,12 +93,26 @@ class PrepareContext:
         workers: cores of this machine.
         run_task: runs :meth:`Evaluator.prepare_task` with a payload on a worker that has the
             resources, and calls the last argument every second meanwhile.
+        run_at_once: the same with several payloads, on as many workers as there are; None where
+            one has to follow the other.
     """
 
     progress: Progress
     tell: Callable[[str], None]
     workers: int
     run_task: Callable[[dict[str, Any], Resources, Callable[[], None]], dict[str, Any]]
+    run_at_once: (
+        Callable[[Sequence[dict[str, Any]], Resources, Callable[[], None]], list[dict[str, Any]]]
+        | None
+    ) = None
+
+    def run_tasks(
+        self, payloads: Sequence[dict[str, Any]], resources: Resources, poll: Callable[[], None]
+    ) -> list[dict[str, Any]]:
+        """:meth:`Evaluator.prepare_task` of each payload; at once where that is possible."""
+        if self.run_at_once is not None and len(payloads) > 1:
+            return self.run_at_once(payloads, resources, poll)
+        return [self.run_task(payload, resources, poll) for payload in payloads]
 
 
 class Evaluator(ABC):
@@ -216,6 +230,17 @@ class Evaluator(ABC):
     def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
         """One dear step of :meth:`prepare`, run on a worker by ``context.run_task``."""
         raise ValueError(f"{type(self).__name__} has no preparation task {payload!r}")
+
+    def preparation_seconds(self, structure: str) -> float:
+        """Worker seconds that preparing one structural part took, of one after the first.
+
+        ``compare`` charges them to a run that evaluates candidates of that part; what the first
+        part took every run shares. After :meth:`prepare`; 0 where it is not known.
+
+        Args:
+            structure: key of the structural part.
+        """
+        return 0.0
 
     @abstractmethod
     def cheap(self, candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
 
 from hqsearch.executors.task import Task, TaskOutcome
@@ -30,6 +31,10 @@ class Executor(ABC):
     @abstractmethod
     def run(self, task: Task) -> TaskOutcome:
         """Run a task and wait for it; its exception is raised here."""
+
+    def run_all(self, tasks: Sequence[Task]) -> list[TaskOutcome]:
+        """Run several and wait for all; the first exception is raised here."""
+        return [self.run(task) for task in tasks]
 
     def close(self) -> None:  # noqa: B027 - a hook, empty where there is nothing to release
         """Stop what is still running and release the workers."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -179,6 +179,14 @@ class RayExecutor(Executor):
 
     def run(self, task: Task) -> TaskOutcome:
         self.submit(task)
+        return self._wait_for(task)
+
+    def run_all(self, tasks: Sequence[Task]) -> list[TaskOutcome]:
+        for task in tasks:
+            self.submit(task)
+        return [self._wait_for(task) for task in tasks]
+
+    def _wait_for(self, task: Task) -> TaskOutcome:
         while True:
             finished = self._next(0.5)
             if finished is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 
 from hqsearch.atomic import write_atomically
+from hqsearch.data import FrameData
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.evaluator import ParentQuality, PrepareContext, Resources
 from hqsearch.evaluator.per_sample import pack_correct
@@ -33,37 +36,59 @@ from hqsearch.training.state import CHECKPOINT_INDEX
 _OF_CANDIDATES = ("epochs", "learning_rate", "threads", "distillation")
 
 
-def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> dict[str, str]:
-    """Frames, then the parent, resumed from its last epoch; what is there is not made again.
+def prepare_parts(
+    parts: Sequence[Part], context: PrepareContext, resources: Resources
+) -> list[dict[str, str]]:
+    """Frames, then the parents, side by side where there are workers for it.
+
+    A parent goes on from its last epoch; what is there is not made again.
 
     Args:
-        resources: what training the parent needs.
+        resources: what training one parent needs.
 
     Returns:
-        ``data_fingerprint`` and ``parent``, the hash of its weights.
+        Of each part ``data_fingerprint`` and ``parent``, the hash of its weights.
     """
-    study, epochs = part.study, part.study.options.parent_epochs
+    frames = [_prepare_frames(part, context) for part in parts]
+    missing = [part for part in parts if not is_whole(part.parent_folder)]
+    epochs = parts[0].study.options.parent_epochs
+    label = f"training {len(missing)} parents" if len(missing) > 1 else "training the parent"
+    total = epochs * max(len(missing), 1)
+    folders = [part.parent_folder for part in missing]
+    if missing:
+        context.run_tasks(
+            [{"parent": part.key} for part in missing],
+            resources,
+            lambda: context.progress(label, sum(map(epochs_done, folders)), total),
+        )
+    if epochs:
+        context.progress(label, total, total)
+    return [
+        {"data_fingerprint": data.fingerprint, "parent": _tell(part, context, len(data.classes))}
+        for part, data in zip(parts, frames, strict=True)
+    ]
+
+
+def _prepare_frames(part: Part, context: PrepareContext) -> FrameData:
+    """Of one part, and where its parent will be."""
     data = part.prepare_data(context.progress, context.workers)
     if data.summary:
         context.tell(f"data: {data.summary}")
     for warning in data.warnings:
         context.tell(f"note: {warning}")
     place = f"parents/{parent_digest(part, data.fingerprint)[:16]}"
-    frames = str(data.folder.relative_to(study.folder))
+    frames = str(data.folder.relative_to(part.study.folder))
     prepared = Prepared(len(data.classes), frames, {part.key: place})
     if prepared != part.prepared:
         write_atomically(part.prepared_file, json.dumps(prepared.to_json()))
         part.forget()
-    folder = part.parent_folder
-    if not is_whole(folder):
-        context.run_task(
-            {"parent": part.key},
-            resources,
-            lambda: context.progress("training the parent", epochs_done(folder), epochs),
-        )
-    if epochs:
-        context.progress("training the parent", epochs, epochs)
-    about = json.loads((folder / "parent.json").read_text())
+    return data
+
+
+def _tell(part: Part, context: PrepareContext, classes: int) -> str:
+    """Say how good a parent is; the hash of its weights."""
+    study, epochs = part.study, part.study.options.parent_epochs
+    about = json.loads((part.parent_folder / "parent.json").read_text())
     of = f" of {part.key}" if part.key else ""
     if study.definition.model is not None and study.definition.model.weights is not None:
         how = f"your weights, fine-tuned for {epochs} epochs" if epochs else "your weights as given"
@@ -73,12 +98,17 @@ def prepare_part(part: Part, context: PrepareContext, resources: Resources) -> d
         f"parent{of}: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
         f"{about['validation_samples']} validation samples, fp32, {how}"
     )
-    if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / len(data.classes):
+    if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / classes:
         context.tell(
             "note: the parent is not better than chance; what is found from it says nothing. "
             "Train it longer, which makes another study: --fresh --set evaluation.parent_epochs=N"
         )
-    return {"data_fingerprint": data.fingerprint, "parent": about["weights"]}
+    return str(about["weights"])
+
+
+def parent_seconds(part: Part) -> float:
+    """Worker seconds that training and measuring the parent took; 0 where nobody wrote it down."""
+    return float(json.loads((part.parent_folder / "parent.json").read_text()).get("seconds", 0.0))
 
 
 def quality_of(part: Part) -> ParentQuality:
@@ -120,6 +150,7 @@ def train_parent(part: Part) -> None:
     torch.set_num_threads(options.parent_threads)
     schedule = options.schedule(options.parent_epochs, options.parent_learning_rate, options.seed)
     task, device = part.study.task, part.study.device
+    began, already = time.perf_counter(), epochs_done(folder)
     model, checkpoint = part.build(deployed=False), folder / "checkpoint"
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
     validation = part.samples("validation")
@@ -146,8 +177,14 @@ def train_parent(part: Part) -> None:
         "validation_samples": len(result.correct),
         **({"correct": pack_correct(result.correct)} if result.is_binary else {}),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "seconds": round(_whole(time.perf_counter() - began, already, schedule.epochs), 3),
     }
     write_atomically(folder / "parent.json", json.dumps(about))
+
+
+def _whole(seconds: float, already: int, epochs: int) -> float:
+    """Of a training of which ``already`` epochs were there: those took as long as the others."""
+    return seconds * epochs / (epochs - already) if 0 < already < epochs else seconds
 
 
 def is_whole(folder: Path) -> bool:
@@ -158,7 +195,7 @@ def is_whole(folder: Path) -> bool:
         return False
     try:
         Workload.from_json(workload.read_text())
-    except DefinitionError:  # prepare_part traces it anew, from the trained checkpoint
+    except DefinitionError:  # prepare_parts traces it anew, from the trained checkpoint
         return False
     recorded = json.loads(about.read_text())["weights"]
     return bool(recorded == hashlib.sha256(weights.read_bytes()).hexdigest())

@@ -290,7 +290,7 @@ class Part:
 
     @property
     def prepared(self) -> Prepared | None:
-        """What :func:`hqsearch.qat.parent.prepare_part` left; None before it."""
+        """What :func:`hqsearch.qat.parent.prepare_parts` left; None before it."""
         if self._prepared is None and self.prepared_file.exists():
             self._prepared = _read(self.prepared_file)
         return self._prepared

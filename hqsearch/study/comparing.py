@@ -24,6 +24,7 @@ from hqsearch.analysis.verdict import verdicts
 from hqsearch.analysis.yardstick import (
     Charge,
     Clock,
+    PartSeconds,
     Yardstick,
     charges,
     course_of,
@@ -32,6 +33,7 @@ from hqsearch.analysis.yardstick import (
 )
 from hqsearch.definition import StudyDefinition, parse_override, validate
 from hqsearch.errors import InputError, StudyMissing
+from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
 from hqsearch.store.lock import DriverLock
@@ -252,6 +254,15 @@ def _yardstick(request: Request, definition: StudyDefinition) -> Yardstick:
     return made
 
 
+def _part_seconds(request: Request, definition: StudyDefinition) -> PartSeconds:
+    """Of the structural parts after the first one."""
+    folder = study_folder(definition.name, request.studies_dir)
+    evaluator = make_evaluator_for(definition, folder, request)
+    space = evaluator.space
+    seconds = {key: evaluator.preparation_seconds(key) for key in list(space.parts)[1:]}
+    return PartSeconds(seconds, lambda key: space.structural_key(Candidate.from_key(key)))
+
+
 def _objectives(attributes: Mapping[str, Any]) -> tuple[Objective, ...]:
     return tuple(Objective(**o) for o in attributes["study"]["objectives"])
 
@@ -277,11 +288,12 @@ def _read(
     attributes, runs, trials = read_study(request)
     objectives = _objectives(attributes)
     tasks, terms = _tasks(request, definition), Terms.of(attributes["study"])
+    parts = _part_seconds(request, definition)
     entries = []
     for variant in variants:
         for seed in seeds:
             run = runs[ordinals[variant.label, seed]]
-            charged = charges(run, runs, trials, tasks, definition.evaluations, clock)
+            charged = charges(run, runs, trials, tasks, definition.evaluations, clock, parts)
             course = course_of(charged, yardstick, objectives)
             rows = [TrialRow.of(c.trial, objectives) for c in charged if c.trial is not None]
             against = verdicts(front_of(rows, objectives, run.budgets), rows, terms)

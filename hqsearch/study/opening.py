@@ -11,7 +11,7 @@ import math
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -305,6 +305,12 @@ def _prepare(
     def run_task(
         payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
     ) -> dict[str, Any]:
+        return run_at_once([payload], resources, poll)[0]
+
+    def run_at_once(
+        payloads: Sequence[dict[str, Any]], resources: Resources, poll: Callable[[], None]
+    ) -> list[dict[str, Any]]:
+        tasks = [Task(-1 - i, Prepare(p), 0, resources) for i, p in enumerate(payloads)]
         done = threading.Event()
 
         def watch() -> None:
@@ -315,7 +321,7 @@ def _prepare(
         watcher.start()
         traces.keep()  # hours of work
         try:
-            return executor.run(Task(-1, Prepare(payload), 0, resources)).answer
+            return [outcome.answer for outcome in executor.run_all(tasks)]
         except (HqsearchError, OSError):
             raise
         except Exception as error:
@@ -324,7 +330,7 @@ def _prepare(
             done.set()
             watcher.join()
 
-    context = PrepareContext(listener.prepared, listener.note, cores(), run_task)
+    context = PrepareContext(listener.prepared, listener.note, cores(), run_task, run_at_once)
     try:
         return plain(evaluator.prepare(context))
     except WrongType as error:

@@ -35,6 +35,16 @@ class ExecutorContract:
             assert returned[number].values == expected
             assert returned[number].failure == ""
 
+    def test_several_are_waited_for_in_their_order(self, tmp_path: Path) -> None:
+        executor, evaluator = self.make(tmp_path)
+        candidates = list(evaluator.space.baselines().values())
+        tasks = [Task(-1 - n, Evaluate(c.key), 1) for n, c in enumerate(candidates)]
+        with executor:
+            outcomes = executor.run_all(tasks)
+            assert executor.next_finished(0.0) is None
+        expected = [evaluator.evaluate(candidate, 1).values for candidate in candidates]
+        assert [outcome.values for outcome in outcomes] == expected
+
     def test_an_exception_fails_its_task_alone(self, tmp_path: Path) -> None:
         executor, evaluator = self.make(tmp_path)
         good = next(iter(evaluator.space.baselines().values()))

@@ -11,6 +11,7 @@ import pytest
 from hqsearch.analysis.yardstick import (
     Charge,
     Course,
+    PartSeconds,
     Yardstick,
     at_seconds,
     by_evaluation,
@@ -70,6 +71,24 @@ def test_copies_are_charged_like_their_originals_and_tasks_too() -> None:
         ("a=4", 2.0),  # failed, and charged all the same
     ]
     assert len(charges(runs[1], runs, trials, tasks, 3)) == 4  # three evaluations and a task
+
+
+def test_a_part_is_charged_for_before_its_first_candidate() -> None:
+    runs = [record(0, [])]
+    keys = ("t=8;a=1", "t=4;a=1", "t=4;a=2", "t=2;a=1", "t=8;a=3")
+    trials = [trial(i, 0, i, key, 1.0 + i) for i, key in enumerate(keys)]
+    parts = PartSeconds({"t=4": 50.0, "t=2": 20.0, "t=1": 9.0}, lambda key: key.partition(";")[0])
+    charged = charges(runs[0], runs, trials, [], 10, parts=parts)
+    assert [(c.trial.proposal.key if c.trial else c.part, c.seconds) for c in charged] == [
+        (keys[0], 1.0),
+        ("t=4", 50.0),
+        (keys[1], 2.0),
+        (keys[2], 3.0),
+        ("t=2", 20.0),
+        (keys[3], 4.0),
+        (keys[4], 5.0),
+    ]
+    assert parts.seconds["t=4"] == 50.0  # the next run pays for itself
 
 
 def test_a_task_that_was_cut_off_is_charged_for_what_it_had_saved() -> None:

@@ -26,7 +26,7 @@ from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.models import weight_layers
 from hqsearch.qat.options import QatOptions
-from hqsearch.qat.parent import prepare_part, train_parent
+from hqsearch.qat.parent import prepare_parts, train_parent
 from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 from hqsearch.quant import FakeQuantizer, quantize_model
@@ -48,7 +48,7 @@ def prepared_part(folder: Path) -> Part:
         train_parent(part)
         return {}
 
-    prepare_part(part, PrepareContext(lambda *_: None, print, 1, run_task), Resources())
+    prepare_parts([part], PrepareContext(lambda *_: None, print, 1, run_task), Resources())
     return part
 
 

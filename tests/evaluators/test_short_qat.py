@@ -341,6 +341,35 @@ def structured(tmp_path_factory: pytest.TempPathFactory) -> ShortQat:
     return evaluator
 
 
+def test_parents_of_parts_are_trained_at_once(tmp_path: Path, structured: ShortQat) -> None:
+    shutil.copytree(structured.setup.folder / "data", tmp_path / "data")
+    evaluator = make(tmp_path, space=STRUCTURE, **ONE_EPOCH)
+    rounds: list[list[str]] = []
+
+    def run_at_once(payloads: Any, resources: Any, poll: Any) -> list[dict[str, Any]]:
+        rounds.append([payload["parent"] for payload in payloads])
+        return [evaluator.prepare_task(payload) for payload in reversed(payloads)]
+
+    told: list[tuple[str, int, int]] = []
+    context = PrepareContext(
+        lambda *step: told.append(step), lambda _: None, 1, pytest.fail, run_at_once
+    )
+    made = evaluator.prepare(context)
+    assert rounds == [list(structured.parts)]  # all of them together
+    assert told[-1] == ("training 4 parents", 4, 4)
+    assert made == {
+        f"{what} {key}": evaluator_made
+        for key, part in structured.parts.items()
+        for what, evaluator_made in (
+            ("data_fingerprint", part.frames.fingerprint),
+            ("parent", json.loads((part.parent_folder / "parent.json").read_text())["weights"]),
+        )
+    }
+    assert all(evaluator.preparation_seconds(key) > 0 for key in evaluator.parts)
+    evaluator.prepare(context)
+    assert len(rounds) == 1  # what is there is not trained again
+
+
 def structural(evaluator: ShortQat, **settings: Any) -> Any:
     chosen = dict(evaluator.space.baseline("2u").items)
     return evaluator.space.candidate({**chosen, **{k: str(v) for k, v in settings.items()}})

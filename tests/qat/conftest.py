@@ -12,7 +12,7 @@ import torch
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import PrepareContext, Resources
 from hqsearch.qat.options import QatOptions
-from hqsearch.qat.parent import prepare_part, train_parent
+from hqsearch.qat.parent import prepare_parts, train_parent
 from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 
@@ -68,7 +68,7 @@ def prepare() -> Prepare:
             return {}
 
         context = PrepareContext(lambda *_: None, told.append, 1, run_task)
-        made = prepare_part(part, context, Resources())
+        made = prepare_parts([part], context, Resources())[0]
         return {"made": made, "told": told, "trained": trained}
 
     return run

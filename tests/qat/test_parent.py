@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from hqsearch.errors import RunFailed
-from hqsearch.qat.parent import epochs_done, is_whole, parent_digest
+from hqsearch.qat.parent import epochs_done, is_whole, parent_digest, parent_seconds
+from hqsearch.qat.parent import _whole
 from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 from hqsearch.training import load_tensors, save_tensors
@@ -46,7 +47,8 @@ def test_what_was_measured_lies_beside_the_weights(prepared: Part) -> None:
     assert is_whole(folder)
     assert epochs_done(folder) == 2
     about = json.loads((folder / "parent.json").read_text())
-    assert set(about) == {"accuracy", "accuracy_se", "validation_samples", "correct", "weights"}
+    assert set(about) == {"accuracy", "accuracy_se", "validation_samples", "correct", "weights", "seconds"}
+    assert 0 < parent_seconds(prepared) < 600
     assert about["validation_samples"] == 22
     workload = prepared.workload()
     assert workload is not None
@@ -154,3 +156,9 @@ def test_another_recipe_has_a_parent_of_its_own(make_study: MakeStudy, tmp_path:
     first = Part(make_study(tmp_path))
     second = Part(replace(first.study, recipe=2))
     assert parent_digest(first, "f") != parent_digest(second, "f")
+
+
+def test_seconds_of_epochs_that_were_there_count_as_long_as_the_others() -> None:
+    assert _whole(30.0, already=0, epochs=10) == 30.0
+    assert _whole(30.0, already=4, epochs=10) == 50.0
+    assert _whole(1.0, already=10, epochs=10) == 1.0  # measured again, not trained
