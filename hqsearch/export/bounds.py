@@ -22,6 +22,10 @@ SUM_LIMIT: Final = 2**31 - 2
 WIDE_LIMIT: Final = 2**62
 
 
+class SumsTooLarge(ExportError):
+    """32 bits do not hold them; where they are in fixed point, fewer digits may do."""
+
+
 def input_limits(levels: int, signed: bool) -> tuple[Integers, Integers]:
     """Lowest and highest input, [1] each, of a value of this magnitude; 0 may always occur."""
     high = np.array([levels], np.int64)
@@ -48,11 +52,11 @@ def check_sums(path: str, low: Integers, high: Integers) -> None:
     """Refuse sums that 32 bits do not hold.
 
     Raises:
-        ExportError: with the layer and its bound.
+        SumsTooLarge: with the layer and its bound.
     """
     largest = int(max(np.abs(low).max(), np.abs(high).max()))
     if largest > SUM_LIMIT:
-        raise ExportError(
+        raise SumsTooLarge(
             f"sums of {path!r} can reach {largest:,}, beyond the {SUM_LIMIT:,} that 32 bits hold; "
             "give the layer fewer bits or fewer inputs."
         )

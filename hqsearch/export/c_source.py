@@ -26,6 +26,7 @@ from hqsearch.export.graph import (
     Node,
     Pool,
     Product,
+    Rescale,
     SpaceSum,
     TimeSum,
     Window,
@@ -223,10 +224,14 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         if isinstance(node, Layer):
             name = self._layer(node)
             run = f"hq_run_layer(&{name}, {read[0]}, {out}, hq_events, hq_row);"
+        elif isinstance(node, Neuron) and node.levels > 1:
+            run = f"hq_run_counting_neuron(&{self._neuron(node)}, {read[0]}, {out});"
         elif isinstance(node, Neuron):
             membranes = f"hq_membranes{node.bits} + {self.plan.membranes[node.output]}"
             name = self._neuron(node)
             run = f"hq_run_neuron{node.bits}(&{name}, {read[0]}, {membranes}, {out});"
+        elif isinstance(node, Rescale):
+            run = f"hq_run_rescale(&{self._rescale(node)}, {read[0]}, {out});"
         elif isinstance(node, Add):
             run = f"hq_run_add({read[0]}, {read[1]}, {out}, {wide}, {shape.size});"
         elif isinstance(node, Pool):
@@ -311,11 +316,23 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         self._declare(_array("int32_t", name, numbers.tolist()))
         return name
 
-    def _neuron(self, node: Neuron) -> str:
-        value, point = self.graph.values[node.output], node.leak * self.graph.timesteps
+    def _constants(self, node: Node) -> str:
+        """Both constants of a node, and for each whether there is one for every channel."""
         parts = self.network.constants[node.output]
         names = ", ".join(self._ints(part) for part in parts)
         each = ", ".join(str(int(part.size > 1)) for part in parts)
+        return f"{names}, {each}"
+
+    def _rescale(self, node: Rescale) -> str:
+        value, name = self.graph.values[node.output], f"rescale{node.output}"
+        self._declare(
+            f"static const hq_rescale {name} = {{{self._constants(node)}, {node.shift}, "
+            f"{node.offset_shift}, {value.positions}, {value.channels}}};"
+        )
+        return name
+
+    def _neuron(self, node: Neuron) -> str:
+        value, point = self.graph.values[node.output], node.leak * self.graph.timesteps
         shifts = (
             node.leak,
             point + node.fraction - node.leak,
@@ -324,8 +341,8 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         )
         name = f"neuron{node.output}"
         self._declare(
-            f"static const hq_neuron {name} = {{{names}, {each}, {', '.join(map(str, shifts))}, "
-            f"{value.positions}, {value.channels}}};"
+            f"static const hq_neuron {name} = {{{self._constants(node)}, "
+            f"{', '.join(map(str, shifts))}, {value.positions}, {value.channels}, {node.levels}}};"
         )
         return name
 

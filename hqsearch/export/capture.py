@@ -24,11 +24,11 @@ class Capture:
 
     stored: every weight layer as it is stored. nodes: may still lack the strides of products, which
     ``finish`` adds. weights: integers of each layer, and their unit. constants: by the value that a
-    node writes; see ``IntegerNetwork``.
+    node writes; see ``IntegerNetwork``. digits: bits behind the point of what is rescaled.
     """
 
-    def __init__(self, timesteps: int, stored: Mapping[str, StoredLayer]) -> None:
-        self.timesteps, self.stored = timesteps, stored
+    def __init__(self, timesteps: int, stored: Mapping[str, StoredLayer], digits: int) -> None:
+        self.timesteps, self.stored, self.digits = timesteps, stored, digits
         self.tags: Any = WeakTensorKeyDictionary()
         self.values: list[Captured] = []
         self.nodes: list[Node] = []
@@ -37,6 +37,7 @@ class Capture:
         self.constants: dict[int, tuple[Constants, Constants]] = {}
         self.scopes: list[tuple[str, Counter[str]]] = [("", Counter())]
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self.rescaled: dict[tuple[Any, ...], Tag] = {}
 
     @property
     def scope(self) -> str:

@@ -16,10 +16,14 @@ from hqsearch.errors import ExportError
 from hqsearch.export.bounds import check_sums, input_limits, sum_limits
 from hqsearch.export.capture import Capture
 from hqsearch.export.graph import Layer, Neuron, Window
-from hqsearch.export.neurons import fixed_point, in_units
-from hqsearch.export.values import Floats, Layout, Tag, prod
+from hqsearch.export.layers import StoredLayer
+from hqsearch.export.neurons import fixed_point, has_gain, in_units
+from hqsearch.export.rescaling import INPUT_BITS, input_digits, rescaled
+from hqsearch.export.values import Captured, Floats, Integers, Layout, Tag, prod
 from hqsearch.export.weights import integer_weights, neuron_constants
+from hqsearch.models.integer_neurons import IntegerNeuron
 from hqsearch.models.layers import WEIGHT_LAYERS
+from hqsearch.models.repconv import BorderNorm
 from hqsearch.models.recognition import absorbs_normalization, is_neuron
 
 ModuleCall = Callable[[Capture, str, Any, Tensor, Tensor], None]
@@ -42,11 +46,11 @@ def module_call(module: nn.Module) -> ModuleCall | None:
 def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> None:
     """A Conv1d, Conv2d or Linear on integers in one unit."""
     tag = capture.read(x, path)
-    if not tag.plain:
-        raise ExportError(
-            f"{path!r} reads real values: sums that no neuron has fired on, or a normalisation "
-            "that none takes in. Put a spiking neuron before it."
-        )
+    stored = capture.stored.get(path)
+    if stored is None or (path in capture.weights and stored.codes is None):
+        raise ExportError(f"{path!r} is not stored, or is an fp32 layer that runs twice in a step.")
+    if not tag.plain or tag.value.levels > 2**INPUT_BITS:
+        tag = _in_fixed_point(capture, path, stored, tag)
     value = tag.value
     if isinstance(module, nn.Linear):
         rows = _read_features(tag, module.in_features, path)
@@ -60,9 +64,6 @@ def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tenso
         read_as(tag, tuple(x.shape[-rank - 1 :]), path)
         window, groups, spatial = _window(module, path), module.groups, tuple(out.shape[-rank:])
         read, flat = rows_of(x.shape, rank), False
-    stored = capture.stored.get(path)
-    if stored is None or (path in capture.weights and stored.codes is None):
-        raise ExportError(f"{path!r} is not stored, or is an fp32 layer that runs twice in a step.")
     weights, unit = capture.weights[path] = integer_weights(stored, value.levels)
     outputs = weights.shape[0]
     shape = (outputs, weights.shape[1], *(1,) * (4 - weights.ndim), *weights.shape[2:])
@@ -95,8 +96,25 @@ def weight_layer(capture: Capture, path: str, module: Any, x: Tensor, out: Tenso
     capture.tags[out] = Tag(result, index.reshape(out.shape), unit * tag.scale[0], offset)
 
 
+def _in_fixed_point(capture: Capture, path: str, stored: StoredLayer, tag: Tag) -> Tag:
+    """Sums that no neuron has fired on, or a normalisation that none took in, for a layer."""
+    if stored.threshold is not None:
+        raise ExportError(
+            f"{path!r} reads real values: sums that no neuron has fired on, or a normalisation "
+            "that none takes in, and its own neuron took its scale in. Put a spiking neuron "
+            "before it."
+        )
+    weights = None if stored.codes is None else integer_weights(stored, 1)[0]
+    return rescaled(capture, tag, input_digits(tag, weights))
+
+
 def normalization(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> None:
     """A batch normalisation: another scale and offset for each channel."""
+    if isinstance(module, BorderNorm):
+        raise ExportError(
+            f"{path!r} is part of a RepConv that was not folded; its border has no integer form. "
+            "Train the network with [model] fold = true."
+        )
     tag = capture.read(x, path)
     layout, channels = tag.value.layout, x.shape[1]
     if layout.shape is None:
@@ -119,7 +137,7 @@ def normalization(capture: Capture, path: str, module: Any, x: Tensor, out: Tens
 
 
 def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> None:
-    """A leaky integrate-and-fire neuron that resets hard to 0."""
+    """A leaky integrate-and-fire neuron that resets hard to 0, or an integer neuron."""
     tag = capture.read(x, path)
     value = tag.value
     if value.steps != capture.timesteps or x.shape[0] != value.steps or tag.per_step() is None:
@@ -128,17 +146,21 @@ def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> 
             "that loop over timesteps cannot be exported."
         )
     leak, threshold = _constants(path, module, x)
-    reach = np.maximum(np.abs(value.low), np.abs(value.high))
+    levels = int(getattr(module, "levels", 1))
     stored = capture.stored.get(value.layer or "")
     if stored is not None and (stored.threshold is None or stored.neuron != path):
         stored = None
+    if stored is None and not has_gain(threshold, tag.scale, tag.offset, _reach(value)):
+        tag = rescaled(capture, tag, capture.digits)
+        value = tag.value
+    reach = _reach(value)
     if stored is not None:
         level, bias = neuron_constants(stored, capture.weights[stored.path][1])
     else:
-        level, bias = in_units(path, threshold, tag.scale, tag.offset, reach)
-    fixed = fixed_point(path, leak, value.steps, level, bias, reach)
+        level, bias = in_units(threshold, tag.scale, tag.offset, reach)
+    fixed = fixed_point(path, leak, value.steps, level, bias, reach, levels)
     one = np.ones(1, np.int64)
-    spikes = capture.new_value(value.layout, one * 0, one, value.steps)
+    spikes = capture.new_value(value.layout, one * 0, one * levels, value.steps)
     capture.nodes.append(
         Neuron(
             capture.distinct(path, tuple(x.shape)),
@@ -147,10 +169,16 @@ def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> 
             stored.path if stored else "",
             leak,
             *fixed.shape(),
+            levels,
         )
     )
     capture.constants[spikes.number] = (fixed.thresholds, fixed.biases)
-    capture.tags[out] = Tag(spikes, tag.index.reshape(out.shape))
+    unit = np.full(1, float(getattr(module, "unit", 1.0)))
+    capture.tags[out] = Tag(spikes, tag.index.reshape(out.shape), unit)
+
+
+def _reach(value: Captured) -> Integers:
+    return np.maximum(np.abs(value.low), np.abs(value.high))
 
 
 def read_as(tag: Tag, shape: tuple[int, ...], where: str) -> None:
@@ -220,14 +248,20 @@ def window_of(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
 
 
 def _constants(path: str, module: Any, x: Tensor) -> tuple[int, float]:
-    """k of the time constant 2^k, and the threshold.
+    """k of the time constant 2^k, and the (first) threshold.
 
     Raises:
-        ExportError: another neuron than a leaky integrate-and-fire neuron with hard reset to 0.
+        ExportError: another neuron than a leaky integrate-and-fire neuron with hard reset to 0,
+            or one that emits integers and keeps nothing.
     """
     kind = type(module).__name__
+    if isinstance(module, IntegerNeuron):
+        return 0, module.threshold
     if int(getattr(module, "levels", 1)) != 1:
-        raise ExportError(f"neuron {path!r} ({kind}) emits integers; only spikes can be exported.")
+        raise ExportError(
+            f"neuron {path!r} ({kind}) emits integers and keeps a rest of them; of such, only "
+            "'integer', which keeps nothing, can be exported."
+        )
     if not absorbs_normalization(module):
         raise ExportError(
             f"neuron {path!r} ({kind}) does not reset hard to 0, so no scale can be taken into its "

@@ -16,6 +16,7 @@ from hqsearch.export.bounds import check_sums
 from hqsearch.export.capture import Capture
 from hqsearch.export.capture_modules import read_as, rows_of, window_of
 from hqsearch.export.graph import Add, Node, Pool, Product, SpaceSum, TimeSum
+from hqsearch.export.rescaling import rescaled
 from hqsearch.export.values import Captured, Integers, Layout, Tag, prod, strides_of
 from hqsearch.hardware.trace import tensor_rules as rules
 
@@ -97,12 +98,10 @@ def _add(
         )
     path = capture.operation("add", tuple(out.shape))
     left, right = (capture.read(t, path) for t in operands)
-    one_unit = left.plain and right.plain and left.scale[0] == right.scale[0]
-    if not one_unit or left.value.steps != right.value.steps:
-        raise ExportError(
-            f"{path!r} adds values of different units, or that no neuron has fired; it has no "
-            "integer form."
-        )
+    if left.value.steps != right.value.steps:
+        raise ExportError(f"{path!r} adds one timestep to several; it has no integer form.")
+    if not (left.plain and right.plain and left.scale[0] == right.scale[0]):
+        left, right = (rescaled(capture, tag, capture.digits) for tag in (left, right))
     _align(left, right)
     _align(right, left)
     places = left.per_step()
@@ -136,20 +135,53 @@ def _scale(
     operands: Sequence[Tensor],
     out: Tensor,
 ) -> None:
-    """A product with a constant is another unit."""
+    """A product with a constant, or with one for each channel, is another unit."""
     constants = [t for t in operands if t not in capture.tags]
     factor = constants[0] if constants else args[1]
-    if isinstance(factor, Tensor) and (factor.numel() > 1 or factor in capture.tags):
+    divided = name.startswith("div") and operands[0] not in capture.tags
+    if isinstance(factor, Tensor) and factor.numel() > 1 and constants and not divided:
+        _scale_channels(capture, name, operands, factor, out)
+        return
+    if isinstance(factor, Tensor) and factor in capture.tags:
         raise ExportError(
             f"{name!r} in {capture.scope} multiplies activations element by element; it has no "
             "integer form."
         )
-    if operands[0] not in capture.tags and name.startswith("div"):
+    if divided:
         raise ExportError(f"{name!r} in {capture.scope} divides by activations.")
     number = float(factor)
     factor = 1.0 / number if name.startswith("div") else number
     tag = capture.tags[next(t for t in operands if t in capture.tags)]
     capture.tags[out] = replace(tag, scale=tag.scale * factor, offset=tag.offset * factor)
+
+
+def _scale_channels(
+    capture: Capture, name: str, operands: Sequence[Tensor], factor: Tensor, out: Tensor
+) -> None:
+    """A product with a constant for each channel."""
+    x = next(t for t in operands if t in capture.tags)
+    tag = capture.tags[x]
+    layout = tag.value.layout
+    if layout.shape is None:
+        read_as(tag, tuple(x.shape[1:]), name)
+    channel = tag.places() % layout.size // (layout.size // layout.channels)
+    alike = out.shape == x.shape
+    factors = np.ones(layout.channels)
+    spread = factor.detach().double().broadcast_to(x.shape).numpy() if alike else factors
+    if alike:
+        factors[channel] = spread
+    if not alike or not (factors[channel] == spread).all():
+        raise ExportError(
+            f"{name!r} in {capture.scope} multiplies with constants that are not one for each "
+            "channel; it has no integer form."
+        )
+    factors = 1.0 / factors if name.startswith("div") else factors
+    capture.tags[out] = replace(
+        tag,
+        index=tag.index.reshape(out.shape),
+        scale=tag.scale * factors,
+        offset=tag.offset * factors,
+    )
 
 
 def _product(

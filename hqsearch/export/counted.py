@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from hqsearch.export.counts import COUNTED, Counts
-from hqsearch.export.graph import Layer, Product
+from hqsearch.export.graph import Layer, Logits, Product, Rescale
 from hqsearch.export.integer import Run, run_integers
 from hqsearch.export.network import IntegerNetwork
 from hqsearch.export.weights import uses_shifts
@@ -125,8 +125,11 @@ def counted_costs(
             )
         )
     none = dict.fromkeys(COUNTED, 0.0)
-    factors = run.counts.get(LOGITS, Counts())
-    rows.append(CountedRow(LOGITS, LOGITS, None, _each(factors, samples), 0.0, none, None))
+    # Factors, which no operation of the cost model stands for.
+    for node in network.graph.nodes:
+        if isinstance(node, Rescale | Logits):
+            factors = _each(run.counts.get(node.path, Counts()), samples)
+            rows.append(CountedRow(node.path, node.kind, None, factors, 0.0, none, None))
     return CountedCosts(tuple(rows), run)
 
 

@@ -6,8 +6,11 @@ frame. Nodes up to a :class:`TimeSum` run in every timestep, those behind it onc
 
 ==============  ==================================================================================
 Layer           a Conv1d, Conv2d or Linear: sums of its integer weights; padding adds nothing
-Neuron          a leaky integrate-and-fire neuron with hard reset to 0, which has taken in the
-                scale, the bias and the normalisation before it; spikes
+Neuron          a leaky integrate-and-fire neuron with hard reset to 0, or an integer neuron that
+                keeps nothing, which has taken in the scale, the bias and the normalisation before
+                it; spikes, or counts of unit spikes
+Rescale         times a factor per channel, plus an offset, in fixed point: what no neuron has
+                fired on, where it is added up or read by a layer
 Add             element by element
 Pool            largest value, or sum, of a window (an average is a sum in smaller units)
 Product         products of two activations, of attention: ``out[h] = left[h] @ right[h]``
@@ -28,8 +31,11 @@ from typing import Any, ClassVar, Final
 
 from hqsearch.errors import DefinitionError
 
-#: Raised when the meaning of a node changes.
-GRAPH_VERSION: Final = 1
+#: Raised when the meaning of a node changes. The first one had neurons of binary spikes alone, and
+#: no :class:`Rescale`.
+GRAPH_VERSION: Final = 2
+#: What is read, too.
+EARLIER: Final = (1,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,9 @@ class Neuron(Node):
                            + (bias << (leak·T - leak + bias_shift))
         fires where M >= threshold << threshold_shift, or <= where the threshold is negative
 
-    This is exact: M divides evenly in each of T steps. ``bits`` is the width of M, 32 or 64.
+    This is exact: M divides evenly in each of T steps. ``bits`` is the width of M, 32 or 64. With
+    ``levels`` above 1 nothing is kept (``leak`` is 0) and the output counts thresholds: the j with
+    M >= (2j - 1) (threshold << threshold_shift), j = 1 … levels.
     Thresholds and biases are one for each channel, or one for all; those of a neuron that took in a
     stored layer, ``layer``, are stored with it, else ``layer`` is empty.
     """
@@ -117,6 +125,18 @@ class Neuron(Node):
     threshold_shift: int
     bias_shift: int
     bits: int
+    levels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale(Node):
+    """``(value * factor + (offset << offset_shift) + 2^(shift - 1)) >> shift``: the nearest one,
+    half upwards. Factors and offsets are one for each channel, or one for all.
+    """
+
+    kind = "rescale"
+    shift: int
+    offset_shift: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +199,7 @@ class Logits(Node):
 
 
 KINDS: Final[Mapping[str, type[Node]]] = {
-    cls.kind: cls for cls in (Layer, Neuron, Add, Pool, Product, SpaceSum, TimeSum, Logits)
+    cls.kind: cls for cls in (Layer, Neuron, Rescale, Add, Pool, Product, SpaceSum, TimeSum, Logits)
 }
 
 
@@ -239,7 +259,7 @@ class Graph:
             DefinitionError: the data is no graph, is of a newer version, or its nodes do not fit
                 together.
         """
-        if isinstance(data, Mapping) and data.get("version") != GRAPH_VERSION:
+        if isinstance(data, Mapping) and data.get("version") not in (*EARLIER, GRAPH_VERSION):
             raise DefinitionError(
                 f"this graph is of version {data.get('version')!r}; this hqsearch reads version "
                 f"{GRAPH_VERSION}. Install the version that wrote it, or export again."
@@ -287,7 +307,7 @@ def _node(item: Mapping[str, Any]) -> Node:
     kind = KINDS[item["kind"]]
     given = {}
     for field in fields(kind):
-        value = item[field.name]
+        value = item.get(field.name, 1) if field.name == "levels" else item[field.name]
         if field.name == "window":
             pairs = [_whole_numbers(value[part.name]) for part in fields(Window)]
             value = Window(*((first, second) for first, second in pairs))

@@ -25,6 +25,7 @@ from hqsearch.export.graph import (
     Node,
     Pool,
     Product,
+    Rescale,
     SpaceSum,
     TimeSum,
     Window,
@@ -128,6 +129,8 @@ def _run_node(
         return _layer(network, node, x, shape)
     if isinstance(node, Neuron):
         return _neuron(network, node, x), Counts(updates=x.size)
+    if isinstance(node, Rescale):
+        return _rescale(network, node, x), Counts(multiplications=x.size)
     if isinstance(node, Add):
         return x + inputs[1], Counts(others=x.size)
     if isinstance(node, Pool):
@@ -220,15 +223,33 @@ def windows(x: Integers, window: Window) -> Integers:
     return np.ascontiguousarray(moved).reshape(len(x), moved.shape[1] * moved.shape[2], -1)
 
 
-def _neuron(network: IntegerNetwork, node: Neuron, x: Integers) -> Integers:
-    graph = network.graph
-    channels, point = x.shape[1], node.leak * graph.timesteps
-    thresholds, biases = (
-        np.broadcast_to(part.astype(np.int64), channels).reshape(-1, *[1] * (x.ndim - 2))
+def _by_channel(network: IntegerNetwork, node: Node, x: Integers) -> tuple[Integers, Integers]:
+    """Both constants of a node, as they meet a value [T, C, …]."""
+    first, second = (
+        np.broadcast_to(part.astype(np.int64), x.shape[1]).reshape(-1, *[1] * (x.ndim - 2))
         for part in network.constants[node.output]
     )
+    return first, second
+
+
+def _rescale(network: IntegerNetwork, node: Rescale, x: Integers) -> Integers:
+    factors, offsets = _by_channel(network, node, x)
+    half = 1 << (node.shift - 1)
+    return (x * factors + (offsets << node.offset_shift) + half) >> node.shift
+
+
+def _neuron(network: IntegerNetwork, node: Neuron, x: Integers) -> Integers:
+    point = node.leak * network.graph.timesteps
+    thresholds, biases = _by_channel(network, node, x)
     level = thresholds << node.threshold_shift
     bias = biases << (point - node.leak + node.bias_shift)
+    if node.levels > 1:
+        reached = (x << node.fraction) + bias
+        fired = [
+            np.where(thresholds < 0, reached <= level * odd, reached >= level * odd)
+            for odd in range(1, 2 * node.levels, 2)
+        ]
+        return np.asarray(np.sum(fired, axis=0, dtype=np.int64))
     spikes, membrane = np.zeros_like(x), np.zeros_like(x[0])
     for step, total in enumerate(x):
         membrane = membrane - (membrane >> node.leak)

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hqsearch.errors import DefinitionError, ExportError
-from hqsearch.export.bounds import input_limits, sum_limits
+from hqsearch.export.bounds import SumsTooLarge, input_limits, sum_limits
 from hqsearch.export.capture import Capture
 from hqsearch.export.capture_modules import ModuleCall, module_call
 from hqsearch.export.capture_tensors import tensor_call
-from hqsearch.export.graph import Graph, Layer, Logits, Neuron
+from hqsearch.export.graph import Graph, Layer, Logits, Neuron, Rescale
 from hqsearch.export.layers import StoredLayer
 from hqsearch.export.neurons import LIMITS, fixed_point
+from hqsearch.export.rescaling import STREAM_DIGITS
 from hqsearch.export.values import Floats, Integers, Layout, Tag
 from hqsearch.export.weights import integer_weights, neuron_constants
 
@@ -38,7 +39,7 @@ class IntegerNetwork:
 
     weights: of each layer by module path, as its scheme's integers, ``[O, I / groups, …]``; of an
     fp32 layer in fixed point. constants: by the value that a node writes, two int32 arrays: a
-    neuron's thresholds and biases, factors and offsets of the logits.
+    neuron's thresholds and biases, factors and offsets of the logits and of rescaling.
     """
 
     graph: Graph
@@ -88,16 +89,18 @@ class IntegerNetwork:
                 elif isinstance(node, Neuron) and node.layer:
                     unit, reach = made[node.inputs[0]]
                     level = neuron_constants(layers[node.layer], unit)
-                    fixed = fixed_point(node.path, node.leak, graph.timesteps, *level, reach)
+                    fixed = fixed_point(
+                        node.path, node.leak, graph.timesteps, *level, reach, node.levels
+                    )
                     if fixed.shape() != (
                         node.fraction, node.threshold_shift, node.bias_shift, node.bits
                     ):  # fmt: skip
                         raise ValueError(f"neuron {node.path!r} was made for other thresholds")
                     constants[node.output] = fixed.thresholds, fixed.biases
-                elif isinstance(node, Neuron | Logits):
+                elif isinstance(node, Neuron | Rescale | Logits):
                     first, second = described["constants"][str(node.output)]
                     constants[node.output] = np.array(first, np.int32), np.array(second, np.int32)
-                    one = {1} if isinstance(node, Neuron) else set()
+                    one = set() if isinstance(node, Logits) else {1}
                     if {len(first), len(second)} - one - {graph.values[node.output].channels}:
                         raise ValueError(f"{node.path!r} has constants of other channels")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -132,13 +135,26 @@ def integer_network(
             "frames of integers of at most 8 bits can be exported; these are real or wider. Use an "
             'integer encoding ("log2" or "count").'
         )
-    capture = Capture(timesteps, stored)
+    for digits in STREAM_DIGITS:
+        capture = Capture(timesteps, stored, digits)
+        try:
+            _follow(capture, model, frame, input_bits)
+            break
+        except SumsTooLarge:
+            if not capture.rescaled or digits == STREAM_DIGITS[-1]:
+                raise
+    weights = {path: found for path, (found, _) in capture.weights.items()}
+    return IntegerNetwork(capture.finished(), weights, capture.constants)
+
+
+def _follow(capture: Capture, model: nn.Module, frame: Sequence[int], input_bits: int) -> None:
+    """Run the network once and read its graph."""
     layout = Layout(int(np.prod(frame)))
     layout.fix(tuple(frame), None)
     one = np.ones(1, np.int64)
-    first = capture.new_value(layout, one * 0, one * (2**input_bits - 1), timesteps)
+    first = capture.new_value(layout, one * 0, one * (2**input_bits - 1), capture.timesteps)
     parameter = next(iter(model.parameters()), torch.zeros(1))
-    frames = torch.zeros(timesteps, 1, *frame, dtype=parameter.dtype)
+    frames = torch.zeros(capture.timesteps, 1, *frame, dtype=parameter.dtype)
     capture.tags[frames] = Tag(first, torch.arange(frames.numel()).reshape(frames.shape))
     training = [(module, module.training) for module in model.modules()]
     tracer = _Tracer(capture)
@@ -152,8 +168,6 @@ def integer_network(
         for module, mode in training:
             module.training = mode
     _end(capture, logits)
-    weights = {path: found for path, (found, _) in capture.weights.items()}
-    return IntegerNetwork(capture.finished(), weights, capture.constants)
 
 
 def _end(capture: Capture, logits: Any) -> None:

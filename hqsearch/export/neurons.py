@@ -4,6 +4,8 @@ In units of a layer's sums a neuron charges towards ``sum + bias`` and fires at 
 it where that is negative (see :mod:`hqsearch.quant.absorb`). With a time constant of 2^k, T steps
 divide by 2^k at most T times: in units of 2^-(k·T + f) the membrane is an integer throughout, and
 comparing with the threshold, rounded away from zero, is exact. Only the bias is rounded, to f bits.
+An integer neuron keeps nothing and compares with odd multiples of its threshold, which are as fine
+as that is.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.errors import ExportError
 from hqsearch.export.bounds import SUM_LIMIT, WIDE_LIMIT, check_wide
 
 Floats = npt.NDArray[np.float64]
@@ -26,6 +27,8 @@ FRACTION: Final = 16
 #: 64 bits are taken for the membrane before a bias is rounded more coarsely than 2^-14 of the
 #: median threshold.
 DIGITS: Final = 14
+#: Odd multiples of a threshold, up to 2 · 255 - 1, have to fit, too.
+MULTIPLES_LIMIT: Final = 2**52
 #: What is stored in 32 bits.
 LIMITS: Final = (1 - 2**31, 2**31 - 1)
 
@@ -49,7 +52,13 @@ class FixedPoint:
 
 
 def fixed_point(
-    path: str, leak: int, timesteps: int, threshold: Floats, bias: Floats, reach: Integers
+    path: str,
+    leak: int,
+    timesteps: int,
+    threshold: Floats,
+    bias: Floats,
+    reach: Integers,
+    levels: int = 1,
 ) -> FixedPoint:
     """Constants of a neuron that charges towards ``sum + bias``.
 
@@ -60,6 +69,7 @@ def fixed_point(
         threshold: [C] or [1], in units of the sums; of a channel that fires below it, negative.
         bias: alike.
         reach: largest magnitude of the sums, [C] or [1]; 0 where they are always 0.
+        levels: unit spikes that it fires at most; above 1 it keeps nothing.
 
     Raises:
         ExportError: 64 bits do not hold the membrane.
@@ -75,7 +85,7 @@ def fixed_point(
     highest = float(reached.max()) + 1.0
     rooms = {
         bits: math.floor(math.log2(limit / highest)) - leak * timesteps
-        for bits, limit in ((32, SUM_LIMIT), (64, WIDE_LIMIT))
+        for bits, limit in ((32, SUM_LIMIT), (64, WIDE_LIMIT if levels == 1 else MULTIPLES_LIMIT))
     }
     needed = DIGITS - math.floor(math.log2(np.median(np.abs(threshold))))
     bits = 32 if rooms[32] >= min(max(needed, 0), FRACTION) else 64
@@ -92,22 +102,24 @@ def fixed_point(
     return FixedPoint(fraction, shift, bias_shift, bits, _narrow(thresholds), _narrow(biases))
 
 
+def has_gain(threshold: float, scale: Floats, offset: Floats, reach: Integers) -> bool:
+    """Whether sums are seen behind ``scale * sum + offset`` in every channel that has some.
+
+    A factor of 0, or one beyond float32's digits, leaves nothing of them.
+    """
+    scale, offset, reach = np.broadcast_arrays(scale, offset, reach)
+    unseen = np.abs(scale) * reach <= 2.0**-25 * np.maximum(np.abs(offset), threshold)
+    return not (unseen & (reach > 0)).any()
+
+
 def in_units(
-    path: str, threshold: float, scale: Floats, offset: Floats, reach: Integers
+    threshold: float, scale: Floats, offset: Floats, reach: Integers
 ) -> tuple[Floats, Floats]:
     """Threshold and bias of a neuron that reads ``scale * sum + offset``, in units of the sums.
 
-    Raises:
-        ExportError: a channel whose sums are multiplied by 0, or by next to nothing.
+    Channels must have a gain; see :func:`has_gain`.
     """
     scale, offset, reach = np.broadcast_arrays(scale, offset, reach)
-    # Beyond float32's digits.
-    unseen = np.abs(scale) * reach <= 2.0**-25 * np.maximum(np.abs(offset), threshold)
-    if (unseen & (reach > 0)).any():
-        raise ExportError(
-            f"a normalisation before neuron {path!r} multiplies {int(unseen.sum())} channels by "
-            "(next to) 0; give them a gain."
-        )
     unit = np.where(reach == 0, 1.0, scale)
     return threshold / unit, offset / unit
 

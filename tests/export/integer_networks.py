@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +102,20 @@ def settled(model: nn.Module, seed: int) -> nn.Module:
     return model.eval()
 
 
-def spikformer(timesteps: int = 4, seed: int = 0, **options: int) -> nn.Module:
+def qsd(seed: int = 0, levels: int = 4, **options: Any) -> nn.Module:
+    """16 × 16 frames, a residual stream of real values, integer neurons, RepConvs folded."""
+    given = {"embed_dims": [8, 8, 16, 16], "depth": 2, "heads": 2, "strides": [1, 2, 2, 1]}
+    given |= {"levels": levels, "fold": True, **options}
+    model = build_model("qsd", given, timesteps=2, size=16, classes=5, in_channels=2, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, gains in model.named_parameters():
+            if name.endswith("_scale"):
+                gains.copy_(torch.rand(gains.shape, generator=generator) * 0.6 + 0.2)
+    return settled(model, seed)
+
+
+def spikformer(timesteps: int = 4, seed: int = 0, **options: Any) -> nn.Module:
     """16 × 16 frames, four tokens, one block."""
     size = options.pop("size", 16)
     given = {"embed_dim": 16, "depth": 1, "heads": 2, "pooled_stages": 3, **options}
@@ -119,6 +133,10 @@ def made(kind: str, seed: int = 0) -> tuple[nn.Module, tuple[int, ...]]:
             return Dense().eval(), (4, 2, 3, 7)
         if kind == "tokens":
             return Tokens().eval(), (4, 2, 3, 7)
+    if kind == "qsd":
+        return qsd(seed), (2, 2, 16, 16)
+    if kind == "integer spikformer":
+        return spikformer(seed=seed, neuron="integer", levels=3), (4, 2, 16, 16)
     return spikformer(seed=seed), (4, 2, 16, 16)
 
 

@@ -34,6 +34,8 @@ def test_two_hundred_samples_to_the_bit(tmp_path: Path) -> None:
         ("dense", ["1b", "4l"]),
         ("tokens", ["5l", "2u", "fp32"]),
         ("spikformer", ["4l", "3u", "2l", "6u"]),
+        ("integer spikformer", ["4l", "3u", "fp32", "2l"]),
+        ("qsd", ["4u", "2l", "fp32", "4l", "8u"]),
     ],
 )
 def test_sanitizers_are_silent_and_counts_equal(

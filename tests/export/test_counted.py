@@ -8,6 +8,7 @@ import torch
 
 from hqsearch.export.counted import LOGITS, counted_costs
 from hqsearch.export.counts import COUNTED
+from hqsearch.export.graph import Rescale
 from hqsearch.hardware import load_profile
 from hqsearch.hardware.rates import RateMeter
 
@@ -16,7 +17,9 @@ from .integer_networks import frames_of, in_integers, made
 PROFILE = load_profile("horowitz-45nm-memory")
 
 
-@pytest.mark.parametrize("kind", ["convolutional", "dense", "tokens", "spikformer"])
+@pytest.mark.parametrize(
+    "kind", ["convolutional", "dense", "tokens", "spikformer", "integer spikformer", "qsd"]
+)
 @pytest.mark.parametrize("choices", [["4u", "3l"], ["2l"]])
 def test_accumulations_are_those_of_the_cost_model(kind: str, choices: list[str]) -> None:
     model, shape = made(kind, seed=7)
@@ -27,8 +30,11 @@ def test_accumulations_are_those_of_the_cost_model(kind: str, choices: list[str]
             model(torch.from_numpy(sample).float().unsqueeze(1))
     costs = counted_costs(network, workload, PROFILE, frames, meter.rates())
     rows = {row.path: row for row in costs.rows}
-    assert set(rows) == {op.path for op in workload.operations} | {LOGITS}
-    assert set(costs.run.counts) == set(rows)
+    rescaled = {node.path for node in network.graph.nodes if isinstance(node, Rescale)}
+    assert set(rows) == {op.path for op in workload.operations} | {LOGITS} | rescaled
+    assert bool(rescaled) == (kind == "qsd")
+    scales = {path for path in rows if path.rpartition(".")[2].startswith("scale")}
+    assert set(costs.run.counts) == set(rows) - scales  # which are in the factors of rescaling
     for row in rows.values():
         assert row.counted["accumulations"] == pytest.approx(row.exact, rel=1e-12)
         for name in ("updates", "others"):

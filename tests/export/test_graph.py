@@ -69,6 +69,14 @@ def test_damaged_graphs_are_refused(damage: Callable[[dict[str, Any]], None]) ->
         Graph.from_json(data)
 
 
+def test_a_graph_of_the_first_version_is_read() -> None:
+    network, _ = in_integers(*made("dense"), ["4u"])
+    data = json.loads(json.dumps({**network.graph.to_json(), "version": 1}))
+    for node in data["nodes"]:
+        node.pop("levels", None)
+    assert Graph.from_json(data) == network.graph
+
+
 def test_a_newer_graph_is_refused() -> None:
     network, _ = in_integers(*made("dense"), ["4u"])
     data = {**network.graph.to_json(), "version": GRAPH_VERSION + 1}

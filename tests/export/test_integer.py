@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
-from hqsearch.errors import DataError
+from hqsearch.errors import DataError, ExportError
 from hqsearch.export.graph import Window
 from hqsearch.export.integer import add_rows, run_integers, windows
 
@@ -19,9 +23,11 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("choices", CHOICES)
-@pytest.mark.parametrize("kind", ["convolutional", "dense", "tokens", "spikformer"])
+@pytest.mark.parametrize(
+    "kind", ["convolutional", "dense", "tokens", "spikformer", "integer spikformer", "qsd"]
+)
 def test_integers_give_the_logits_of_torch(kind: str, choices: str) -> None:
-    model, shape = made(kind, seed=3)
+    model, shape = made(kind, seed=5 if kind == "integer spikformer" else 3)
     network, _ = in_integers(model, shape, CHOICES[choices])
     frames = frames_of(shape, 12)
     run = run_integers(network, frames)
@@ -125,3 +131,33 @@ def test_frames_that_the_network_cannot_take(frames, told: str) -> None:
     network, _ = in_integers(settled(spikformer(), 0), (4, 2, 16, 16), ["2u"])
     with pytest.raises(DataError, match=told):
         run_integers(network, frames)
+
+
+def test_counts_reach_what_thresholds_allow() -> None:
+    model, shape = made("qsd", seed=3)
+    network, _ = in_integers(model, shape, ["4u", "2l"])
+    largest: dict[int, int] = {}
+
+    def watch(values: Mapping[int, Any]) -> None:
+        for neuron in network.graph.neurons:
+            seen = values[neuron.output]
+            assert seen.min() >= 0
+            largest[neuron.output] = max(largest.get(neuron.output, 0), int(seen.max()))
+
+    run_integers(network, frames_of(shape, 8), watch)
+    assert set(largest.values()) == {4}
+
+
+def test_a_stream_that_grows_too_far_is_coarser(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shape = made("qsd", seed=3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("norm2.weight"):
+                parameter.mul_(2000.0)  # a gain of what is added to the stream
+    network, _ = in_integers(model, shape, ["8u"])
+    frames = frames_of(shape, 8)
+    run, expected = run_integers(network, frames), torch_logits(model, frames)
+    assert np.abs(run.logits * run.scale - expected).max() < 1e-3
+    monkeypatch.setattr("hqsearch.export.network.STREAM_DIGITS", (16,))
+    with pytest.raises(ExportError, match="beyond the 2,147,483,646 that 32 bits hold"):
+        in_integers(model, shape, None)

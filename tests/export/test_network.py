@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from hqsearch.errors import ExportError
-from hqsearch.export.network import integer_network
+from hqsearch.export.graph import Layer, Rescale
+from hqsearch.export.network import IntegerNetwork, integer_network
 from hqsearch.export.packed_layers import quantized_layers
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model, weight_layers
@@ -72,6 +74,20 @@ class Net(nn.Module):
         return out
 
 
+class Second(nn.Module):
+    """Two layers, and a neuron behind the second alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+        self.neuron, self.head = LIF(threshold=0.3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.second(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+        out: Tensor = self.head(self.neuron(y).mean((3, 4))).mean(0)
+        return out
+
+
 class Looping(nn.Module):
     """One step after the other."""
 
@@ -97,11 +113,11 @@ class Padded(nn.Module):
         return out
 
 
-def exported(model: nn.Module, choice: str = "4u", bits: int | None = 4) -> None:
+def exported(model: nn.Module, choice: str = "4u", bits: int | None = 4) -> IntegerNetwork:
     quantize_model(model, {layer.path: choice for layer in weight_layers(model)})
     frames = torch.zeros(SHAPE[0], 1, *SHAPE[1:])
     workload = trace_workload(model, frames, 4, unknown="real")
-    integer_network(model, quantized_layers(model, workload), SHAPE[0], SHAPE[1:], bits)
+    return integer_network(model, quantized_layers(model, workload), SHAPE[0], SHAPE[1:], bits)
 
 
 def test_the_network_that_the_others_differ_from() -> None:
@@ -122,13 +138,11 @@ def test_the_network_that_the_others_differ_from() -> None:
         (lambda: Net(between=lambda y: y + 1.0), "'add' in the network itself is no sum of two"),
         (lambda: Net(between=lambda y: y - y), "'sub' in the network itself"),
         (lambda: Net(between=lambda y: y * y), "'mul' .* multiplies activations element by"),
-        (lambda: Net(between=lambda y: y + 2 * y), "'add' adds values of different units"),
         (lambda: Net(between=lambda y: y + y.transpose(3, 4)), "different order or shape"),
         (lambda: Net(between=lambda y: torch.cat([y, y * 2], 2)[:, :, :4]), "joins different"),
         (lambda: Net(between=lambda y: y.transpose(2, 3)), "'mean' in the network itself is over"),
         (lambda: Net(end=lambda head, y: head(y[1:].mean((0, 3, 4)))), "over something else"),
         (lambda: Net(end=lambda head, y: head(y.mean((3, 4)))), r"gives \[3, 1, 3\]; logits"),
-        (lambda: Net(nn.Identity()), "'head' reads real values|'mean'"),
         (Looping, "does not get all timesteps|cut from"),
         (lambda: Padded(padding=1, padding_mode="reflect"), "'conv' pads with 'reflect'"),
         (lambda: Padded(padding="same", dilation=3), "'conv' pads unevenly"),
@@ -176,11 +190,36 @@ def test_frames_that_are_no_bytes(bits: int | None) -> None:
         exported(Net(), bits=bits)
 
 
-def test_integer_neurons_of_the_qsd_transformer_are_named() -> None:
-    options = {"embed_dims": [8, 8, 16, 16], "depth": 1, "heads": 2, "strides": [1, 2, 2, 1]}
-    given = {"timesteps": SHAPE[0], "size": 16, "classes": 3, "in_channels": 2}
-    model = build_model("qsd", options, **given)
+def test_real_values_are_put_into_fixed_point() -> None:
+    model = Net(between=lambda y: y + 2.5 * y)
+    assert sum(isinstance(node, Rescale) for node in exported(model).graph.nodes) == 2
+    graph = exported(Net(nn.Identity())).graph  # the head reads means of sums
+    assert isinstance(graph.nodes[0], Layer)
+    assert sum(isinstance(node, Rescale) for node in graph.nodes) == 1
+
+
+def test_a_layer_on_real_values_whose_neuron_took_its_scale_in_is_named() -> None:
+    with pytest.raises(ExportError, match="'second' reads real values: .* its own neuron took"):
+        exported(Second())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"neuron": "integer-lif", "fold": True},
+            r"\(IntegerLIF\) emits integers and keeps a rest",
+        ),
+        ({}, "'blocks4.0.attention.q.norm1' is part of a RepConv that was not folded"),
+    ],
+)
+def test_what_of_the_qsd_transformer_has_no_integer_form(
+    options: dict[str, Any], told: str
+) -> None:
+    given = {"embed_dims": [8, 8, 16, 16], "depth": 1, "heads": 2, "strides": [1, 2, 2, 1]}
+    sizes = {"timesteps": SHAPE[0], "size": 16, "classes": 3, "in_channels": 2}
+    model = build_model("qsd", {**given, **options}, **sizes)
     frames = torch.zeros(SHAPE[0], 1, 2, 16, 16)
     stored = quantized_layers(model, trace_workload(model, frames, 4))
-    with pytest.raises(ExportError, match=r"fire1.neuron' \(IntegerNeuron\) emits integers"):
+    with pytest.raises(ExportError, match=told):
         integer_network(model, stored, SHAPE[0], (2, 16, 16), 4)

@@ -14,7 +14,7 @@ from hqsearch.export.bounds import SUM_LIMIT, check_sums, input_limits, sum_limi
 from hqsearch.export.graph import Graph, Logits, Neuron, Value
 from hqsearch.export.integer import run_integers
 from hqsearch.export.network import IntegerNetwork
-from hqsearch.export.neurons import FixedPoint, fixed_point, in_units
+from hqsearch.export.neurons import FixedPoint, fixed_point, has_gain, in_units
 
 
 def fired(fixed: FixedPoint, leak: int, sums: np.ndarray) -> np.ndarray:
@@ -100,13 +100,31 @@ def test_channels_without_sums_see_their_constant() -> None:
     assert spikes[:, 1].all()
 
 
-def test_a_normalisation_that_multiplies_by_nothing_is_refused() -> None:
+def test_a_normalisation_that_multiplies_by_nothing_has_no_gain() -> None:
     scale, offset = np.array([0.5, 1e-12]), np.array([0.0, 1.0])
-    with pytest.raises(ExportError, match="before neuron 'n' multiplies 1 channels by"):
-        in_units("n", 1.0, scale, offset, np.array([10, 10]))
-    level, bias = in_units("n", 1.0, scale, offset, np.array([10, 0]))
+    assert not has_gain(1.0, scale, offset, np.array([10, 10]))
+    assert has_gain(1.0, scale, offset, np.array([10, 0]))
+    level, bias = in_units(1.0, scale, offset, np.array([10, 0]))
     assert level.tolist() == [2.0, 1.0]
     assert bias.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_integer_neuron_counts_odd_multiples(sign: float) -> None:
+    """Every sum from end to end, against fractions; 2D - 1 times the threshold fits, too."""
+    levels, threshold, bias = 255, np.array([sign * 7.3]), np.array([1.25])
+    sums = np.arange(-4000, 4001)
+    fixed = fixed_point("n", 0, 4, threshold, bias, np.array([4000]), levels)
+    level = int(fixed.thresholds[0]) << fixed.threshold_shift
+    reached = (sums << fixed.fraction) + (int(fixed.biases[0]) << fixed.bias_shift)
+    odd = np.arange(1, 2 * levels, 2)
+    assert abs(level) * (2 * levels - 1) < 2**62
+    compared = reached[:, None] >= level * odd if sign > 0 else reached[:, None] <= level * odd
+    exact = Fraction(float(threshold[0]))
+    expected = [
+        sum((s + Fraction(5, 4)) * int(sign) >= abs(exact) * int(k) for k in odd) for s in sums
+    ]
+    assert compared.sum(1).tolist() == expected
 
 
 def test_bounds_hold_every_order_of_additions() -> None:

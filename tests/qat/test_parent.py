@@ -47,7 +47,14 @@ def test_what_was_measured_lies_beside_the_weights(prepared: Part) -> None:
     assert is_whole(folder)
     assert epochs_done(folder) == 2
     about = json.loads((folder / "parent.json").read_text())
-    assert set(about) == {"accuracy", "accuracy_se", "validation_samples", "correct", "weights", "seconds"}
+    assert set(about) == {
+        "accuracy",
+        "accuracy_se",
+        "validation_samples",
+        "correct",
+        "weights",
+        "seconds",
+    }
     assert 0 < parent_seconds(prepared) < 600
     assert about["validation_samples"] == 22
     workload = prepared.workload()

@@ -201,6 +201,39 @@ void hq_run_neuron64(const hq_neuron *n, hq_value x, int64_t *membranes, uint8_t
     }
 }
 
+/* How many odd multiples of the threshold are reached. */
+void hq_run_counting_neuron(const hq_neuron *n, hq_value x, uint8_t *counts) {
+  uint32_t position, channel, i = 0;
+  for (position = 0; position < n->positions; position++)
+    for (channel = 0; channel < n->channels; channel++, i++) {
+      const int64_t threshold =
+          left64(n->thresholds[n->each_threshold ? channel : 0], n->threshold_shift);
+      const int64_t bias = n->biases[n->each_bias ? channel : 0];
+      const int64_t m = left64(element(x, i), n->sum_shift) + left64(bias, n->bias_shift);
+      int64_t level = threshold;
+      uint8_t count = 0;
+      while (count < n->levels && (threshold < 0 ? m <= level : m >= level)) {
+        count++;
+        level += 2 * threshold;
+      }
+      counts[i] = count;
+      HQ_COUNTED(updates, 1);
+    }
+}
+
+void hq_run_rescale(const hq_rescale *r, hq_value x, int32_t *out) {
+  const int64_t half = (int64_t)1 << (r->shift - 1);
+  uint32_t position, channel, i = 0;
+  for (position = 0; position < r->positions; position++)
+    for (channel = 0; channel < r->channels; channel++, i++) {
+      const int64_t factor = r->factors[r->each_factor ? channel : 0];
+      const int64_t offset = r->offsets[r->each_offset ? channel : 0];
+      const int64_t scaled = element(x, i) * factor + left64(offset, r->offset_shift);
+      out[i] = (int32_t)((scaled + half) >> r->shift);
+    }
+  HQ_COUNTED(multiplications, r->positions * r->channels);
+}
+
 void hq_run_pool(const hq_pool *p, hq_value x, void *out, int wide) {
   uint32_t r, c, channel, tap;
   const uint32_t taps = (uint32_t)p->kernel[0] * p->kernel[1];

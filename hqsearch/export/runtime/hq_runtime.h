@@ -44,7 +44,16 @@ typedef struct {
   uint8_t each_threshold, each_bias;
   uint8_t leak, sum_shift, bias_shift, threshold_shift;
   uint32_t positions, channels;
+  uint8_t levels; /* unit spikes at most; above 1 nothing is kept */
 } hq_neuron;
+
+/* Constants are one for each channel, or one. */
+typedef struct {
+  const int32_t *factors, *offsets;
+  uint8_t each_factor, each_offset;
+  uint8_t shift, offset_shift;
+  uint32_t positions, channels;
+} hq_rescale;
 
 typedef struct {
   uint16_t kernel[2], stride[2], padding[2], dilation[2];
@@ -73,6 +82,8 @@ extern hq_count *hq_here;
 void hq_run_layer(const hq_layer *layer, hq_value x, int32_t *sums, hq_event *events, int32_t *row);
 void hq_run_neuron32(const hq_neuron *neuron, hq_value x, int32_t *membranes, uint8_t *spikes);
 void hq_run_neuron64(const hq_neuron *neuron, hq_value x, int64_t *membranes, uint8_t *spikes);
+void hq_run_counting_neuron(const hq_neuron *neuron, hq_value x, uint8_t *counts);
+void hq_run_rescale(const hq_rescale *rescale, hq_value x, int32_t *out);
 void hq_run_pool(const hq_pool *pool, hq_value x, void *out, int wide);
 void hq_run_product(const hq_product *product, hq_value left, hq_value right, int32_t *out);
 void hq_run_add(hq_value left, hq_value right, void *out, int wide, uint32_t size);
