@@ -23,8 +23,8 @@ from hqsearch.export.values import Captured, Floats, Integers, Layout, Tag, prod
 from hqsearch.export.weights import integer_weights, neuron_constants
 from hqsearch.models.integer_neurons import IntegerNeuron
 from hqsearch.models.layers import WEIGHT_LAYERS
-from hqsearch.models.repconv import BorderNorm
 from hqsearch.models.recognition import absorbs_normalization, is_neuron
+from hqsearch.models.repconv import BorderNorm
 
 ModuleCall = Callable[[Capture, str, Any, Tensor, Tensor], None]
 

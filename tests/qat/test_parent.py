@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from hqsearch.errors import RunFailed
-from hqsearch.qat.parent import epochs_done, is_whole, parent_digest, parent_seconds
-from hqsearch.qat.parent import _whole
+from hqsearch.qat.parent import _whole, epochs_done, is_whole, parent_digest, parent_seconds
 from hqsearch.qat.structural_part import Part
 from hqsearch.qat.study import QatStudy
 from hqsearch.training import load_tensors, save_tensors
