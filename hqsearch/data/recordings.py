@@ -215,6 +215,11 @@ def _grouped(spec: DataSpec, found: _Found) -> _Found:
     pattern = re.compile(spec.group)
     matches = {r.relative: pattern.search(r.relative) for r in found.all}
     lost = [r for r in found.all if not (m := matches[r.relative]) or m[1] is None]
+    if len(lost) == len(found.all):
+        raise DataError(
+            f"[data] group = {spec.group!r} matches no path below {spec.path}, such as "
+            f"{lost[0].relative}."
+        )
     refuse_all(
         [
             (str(r.path), f"{r.path}: [data] group = {spec.group!r} does not match its path.")

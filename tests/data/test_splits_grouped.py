@@ -79,6 +79,9 @@ def test_recordings_that_the_pattern_misses_are_all_named(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="4 recordings cannot be used") as caught:
         list_samples(spec)
     assert "does not match its path" in str(caught.value)
+    nowhere = DataSpec("folder", 4, 32, path=tmp_path, sensor=(34, 34), group=r"person(\d)")
+    with pytest.raises(DataError, match=r"matches no path below .*, such as a/more\.bin"):
+        list_samples(nowhere)
 
 
 def test_subjects_of_file_names_stay_together(tmp_path: Path) -> None:
