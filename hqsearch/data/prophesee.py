@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from hqsearch.data.arrays import CutOff, Unusable
 
-#: What events are read into; their times are microseconds.
-EVENT = np.dtype([("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "u1")])
+#: What events are read into; times are microseconds, and first, so that they lie on whole words.
+EVENT = np.dtype([("t", "i8"), ("x", "u2"), ("y", "u2"), ("p", "u1")], align=True)
 #: Longest header, and longest line of one.
 _HEADER, _LINE = 1 << 16, 1 << 12
 #: Words that are decoded at a time, which bounds memory.
@@ -102,6 +102,8 @@ def read_raw(path: Path) -> NDArray[Any]:
         file.seek(header.start)
         words = _checked_words(file, width, kinds, header.version)
         parts = list(decode(words))
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, EVENT)
 
 
