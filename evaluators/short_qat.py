@@ -80,6 +80,7 @@ class ShortQat(Evaluator):
     #: are known by class or declaration alone, so a user's network may cost otherwise.
     recipe: ClassVar[int] = 3
     can_confirm: ClassVar[bool] = True
+    can_widen: ClassVar[bool] = True
     keeps_weights: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet", "final"})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions

@@ -91,6 +91,7 @@ class Toy(Evaluator):
     structure: ClassVar[Mapping[str, Any]] = {"timesteps": Annotated[int, Field(ge=1, le=STEPS)]}
     costly: ClassVar[bool] = False
     can_confirm: ClassVar[bool] = True
+    can_widen: ClassVar[bool] = True
     strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
     Options: ClassVar[type[EvaluationOptions]] = ToyOptions
 

@@ -56,7 +56,7 @@ FINISHING: dict[str, tuple[tuple[str, ...], ...]] = {
     "toy": (RESUME,),
     "toy-cut": (RESUME,) * 9,
     "toy-structure": (RESUME,),
-    "toy-noise": (("confirm", "--seeds", "3"),),
+    "toy-noise": (("confirm", "--seeds", "3", "--no-controls"),),
     "toy-halving": (RESUME,) * 2,
     "faulty": (("run", "--strategy", "random", "--seed", "1", "--evaluations", "14", *HERE),),
     "synthetic": (RESUME,),
@@ -126,11 +126,15 @@ def _without_verdict(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_difference(row: dict[str, Any]) -> dict[str, Any]:
-    """Errors of differences are those of all confirmed candidates together, since 0.3."""
+    """Since 0.3 errors of differences are those of all confirmed candidates together, and it is
+    said which of them are controls."""
     confirmed = row.get("confirmed")
     if not confirmed:
         return row
-    return {**row, "confirmed": {k: v for k, v in confirmed.items() if k != "difference"}}
+    return {
+        **row,
+        "confirmed": {k: v for k, v in confirmed.items() if k not in ("difference", "control")},
+    }
 
 
 def table(folder: Path, study: str) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.resolution import representatives
 from hqsearch.store.records import TrialRow
 
+#: How the origins begin of replicates that a verdict compares with.
+CONTROLS = ("uniform ", "scores, ", "random, ")
 CONFIRMED, UNCERTAIN, LUCK = "confirmed", "within the error", "rested on luck"
 
 
@@ -36,8 +38,8 @@ class Member:
         quality: of the measured objective (accuracy), with its error.
         seeds: of the replicates that were completed.
         status: of a front member; empty for a baseline that is not on the front.
-        rival: label of the best uniform assignment that costs no more; empty where there is
-            none, or where this is a uniform assignment itself.
+        rival: label of the strongest control that costs no more; empty where there is none, or
+            where this is a control itself.
         difference: of the measured objective, from the rival's.
     """
 
@@ -53,6 +55,8 @@ class Member:
     status: str = ""
     rival: str = ""
     difference: Estimate | None = None
+    control: bool = False
+    """Whether it is one that no search evaluated as a baseline."""
     interval: tuple[float, float] = (-math.inf, math.inf)
     """Of the quality, 95 %, within what is possible; so is that of the difference."""
     difference_interval: tuple[float, float] = (-math.inf, math.inf)
@@ -62,6 +66,7 @@ class Member:
         data: dict[str, Any] = {
             "trial": self.trial,
             "label": self.label,
+            "control": self.control,
             "on_front": self.on_front,
             "status": self.status,
             "seeds": list(self.seeds),
@@ -146,10 +151,12 @@ def confirmation_of(
         if t.kind == "baseline" and t.state == "COMPLETE" and t.copy_of is None
     }
     labels = {key: f"uniform {t.origin}" for key, t in stand.items()}
+    baselines = frozenset(labels)
     for key, trained in replicates.items():
-        # Uniform assignments of another structural part than the first: no search has them.
-        replicate = next(iter(trained.values()))
-        if key not in labels and replicate.origin.startswith("uniform "):
+        # Controls, and uniform assignments of other structural parts: no search has them.
+        named = (t for t in trained.values() if t.origin.startswith(CONTROLS))
+        replicate = next(named, None)
+        if key not in labels and replicate is not None:
             labels[key], stand[key] = replicate.origin, replace(replicate, values=None)
     members_of_front = {t.key: t for t in front}
     stand.update(members_of_front)
@@ -176,6 +183,7 @@ def confirmation_of(
                 on_front=key in members_of_front,
                 status=status[key] if key in members_of_front else "",
                 rival=labels[rival] if rival else "",
+                control=key in labels and key not in baselines,
                 difference=difference,
                 interval=_interval(own, fraction),
                 difference_interval=_within(difference, fraction),

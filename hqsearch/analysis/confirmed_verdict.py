@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hqsearch.analysis.bounds import TRAINING_NOISE
-from hqsearch.analysis.confirmation import LUCK, Confirmation, Member, confirmation_of
+from hqsearch.analysis.bounds import TRAINING_NOISE, lower_bound
+from hqsearch.analysis.confirmation import CONTROLS, LUCK, Confirmation, Member, confirmation_of
 from hqsearch.analysis.rules import Terms
 from hqsearch.analysis.verdict import (
     Contender,
@@ -59,6 +59,36 @@ def _contender(confirmation: Confirmation, member: Member, judge: Member) -> Con
     return Contender(member.trial, saved, gap, True, samples, seeds)
 
 
+def control_lines(confirmation: Confirmation) -> list[str]:
+    """What the search buys over the strongest control at no more cost: its best member."""
+    able = [m for m in confirmation.members if m.on_front and m.status != LUCK and not m.label]
+    labels = {m.label: m for m in confirmation.members if m.label}
+    bounds = []
+    for member in able:
+        if member.rival:
+            gap = confirmation.difference(member, labels[member.rival])
+            bounds.append((lower_bound(gap, len(able)), -member.trial, member, gap))
+    if not bounds:
+        return []
+    low, _, member, gap = max(bounds, key=lambda entry: entry[:2])
+    told = f"{100 * gap.mean:+.1f} points from {member.rival} at no more cost"
+    if gap.standard_error == 0:
+        lines = [f"the search against the strongest controls: trial {member.trial}, {told}"]
+    elif low > 0:
+        lines = [
+            f"the search against the strongest controls: trial {member.trial} is more accurate, "
+            f"{told}, at least {100 * low:+.1f} (95 %)"
+        ]
+    else:
+        lines = [
+            "the search against the strongest controls: no member is shown to be more accurate; "
+            f"nearest trial {member.trial}, {told}, at most {-100 * low:.1f} points worse (95 %)"
+        ]
+    if not any(m.control for m in confirmation.members):
+        lines.append("no control but uniform assignments on offer was confirmed; hqsearch confirm")
+    return lines
+
+
 def study_verdict(
     front: Sequence[TrialRow],
     trials: Sequence[TrialRow],
@@ -90,6 +120,7 @@ def study_verdict(
     told = [*confirmed_verdicts(confirmation, terms), *failed_baselines(trials)]
     lines += [f"  {verdict.sentence()}" for verdict in told]
     lines += [f"  {line}" for line in _failed_replicates(confirmation, trials)]
+    lines += [f"  {line}" for line in control_lines(confirmation)]
     lines += _gaps(confirmation)
     return "\n".join(lines)
 
@@ -107,7 +138,7 @@ def _failed_replicates(confirmation: Confirmation, trials: Sequence[TrialRow]) -
         f"against {origin}: not confirmed, for its replicates failed (trial {t.number}, "
         f"{t.failure}: {short(t.reason)})"
         for origin, t in failed.items()
-        if origin.startswith("uniform ")
+        if origin.startswith(CONTROLS)
     ]
 
 

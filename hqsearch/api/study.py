@@ -287,6 +287,7 @@ class Study(RequestingStudy):
         seeds: int = 3,
         epochs: int | None = None,
         *,
+        controls: bool = True,
         workers: int | None = None,
         executor: ExecutorKind = "auto",
         device: Device = "auto",
@@ -294,11 +295,13 @@ class Study(RequestingStudy):
         listener: Listener | None = None,
         progress: bool = False,
     ) -> Confirmation:
-        """Retrain the front and the uniform assignments with fresh seeds; measure on test.
+        """Retrain the front, the uniform assignments and controls; measure on test.
 
         Args:
-            seeds: trainings of each candidate.
+            seeds: trainings of each candidate, all fresh.
             epochs: of each; as searched by default.
+            controls: also what no search proposed: uniform widths that are not on offer, what the
+                layer scores alone would choose, and the best of a random run that is in the log.
             workers: see :meth:`run`; so are the others.
 
         Raises:
@@ -313,7 +316,7 @@ class Study(RequestingStudy):
         epochs = whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
-            confirm(request, seeds, epochs, notes)
+            confirm(request, seeds, epochs, notes, controls)
         front = self.front()
         if front.confirmation is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")

@@ -17,6 +17,11 @@ from hqsearch.cli.output import emit_json, out, print_text
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Of each candidate."
 )
 @click.option("--epochs", type=click.IntRange(min=1), metavar="E", help="Of each; as searched.")
+@click.option(
+    "--no-controls",
+    is_flag=True,
+    help="Only the front and the uniform assignments; the strongest control may then be missing.",
+)
 @options.work
 @options.json_only
 def confirm(
@@ -25,17 +30,20 @@ def confirm(
     storage: str | None,
     seeds: int,
     epochs: int | None,
+    no_controls: bool,
     as_json: bool,
     **place: Any,
 ) -> None:
-    """Retrain the front and the uniform assignments with fresh seeds; measure on the test split."""
+    """Retrain the front, the uniform assignments and controls with fresh seeds; measure on test."""
     from hqsearch.api import Study
     from hqsearch.cli.answers import following
     from hqsearch.show.confirmation import confirmation_table, confirmation_text
 
     named = Study(study, studies_dir=studies_dir, storage=storage)
     with following() as progress:
-        confirmed = named.confirm(seeds, epochs, listener=progress, **place)
+        confirmed = named.confirm(
+            seeds, epochs, controls=not no_controls, listener=progress, **place
+        )
     if as_json:
         emit_json(confirmed.as_json())
         return

@@ -7,6 +7,7 @@ and *measured* values, which need a training run on a worker. Users plug in thei
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from hqsearch.definition import (
     load_space,
     validate,
 )
+from hqsearch.errors import InputError
 from hqsearch.evaluator.details import Details
 from hqsearch.evaluator.dimension_check import require_few_parts, require_honoured
 from hqsearch.evaluator.given import GivenObjects
@@ -149,6 +151,8 @@ class Evaluator(ABC):
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
     can_confirm: ClassVar[bool] = False
+    #: Whether it also takes choices that its space does not offer (:meth:`holding`): controls.
+    can_widen: ClassVar[bool] = False
     #: Whether it can write the weights of an evaluation to a file (:meth:`evaluate_keeping`).
     keeps_weights: ClassVar[bool] = False
     #: The ``[evaluation]`` table.
@@ -181,6 +185,25 @@ class Evaluator(ABC):
     @cached_property
     def space_definition(self) -> SpaceDefinition:
         return load_space(self.setup.definition.space, self.setup.definition)
+
+    def holding(self, candidates: Sequence[Candidate]) -> Evaluator:
+        """This evaluator, on a space that holds these candidates; what is prepared is shared.
+
+        Raises:
+            InputError: it does not take choices beyond its space.
+        """
+        if all(self.space.holds(candidate) for candidate in candidates):
+            return self
+        if not self.can_widen:
+            name = type(self).__name__
+            raise InputError(f"{name} takes no choices that its space does not offer")
+        wider = copy.copy(self)
+        for kind in type(self).__mro__:
+            for name, value in vars(kind).items():
+                if isinstance(value, cached_property):
+                    vars(wider).pop(name, None)
+        vars(wider)["space"] = self.space.widened(candidates)
+        return wider
 
     @property
     def full_budget(self) -> int:

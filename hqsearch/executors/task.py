@@ -265,7 +265,7 @@ def _evaluate(evaluator: Evaluator, work: Evaluate | Confirm, seed: int) -> Eval
     """
     candidate = Candidate.from_key(work.key)
     if isinstance(work, Confirm):
-        return evaluator.confirm(candidate, seed, work.epochs)
+        return evaluator.holding([candidate]).confirm(candidate, seed, work.epochs)
     if work.checkpoint is None:
         return evaluator.evaluate(candidate, seed, work.budget)
     folder = evaluator.setup.folder / work.checkpoint

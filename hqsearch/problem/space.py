@@ -221,6 +221,24 @@ class Space:
                 found[choice] = candidate
         return found
 
+    def holds(self, candidate: Candidate) -> bool:
+        """Whether a candidate has values of this space alone."""
+        return len(candidate.items) == len(self.dimensions) and all(
+            name == d.name and value in d.values
+            for d, (name, value) in zip(self.dimensions, candidate.items, strict=True)
+        )
+
+    def widened(self, candidates: Iterable[Candidate]) -> Space:
+        """The space with what these candidates have beyond it, after what it offers itself."""
+        rows = [candidate.items for candidate in candidates]
+        dimensions = [
+            replace(d, values=tuple(dict.fromkeys((*d.values, *(row[i][1] for row in rows)))))
+            if d.kind == "weights"
+            else d
+            for i, d in enumerate(self.dimensions)
+        ]
+        return replace(self, dimensions=tuple(dimensions))
+
     def random(self, generator: np.random.Generator) -> Candidate:
         """One candidate, uniform over the space."""
         return self.decode(generator.integers(0, self.cardinalities))[0]

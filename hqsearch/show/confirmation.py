@@ -49,7 +49,7 @@ def confirmation_table(
     for objective in costs:
         unit = "" if objective.unit == "fraction" else f"\n{objective.unit}"
         table.add_column(f"{objective.name}{unit}", justify="right", no_wrap=True)
-    table.add_column("against uniform", no_wrap=True)
+    table.add_column("against", no_wrap=True)
     for member in confirmation.members:
         table.add_row(
             f"{member.trial} {MARKS.get(member.status, ' ')}",

@@ -162,6 +162,8 @@ class StudyLog(LogReader):
     ) -> TrialRecord:
         import optuna
 
+        # Controls may have choices that the space does not offer.
+        offered = self._space.holds(proposal.candidate)
         attributes: dict[str, Any] = {"proposal": asdict(proposal)}
         if rungs:
             attributes["rungs"] = [r.as_json() for r in rungs]
@@ -172,8 +174,8 @@ class StudyLog(LogReader):
         trial = optuna.trial.create_trial(
             state=optuna.trial.TrialState[state],
             values=values,
-            params=proposal.candidate.choices,
-            distributions=self._distributions,
+            params=proposal.candidate.choices if offered else {},
+            distributions=self._distributions if offered else {},
             user_attrs=attributes,
             system_attrs=system,
             intermediate_values={r.epoch: self._intermediate(r) for r in rungs},

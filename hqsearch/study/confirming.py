@@ -24,7 +24,8 @@ from hqsearch.atomic import full_disk_told
 from hqsearch.definition import StudyDefinition, located_definition
 from hqsearch.errors import InputError
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
-from hqsearch.executors.task import Confirm, TaskOutcome
+from hqsearch.evaluator.tasks import SCORES, ScoresResult, ScoresTask, answer_from_json
+from hqsearch.executors.task import Confirm, StrategyWork, Task, TaskOutcome
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
@@ -42,6 +43,8 @@ from hqsearch.store.records import (
     front_of,
     measured_here,
 )
+from hqsearch.study.controls import Searched
+from hqsearch.study.controls import controls as controls_of
 from hqsearch.study.given import require_test_split
 from hqsearch.study.opening import (
     OpenStudy,
@@ -81,15 +84,20 @@ def fresh_seeds(seed: int, count: int) -> list[int]:
 
 @full_disk_told()
 def confirm(
-    request: Request, seeds: int, epochs: int | None, listener: Listener | None = None
+    request: Request,
+    seeds: int,
+    epochs: int | None,
+    listener: Listener | None = None,
+    controls: bool = True,
 ) -> Confirmed:
-    """Retrain the front and the uniform assignments of a study.
+    """Retrain the front, the uniform assignments of a study, and what no search proposed.
 
     Args:
         request: its study, and where it runs; strategy, seed and overrides mean nothing here.
         seeds: trainings of each candidate.
         epochs: of each; those of the search by default.
         listener: is told how far it is.
+        controls: whether to train them (:mod:`hqsearch.study.controls`).
 
     Raises:
         InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
@@ -106,13 +114,19 @@ def confirm(
     evaluator = make_evaluator_for(
         definition, folder_of(definition.name, request.studies_dir), request
     )
-    chosen = candidates(runs, trials, objectives, evaluator.space)
+    searched = _searched(runs, trials, objectives)
+    chosen = candidates(searched, evaluator.space)
     if not chosen:
         raise InputError(f"study {definition.name!r} has no completed trial to confirm yet")
     with ExitStack() as stack:
         opened = stack.enter_context(open_study(definition, request, evaluator, listener))
         log = opened.open_log()
         stack.callback(log.close)
+        if controls:
+            for key, name in controls_of(searched, evaluator, _Scores(opened, log)).items():
+                # A uniform assignment keeps its name; a member that a control is, is the control.
+                if not chosen.get(key, "").startswith("uniform "):
+                    chosen[key] = name
         wanted = [
             (key, origin, seed)
             for seed in fresh_seeds(int(evaluator.options.seed), seeds)
@@ -127,33 +141,57 @@ def confirm(
         return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered)
 
 
-def candidates(
-    runs: Sequence[RunRecord],
-    trials: Sequence[TrialRecord],
-    objectives: tuple[Objective, ...],
-    space: Space,
-) -> dict[str, str]:
+def _searched(
+    runs: Sequence[RunRecord], trials: Sequence[TrialRecord], objectives: tuple[Objective, ...]
+) -> Searched:
+    rows = measured_here(TrialRow.of(t, objectives) for t in trials)
+    own = [r for r in runs if r.searches]
+    front = front_of(rows, objectives, own[-1].budgets if own else ())
+    return Searched(own, rows, front, objectives)
+
+
+class _Scores:
+    """Scores of structural parts: of the log where they are there, else made now."""
+
+    def __init__(self, opened: OpenStudy, log: StudyLog) -> None:
+        self._opened, self._known = opened, dict[str, ScoresResult | None]()
+        for record in log.tasks():
+            task, answer = record.task, record.answer
+            if isinstance(task, ScoresTask) and isinstance(answer, ScoresResult):
+                self._known.setdefault(task.structure, answer)
+
+    def __call__(self, structure: str) -> ScoresResult | None:
+        evaluator = self._opened.evaluator
+        if structure not in self._known and SCORES in evaluator.strategy_tasks:
+            work = StrategyWork(ScoresTask(structure), f"tasks/{CONFIRM}-scores")
+            resources = evaluator.task_resources(SCORES)
+            seed = int(evaluator.options.seed)
+            outcome = self._opened.executor.run(Task(-1, work, seed, resources))
+            answer = None if outcome.failure else answer_from_json(SCORES, outcome.answer)
+            found = answer if isinstance(answer, ScoresResult) else None
+            self._known[structure] = found
+        return self._known.get(structure)
+
+
+def candidates(searched: Searched, space: Space) -> dict[str, str]:
     """Keys of what is to be confirmed, with where each comes from: uniform ones first.
 
     A search evaluates the uniform assignments of the first structural part alone. Those of
     another part come in here, where a front member of that part is to be judged.
     """
-    rows = measured_here(TrialRow.of(t, objectives) for t in trials)
     found = {
         t.key: f"uniform {t.origin}"
-        for t in rows
+        for t in searched.trials
         if t.kind == "baseline" and t.state == "COMPLETE" and t.copy_of is None
     }
-    searched = [r for r in runs if r.searches]
-    front = front_of(rows, objectives, searched[-1].budgets if searched else ())
     # Only parts that no search's baselines are of: most studies have one part.
     evaluated = {space.structural_key(Candidate.from_key(key)) for key in found}
-    reached = {space.structural_key(Candidate.of(member.choices)) for member in front}
+    reached = {space.structural_key(Candidate.of(member.choices)) for member in searched.front}
     for part in space.parts:
         if part in reached - evaluated:
             for choice, baseline in space.parts[part].baselines().items():
                 found[baseline.key] = f"uniform {choice}, {part}"
-    for member in front:
+    for member in searched.front:
         found.setdefault(member.key, f"front, trial {member.number}")
     return found
 

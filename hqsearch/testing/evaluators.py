@@ -110,6 +110,23 @@ class EvaluatorContract:
         assert all(math.isfinite(v) for v in first.values.values())
         assert (first.values, first.details) == (again.values, again.details)
 
+    def test_controls_beyond_the_space_are_confirmed(self, tmp_path: Path) -> None:
+        evaluator = self.prepared(tmp_path)
+        if not (evaluator.can_confirm and evaluator.can_widen):
+            return
+        offered = {v for d in evaluator.space.dimensions for v in d.values}
+        odd = next(c for c in ("3u", "5u", "6u") if c not in offered)
+        first = self.candidates(evaluator)[-1]
+        weights = {d.name for d in evaluator.space.dimensions if d.kind == "weights"}
+        candidate = Candidate.of({n: odd if n in weights else v for n, v in first.choices.items()})
+        wider = evaluator.holding([candidate])
+        confirmed = wider.confirm(candidate, seed=3)
+        assert set(confirmed.values) >= {o.name for o in evaluator.objectives}
+        assert all(math.isfinite(v) for v in confirmed.values.values())
+        # The evaluator itself is as it was.
+        assert evaluator.holding([first]) is evaluator
+        assert evaluator.cheap([first]).tolist() == wider.cheap([first]).tolist()
+
     def test_stopping_and_going_on_is_bit_for_bit_the_same(self, tmp_path: Path) -> None:
         evaluator = self.prepared(tmp_path)
         if evaluator.full_budget < 2:

@@ -196,7 +196,8 @@ def test_sentences() -> None:
     exact = replace(saves, standard_error=0.0)
     assert exact.sentence().endswith("is more accurate (+1.2 points, trial 7)")
     open_ = replace(saves, outcome="not distinguishable", accuracy=None, bound=-0.029)
-    told = "against uniform 4u: saves 25% energy; +1.2 points, at most 2.9 points worse (95 %), trial 7"
+    told = "against uniform 4u: saves 25% energy; +1.2 points, at most 2.9 points worse (95 %)"
+    told += ", trial 7"
     assert open_.sentence() == told
     more = replace(open_, needed_samples=8400, needed_seeds=1, samples=1000)
     assert more.sentence() == (

@@ -60,6 +60,7 @@ class StudyView(RDBStorage):
         self._finished: list[_Shown] = []
         self._parameters: dict[tuple[str, str], str] = {}
         self._distributions: dict[str, BaseDistribution] = {}
+        self._choices: dict[str, frozenset[str]] = {}
         reader = LogReader(url, name)
         try:
             self.study_id = reader.study_id
@@ -71,6 +72,7 @@ class StudyView(RDBStorage):
             if told[0] != "pinned":
                 values = [str(v).lower() if isinstance(v, bool) else str(v) for v in told[1]]
                 self._distributions[dimension] = CategoricalDistribution(values)
+                self._choices[dimension] = frozenset(values)
 
     def get_all_trials(
         self,
@@ -155,8 +157,8 @@ class StudyView(RDBStorage):
             values=record.values if record.state == "COMPLETE" else None,
             datetime_start=times[0],
             datetime_complete=times[1],
-            params=dict(row.choices),
-            distributions=self._distributions,
+            params=dict(row.choices) if self._offered(row) else {},
+            distributions=self._distributions if self._offered(row) else {},
             # Not the row's details, which would be read from its JSON again.
             user_attrs=readable(row, record.outcome.details if record.outcome else Details()),
             system_attrs={"constraints": [violation]} if violation > 0 else {},
@@ -171,6 +173,11 @@ class StudyView(RDBStorage):
         trial.params = params
         chosen = ", ".join(self._parameter(name, value) for name, value in params.items())
         return _Shown(row, trial, text.replace('"params": []', f'"params": [{chosen}]', 1))
+
+    def _offered(self, row: TrialRow) -> bool:
+        """Whether its choices are of the space; those of a control need not be."""
+        known = self._choices
+        return all(v in known.get(n, ()) for n, v in row.choices.items())
 
     def _parameter(self, name: str, value: str) -> str:
         """A choice as the dashboard has it: with all that could have been chosen."""
