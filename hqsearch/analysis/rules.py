@@ -2,22 +2,23 @@
 
 Rules are numbered, and a study records those that it was made under. Rules 1 are those of 0.1 and
 0.2: a front that tells every difference, of accuracies as they were measured; and verdicts at one
-standard error, of which most were false on other trainings. Rules 2 give fronts a resolution, and
-their verdicts bounds that hold. Studies of before keep their front, and what is said of it is said
-by the rules of now: verdicts are made when they are asked for.
+standard error, of which most were false on other trainings. Rules 2 give fronts a resolution,
+choose them by the means of a model of accuracy where it has skill, and give verdicts bounds that
+hold. Studies of before keep their front, and what is said of it is said by the rules of now:
+verdicts are made when they are asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hqsearch.analysis.proportion import wilson_interval
 from hqsearch.definition.study import MARGIN
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
-from hqsearch.problem.resolution import plain, resolution_text
+from hqsearch.problem.resolution import resolution_text
 from hqsearch.store.records import TrialRow, front_of
 
 #: Of studies that are made now.
@@ -86,7 +87,8 @@ def resolution_note(
         trials: every one of the study.
     """
     told = resolution_text(objectives)
-    every = len(front_of(trials, plain(objectives), budgets)) if told else len(front)
+    without = tuple(replace(o, resolution=0.0) for o in objectives)
+    every = len(front_of(trials, without, budgets)) if told else len(front)
     lost = every - len(front)
     if lost <= 0:
         return ""

@@ -285,7 +285,7 @@ class Study(RequestingStudy):
     def confirm(
         self,
         seeds: int = 3,
-        epochs: int | None = None,
+        epochs: int | Literal["final"] | None = None,
         *,
         controls: bool = True,
         workers: int | None = None,
@@ -299,7 +299,7 @@ class Study(RequestingStudy):
 
         Args:
             seeds: trainings of each candidate, all fresh.
-            epochs: of each; as searched by default.
+            epochs: of each; as searched by default, ``"final"``: as many as :meth:`train` takes.
             controls: also what no search proposed: uniform widths that are not on offer, what the
                 layer scores alone would choose, and the best of a random run that is in the log.
             workers: see :meth:`run`; so are the others.
@@ -313,7 +313,8 @@ class Study(RequestingStudy):
         from hqsearch.study.confirming import confirm
 
         seeds = whole(seeds, "seeds", 1) or 1
-        epochs = whole(epochs, "epochs", 1)
+        if epochs != "final":
+            epochs = whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
             confirm(request, seeds, epochs, notes, controls)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hqsearch.problem.budgets import Budget
     from hqsearch.problem.objective import Objective
     from hqsearch.store.model_record import ModelRecord
+    from hqsearch.store.modelled import Modelled
     from hqsearch.store.records import TrialRow
     from hqsearch.store.results import Results
 
@@ -220,6 +221,27 @@ class Front(Trials):
         return study_verdict(self.own, self.every, self.objectives, self._place[1]["study"])
 
     @cached_property
+    def means(self) -> dict[int, Modelled]:
+        """Trial → what the model of accuracy makes of it; empty where it was not asked.
+
+        It is asked where accuracies are noisy and it predicts better than chance; the front is then
+        chosen by these means, and ``values`` are as they were measured.
+        """
+        from hqsearch.store.records import means_of
+
+        return means_of(self.every, self.objectives)
+
+    @property
+    def chosen_by(self) -> str:
+        """By what the front was chosen, in a line."""
+        if not self.means:
+            return ""
+        return (
+            "Chosen by the means of the accuracy model, which all trainings together give; "
+            "accuracy is as it was measured; --raw chooses by that"
+        )
+
+    @cached_property
     def resolution(self) -> str:
         """How many members its resolution left out, in words; empty where it left out none."""
         from hqsearch.analysis.rules import resolution_note
@@ -232,6 +254,9 @@ class Front(Trials):
         if self.models:
             models = {number: model.as_json() for number, model in self.models.items()}
             rows = [{**row, "model": models.get(row["number"])} for row in rows]
+        if self.means:
+            told = {t: {"mean": m.mean, "deviation": m.deviation} for t, m in self.means.items()}
+            rows = [{**row, "modelled": told.get(row["number"])} for row in rows]
         if self.confirmation is None:
             return rows
         members = {member.key: member.as_json() for member in self.confirmation.members}
@@ -279,6 +304,7 @@ class Front(Trials):
 
         grid = super()._grid()
         below = [*self.notes, *self.imported_lines(), *models_lines(self.members_kept())]
+        below += [self.chosen_by] if self.means else []
         below += [self.resolution] if self.resolution else []
         below += self.verdict.splitlines()
         return Grid(grid.title, grid.heads, grid.rows, below)

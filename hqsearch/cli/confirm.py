@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -11,12 +11,33 @@ from hqsearch.cli import options
 from hqsearch.cli.output import emit_json, out, print_text
 
 
+class Epochs(click.ParamType):
+    """A number of epochs, or ``final``."""
+
+    name = "epochs"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["final"]:
+        if value == "final":
+            return "final"
+        number = int(value) if str(value).strip().isdecimal() else 0
+        if number < 1:
+            self.fail(f"{value!r} is neither a number of epochs, from 1, nor 'final'", param, ctx)
+        return number
+
+
 @click.command()
 @options.study
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Of each candidate."
 )
-@click.option("--epochs", type=click.IntRange(min=1), metavar="E", help="Of each; as searched.")
+@click.option(
+    "--epochs",
+    type=Epochs(),
+    metavar="E|final",
+    help="Of each; as searched by default, final: as many as train takes.",
+)
 @click.option(
     "--no-controls",
     is_flag=True,
@@ -29,7 +50,7 @@ def confirm(
     studies_dir: Path,
     storage: str | None,
     seeds: int,
-    epochs: int | None,
+    epochs: int | Literal["final"] | None,
     no_controls: bool,
     as_json: bool,
     **place: Any,

@@ -97,9 +97,11 @@ def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
     if len(front) > LONG_FRONT and not marks:
         click.echo(f"{front.heading()}\n{trials_lines(front.rows, front.objectives)}")
     else:
-        out.print(front_table(front.rows, front.objectives, front.heading(), marks))
+        out.print(front_table(front.rows, front.objectives, front.heading(), marks, front.means))
     for line in (*front.imported_lines(), *models_lines(front.members_kept())):
         print_text(line)
+    if front.means:
+        print_text(front.chosen_by)
     if front.resolution:
         print_text(front.resolution)
     print_text(front.verdict)

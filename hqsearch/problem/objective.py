@@ -17,7 +17,9 @@ class Objective:
 
     ``cheap`` objectives are computed from the cost model for many candidates at once;
     the others need a training run. ``resolution`` is the relative difference below which a front
-    does not tell two values apart (:mod:`hqsearch.problem.resolution`); 0: every one.
+    does not tell two values apart (:mod:`hqsearch.problem.resolution`); 0: every one. ``modelled``:
+    where it is noisy, a front is chosen by what a model makes of all measurements
+    (:mod:`hqsearch.store.modelled`).
     """
 
     name: str
@@ -25,9 +27,10 @@ class Objective:
     direction: Direction
     cheap: bool = False
     resolution: float = 0.0
+    modelled: bool = False
 
 
-ACCURACY = Objective("accuracy", "fraction", "max")
+ACCURACY = Objective("accuracy", "fraction", "max", modelled=True)
 # Energies by measured and by estimated firing rates differ by 0.4 %.
 ENERGY = Objective("energy", "µJ", "min", cheap=True, resolution=0.005)
 STORAGE = Objective("storage", "KiB", "min", cheap=True, resolution=0.005)

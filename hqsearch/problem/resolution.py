@@ -65,8 +65,13 @@ def representatives(
 
 
 def plain(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
-    """The same objectives, every difference told."""
-    return tuple(replace(o, resolution=0.0) for o in objectives)
+    """The same objectives, every difference told, as they were measured."""
+    return tuple(replace(o, resolution=0.0, modelled=False) for o in objectives)
+
+
+def unmodelled(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """The same objectives, as they were measured."""
+    return tuple(replace(o, modelled=False) for o in objectives)
 
 
 def resolution_text(objectives: Sequence[Objective]) -> str:

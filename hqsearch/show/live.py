@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from hqsearch.problem.resolution import unmodelled
 from hqsearch.search.events import Listener, SearchState
 from hqsearch.show.scatter import scatter
 from hqsearch.show.tables import front_table
@@ -112,7 +113,7 @@ class LiveProgress(Listener):
         if self._live is not None and state.finished != self._front_at:
             self._front_at = state.finished
             rows = [TrialRow.of(t, state.objectives) for t in state.records.values()]
-            front = front_of(rows, state.objectives, state.run.budgets)
+            front = front_of(rows, unmodelled(state.objectives), state.run.budgets)
             title = f"Front so far: {len(front)} candidates"
             table = front_table(front[:SHOWN], state.objectives, title)
             more = len(front) - SHOWN

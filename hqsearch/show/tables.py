@@ -13,6 +13,7 @@ from hqsearch.analysis.words import choice_counts, found_by
 from hqsearch.problem.objective import Objective
 from hqsearch.show.literal_table import LiteralTable, ModulePath
 from hqsearch.show.text import number, value_text
+from hqsearch.store.modelled import Modelled
 from hqsearch.store.records import TrialRow
 
 #: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
@@ -24,8 +25,17 @@ def front_table(
     objectives: Sequence[Objective],
     title: str = "Front",
     marks: Mapping[int, str] | None = None,
+    means: Mapping[int, Modelled] | None = None,
 ) -> LiteralTable:
-    """The front, cheapest first; ``marks``: trial → what its confirmation came to."""
+    """The front, cheapest first.
+
+    Args:
+        rows: its members.
+        objectives: of the study.
+        title: above.
+        marks: trial → what its confirmation came to.
+        means: trial → what the model of accuracy makes of it.
+    """
     table = LiteralTable(
         title=title,
         header_style="bold",
@@ -37,7 +47,8 @@ def front_table(
         unit = "" if objective.unit == "fraction" else f"\n{objective.unit}"
         table.add_column(f"{objective.name}{unit}", justify="right", no_wrap=True)
     # A terminal has no room for both: once confirmed, the error of the search says little.
-    table.add_column("confirmed" if marks else "± SE", justify="right", no_wrap=True)
+    error = "model" if means else "± SE"
+    table.add_column("confirmed" if marks else error, justify="right", no_wrap=True)
     if not marks:
         table.add_column("bits", justify="right", no_wrap=True)
     table.add_column("found by", no_wrap=True)
@@ -47,16 +58,19 @@ def front_table(
         table.add_row(
             str(row.number),
             *(value_text(o, values.get(o.name)) for o in objectives),
-            *([marks.get(row.number, "–")] if marks else _error_and_bits(row)),
+            *([marks.get(row.number, "–")] if marks else _error_and_bits(row, means or {})),
             found_by(row),
             choice_counts(row.choices),
         )
     return table
 
 
-def _error_and_bits(row: TrialRow) -> list[str]:
-    error = row.details.accuracy_se
-    return [f"{100 * error:.1f}" if error is not None else "–", number(row.average_bits, 3)]
+def _error_and_bits(row: TrialRow, means: Mapping[int, Modelled]) -> list[str]:
+    error, found = row.details.accuracy_se, means.get(row.number)
+    told = f"{100 * error:.1f}" if error is not None else "–"
+    if found is not None:
+        told = f"{100 * found.mean:.1f} ± {100 * found.deviation:.1f}"
+    return [told, number(row.average_bits, 3)]
 
 
 def trials_lines(

@@ -18,6 +18,7 @@ from hqsearch.problem.budgets import Budget
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.resolution import representatives
+from hqsearch.store.modelled import FEWEST, MOST, Modelled, modelled
 from hqsearch.wording import reason as told_reason
 
 #: States of a trial in which nothing changes any more.
@@ -393,25 +394,52 @@ def front_of(
 ) -> list[TrialRow]:
     """The non-dominated, feasible, completed candidates, each once, by their first trial.
 
-    At the objectives' resolution: of those that it does not tell apart there is one.
+    At the objectives' resolution: of those that it does not tell apart there is one. By the means
+    of the model where an objective is modelled and the model has skill.
+
     Sorted by the first minimized objective, cheapest first. What was measured here stands for a
-    candidate before what was imported.
+    candidate before what was imported, of which there are no means.
     """
+    evaluated = _evaluated(trials)
+    feasible = [t for t in evaluated if _within(t, budgets)]
+    if not feasible:
+        return []
+    names, means = [o.name for o in objectives], means_of(evaluated, objectives)
+    values = [[(t.values or {})[n] for n in names] for t in feasible]
+    for place, objective in enumerate(objectives):
+        if means and objective.modelled:
+            for row, trial in zip(values, feasible, strict=True):
+                if trial.number in means:
+                    row[place] = means[trial.number].mean
+    marked = representatives(values, objectives)
+    chosen = [t for t, keep in zip(feasible, marked, strict=True) if keep]
+    by = next((o.name for o in objectives if o.direction == "min"), names[0])
+    return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
+
+
+def means_of(trials: Sequence[TrialRow], objectives: tuple[Objective, ...]) -> dict[int, Modelled]:
+    """What the model makes of the modelled objective, by trial; empty where it has no skill."""
+    name = next((o.name for o in objectives if o.modelled), None)
+    evaluated = measured_here(_evaluated(trials))
+    if name is None or not FEWEST <= len(evaluated) <= MOST:
+        return {}
+    if not all('"accuracy_se"' in t.details_json for t in evaluated):
+        return {}
+    measured = [
+        (tuple(t.choices.items()), (t.values or {})[name], float(t.details.accuracy_se or 0.0))
+        for t in evaluated
+    ]
+    return {evaluated[place].number: found for place, found in modelled(measured).items()}
+
+
+def _evaluated(trials: Sequence[TrialRow]) -> list[TrialRow]:
+    """Completed candidates of searches, each by its first trial."""
     first: dict[tuple[str, ...], TrialRow] = {}
     for trial in sorted(trials, key=lambda t: t.kind == IMPORTED):
         if trial.state == "COMPLETE" and trial.kind != "replicate" and trial.values:
             # Of one study, so in one order; their keys would take longer than all the rest.
             first.setdefault(tuple(trial.choices.values()), trial)
-    feasible = [t for t in first.values() if _within(t, budgets)]
-    if not feasible:
-        return []
-    names = [o.name for o in objectives]
-    values = [[(t.values or {})[n] for n in names] for t in feasible]
-    chosen = [
-        t for t, keep in zip(feasible, representatives(values, objectives), strict=True) if keep
-    ]
-    by = next((o.name for o in objectives if o.direction == "min"), names[0])
-    return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
+    return list(first.values())
 
 
 def measured_here(trials: Iterable[TrialRow]) -> list[TrialRow]:

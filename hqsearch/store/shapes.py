@@ -88,15 +88,16 @@ def _check_of(hint: Any) -> _Check:
 
 
 def _is_objectives(value: Any) -> bool:
-    wanted = {"name": str, "unit": str, "direction": str, "cheap": bool, "resolution": float}
+    wanted = {"name": str, "unit": str, "direction": str, "cheap": bool}
+    added = {"resolution": float, "modelled": bool}
     return (
         type(value) is list
         and bool(value)
         and all(
             type(o) is dict
-            # Before 0.3 fronts had no resolution.
-            and o.keys() | {"resolution"} == wanted.keys()
-            and all(type(o[k]) is wanted[k] for k in o)
+            # Before 0.3 fronts told every difference, as it was measured.
+            and wanted.keys() <= o.keys() <= wanted.keys() | added.keys()
+            and all(type(o[k]) is {**wanted, **added}[k] for k in o)
             and o["direction"] in ("min", "max")
             for o in value
         )

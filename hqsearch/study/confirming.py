@@ -17,12 +17,14 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from hqsearch.atomic import full_disk_told
 from hqsearch.definition import StudyDefinition, located_definition
 from hqsearch.errors import InputError
+from hqsearch.evaluator import Evaluator
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.evaluator.tasks import SCORES, ScoresResult, ScoresTask, answer_from_json
 from hqsearch.executors.task import Confirm, StrategyWork, Task, TaskOutcome
@@ -86,7 +88,7 @@ def fresh_seeds(seed: int, count: int) -> list[int]:
 def confirm(
     request: Request,
     seeds: int,
-    epochs: int | None,
+    epochs: int | Literal["final"] | None,
     listener: Listener | None = None,
     controls: bool = True,
 ) -> Confirmed:
@@ -95,7 +97,7 @@ def confirm(
     Args:
         request: its study, and where it runs; strategy, seed and overrides mean nothing here.
         seeds: trainings of each candidate.
-        epochs: of each; those of the search by default.
+        epochs: of each; those of the search by default, ``final``: as many as ``train`` takes.
         listener: is told how far it is.
         controls: whether to train them (:mod:`hqsearch.study.controls`).
 
@@ -114,6 +116,7 @@ def confirm(
     evaluator = make_evaluator_for(
         definition, folder_of(definition.name, request.studies_dir), request
     )
+    length = _final_epochs(evaluator) if epochs == "final" else epochs
     searched = _searched(runs, trials, objectives)
     chosen = candidates(searched, evaluator.space)
     if not chosen:
@@ -132,13 +135,29 @@ def confirm(
             for seed in fresh_seeds(int(evaluator.options.seed), seeds)
             for key, origin in chosen.items()
         ]
-        work = _Confirmation(opened, log, epochs, wanted, listener)
+        work = _Confirmation(opened, log, length, wanted, listener)
         work.finish_all()
         again = "hqsearch confirm with more --seeds tries again"
         require_some(work.trials, len(wanted), "replicates", again)
         own = [t for t in work.trials if t.proposal.key in chosen]
         failed = sum(t.state == "FAIL" for t in own)
         return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered)
+
+
+def _final_epochs(evaluator: Evaluator) -> int:
+    """How long a final training is, which has the schedule of a confirmation.
+
+    Raises:
+        InputError: the evaluator has no final trainings.
+    """
+    epochs = getattr(evaluator.options, "final_epochs", None)
+    if epochs is None:
+        name = evaluator.setup.definition.evaluator
+        raise InputError(
+            f"--epochs final: evaluator {name!r} has no final training; give a number of epochs, "
+            "or leave it out"
+        )
+    return int(epochs)
 
 
 def _searched(

@@ -65,7 +65,8 @@ def recorded_objectives(
             "was when the study was made; leave it out, or use another --studies-dir, or --fresh "
             "to move the old study aside."
         )
-    return tuple(replace(o, resolution=kept[o.name]) for o in objectives)
+    by_model = {o["name"]: bool(o.get("modelled", False)) for o in study["objectives"]}
+    return tuple(replace(o, resolution=kept[o.name], modelled=by_model[o.name]) for o in objectives)
 
 
 def margin_of(study: Mapping[str, Any]) -> float:
