@@ -106,6 +106,11 @@ class DataDefinition(Strict):
     """Of ``standardised``: taken from each channel's values of 0 to 1, one number a channel."""
     std: Annotated[tuple[float, ...] | None, Field(exclude_if=lambda value: value is None)] = None
     """Of ``standardised``: what each channel is divided by then."""
+    presented: Annotated[
+        Literal["once", "every-step"] | None, Field(exclude_if=lambda value: value is None)
+    ] = None
+    """Whether a network is given a picture once or as T copies. None: networks of hqsearch's own
+    once, for they compute once what is alike; others every timestep."""
     fit: Annotated[
         Literal["crop", "stretch", "pad"], Field(exclude_if=lambda value: value == "crop")
     ] = "crop"
@@ -199,6 +204,8 @@ class DataDefinition(Strict):
                 f"[data] still does not apply to {self.dataset}, which says by itself whether its "
                 "samples are pictures. Remove it."
             )
+        if self.presented is not None and not self.is_still:
+            raise DefinitionError("[data] presented applies to pictures alone. Remove it.")
         if self.fit != "crop" and self.dataset not in PICTURES:
             raise DefinitionError("[data] fit applies to files of pictures alone. Remove it.")
         for key in ("mean", "std"):

@@ -184,6 +184,8 @@ class RateMeter:
         self._sums: dict[str, RateSum] = {}
         self._hooks: list[Any] = []
         self._shape = (1, 1)
+        # Pictures come once, and the network may repeat them.
+        self._timesteps = None if workload is None else workload.timesteps
         modules = dict(model.named_modules())
         self._values = {} if workload is None else workload.rate_paths
         measured = modules if workload is None else self._values
@@ -225,7 +227,7 @@ class RateMeter:
         return {path: rate for path, rate in results.items() if rate is not None}
 
     def _begin(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self._shape = (args[0].shape[0], args[0].shape[1])
+        self._shape = (self._timesteps or args[0].shape[0], args[0].shape[1])
 
     def _end(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
         for total in self._sums.values():

@@ -114,12 +114,16 @@ class Tokenizer(nn.Module):
         self.position_norm = nn.BatchNorm2d(before)
         self.position_neuron = config.make_neuron()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, copies: int = 1) -> Tensor:
         for stage in range(1, STAGES + 1):
             layer, norm, neuron = (
                 self.get_submodule(f"{kind}{stage}") for kind in ("conv", "norm", "neuron")
             )
-            x = fire_normed(norm, neuron, layer(x), self.timesteps)
+            current = layer(x)
+            if stage == 1 and copies > 1:
+                current = current.repeat(copies, 1, 1, 1)
+                current = current.contiguous(memory_format=torch.channels_last)
+            x = fire_normed(norm, neuron, current, self.timesteps)
             if stage <= self.pooled_stages:
                 x = self.pool(x)
         position = self.position(x)
@@ -203,22 +207,25 @@ class Spikformer(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``[N, classes]`` of frames ``x`` ``[T, N, C, H, W]``.
+        """Logits ``[N, classes]`` of frames ``x`` ``[T, N, C, H, W]``, or of pictures with T = 1.
+
+        Of a picture the first convolution is computed once; its neurons see it T times.
 
         Raises:
             ValueError: another shape than the configuration says.
         """
         config = self.config
-        expected = (config.timesteps, config.in_channels, *sides(config.size))
-        if x.ndim != 5 or (x.shape[0], *x.shape[2:]) != expected:
+        frame = (config.in_channels, *sides(config.size))
+        if x.ndim != 5 or x.shape[0] not in (1, config.timesteps) or tuple(x.shape[2:]) != frame:
             raise ValueError(
-                f"expected frames [T, N, C, H, W] = [{expected[0]}, N, {expected[1]}, "
-                f"{expected[2]}, {expected[3]}], got {list(x.shape)}."
+                f"expected frames [T, N, C, H, W] with T = {config.timesteps}, or 1 for pictures, "
+                f"and [C, H, W] = {list(frame)}; got {list(x.shape)}."
             )
+        copies = config.timesteps // x.shape[0]
         images = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         # Channels last: what comes back is then in the layout of everything else.
-        tokens = self.blocks(self.tokenizer(images)).permute(0, 2, 3, 1).mean(dim=(1, 2))
-        logits: Tensor = self.head(tokens.unflatten(0, x.shape[:2]).mean(dim=0))
+        tokens = self.blocks(self.tokenizer(images, copies)).permute(0, 2, 3, 1).mean(dim=(1, 2))
+        logits: Tensor = self.head(tokens.unflatten(0, (config.timesteps, -1)).mean(dim=0))
         return logits
 
 

@@ -21,15 +21,15 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
     Raises:
         PluginError: the network does not run on frames ``[T, 1, C, H, W]`` of the study.
     """
-    bits = encoding_of(part.data).bits
+    bits, steps = encoding_of(part.data).bits, part.data.timesteps
     if part.built_in:
         frames = torch.zeros(part.batch_shape(1), device="meta")
         model = part.build(filled=False)
-        return trace_workload(model.to("meta"), frames, bits, unknown=unknown)
+        return trace_workload(model.to("meta"), frames, bits, unknown=unknown, timesteps=steps)
     # What a user's neurons emit shows only where there are values.
     frames = some_frames(part, 1)
     try:
-        traced = trace_workload(part.build(), frames, bits, unknown=unknown)
+        traced = trace_workload(part.build(), frames, bits, unknown=unknown, timesteps=steps)
     except HqsearchError:
         raise
     except Exception as error:

@@ -166,6 +166,7 @@ def train_parent(part: Part) -> None:
         next(rate_batches(validation, task=task)),
         part.frames.encoding.bits,
         unknown=part.unknown,
+        timesteps=part.data.timesteps,
     )
     workload = workload.with_rates(measure_rates(model, workload, validation, task))
     weights = folder / "parent.safetensors"

@@ -161,8 +161,9 @@ class Part:
 
     def batch_shape(self, samples: int) -> tuple[int, int, int, int, int]:
         """Frames ``[T, N, C, H, W]`` as the network sees them."""
-        data = self.data
-        return data.timesteps, samples, data.channels, *sides(data.size)
+        data, usual = self.data, "once" if self.built_in else "every-step"
+        once = data.is_still and (data.presented or usual) == "once"
+        return 1 if once else data.timesteps, samples, data.channels, *sides(data.size)
 
     def model_identity(self) -> dict[str, Any]:
         """``[model]`` as JSON values: a user's file by its contents, and what else it brings.

@@ -306,6 +306,9 @@ def test_standardised_pictures_are_real(tmp_path):
         ({"download": True}, DefinitionError, "download does not apply"),
         ({"fit": "squeeze"}, Exception, "crop"),
         ({"still": True}, DefinitionError, "still does not apply"),
+        ({"group": "(.)"}, DefinitionError, "group is of events"),
+        ({"bins": "events"}, DefinitionError, "bins is of events"),
+        ({"presented": "twice"}, Exception, "every-step"),
     ],
 )
 def test_keys_that_do_not_fit_pictures(tmp_path, keys, error, said):

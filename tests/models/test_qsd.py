@@ -105,6 +105,10 @@ def test_copies_are_computed_once_by_a_stateless_network_and_the_cost_says_so():
             torch.testing.assert_close(model(picture), model(copies), rtol=1e-5, atol=1e-5)
         layers = trace_workload(model, picture, 4).layers
         macs[neuron] = {path: op.macs for path, op in layers.items()}
+        told = trace_workload(model, picture, 4, timesteps=4).layers.items()
+        assert {path: op.macs for path, op in told} == macs[neuron]
+        steps = {op.timesteps for path, op in told if path != "stem.conv"}
+        assert steps == ({4} if neuron == "lif" else {1})
     stem = macs["integer"].pop("stem.conv")
     assert macs["lif"].pop("stem.conv") == stem
     assert {path: 4 * count for path, count in macs["integer"].items()} == macs["lif"]

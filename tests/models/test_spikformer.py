@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from hqsearch.errors import DefinitionError
+from hqsearch.hardware.rates import RateMeter
+from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import weight_layers
 from hqsearch.models.neurons import LIF
 from hqsearch.models.spikformer import (
@@ -188,3 +190,30 @@ def test_a_pointwise_layer_is_the_convolution_it_stands_for():
     assert [(found.kind, found.shape) for found in weight_layers(layer)] == [
         ("conv2d", (3, 5, 1, 1))
     ]
+
+
+def test_a_picture_gives_what_its_copies_give_and_its_first_layer_runs_once():
+    model = Spikformer(dataclasses.replace(SMALL, timesteps=4, in_channels=3))
+    picture = torch.randint(0, 256, (1, 2, 3, 16, 16)).float()
+    copies = picture.expand(4, -1, -1, -1, -1)
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(picture), model(copies))
+    once = trace_workload(model, picture, 8, timesteps=4)
+    every = trace_workload(model, copies, 8)
+    told = {path: (op.timesteps, op.macs, op.positions) for path, op in every.layers.items()}
+    first = told.pop("tokenizer.conv1")
+    found = {path: (op.timesteps, op.macs, op.positions) for path, op in once.layers.items()}
+    assert found.pop("tokenizer.conv1") == (1, first[1] // 4, first[2])
+    assert found == told
+    assert [op.timesteps for op in once.operations][1:] == [
+        op.timesteps for op in every.operations
+    ][1:]
+    with RateMeter(model, once) as meter, torch.no_grad():
+        model(picture)
+    with RateMeter(model, every) as copied, torch.no_grad():
+        model(copies)
+    rates = meter.rates()
+    assert {p: r for p, r in copied.rates().items() if p != "tokenizer.conv1"} == {
+        p: r for p, r in rates.items() if p != "tokenizer.conv1"
+    }

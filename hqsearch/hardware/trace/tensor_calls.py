@@ -61,6 +61,11 @@ def _slice(trace: TraceState, call: TensorCall) -> list[Tag]:
     ]
 
 
+def _repeat(trace: TraceState, call: TensorCall) -> list[Tag]:
+    shapes = call.x.shape, call.result.shape
+    return call.all(tensor_rules.repeated(call.tag, *shapes, trace.timesteps))
+
+
 def _permute(trace: TraceState, call: TensorCall) -> list[Tag]:
     order = tensor_rules.permutation(call.name, call.x.ndim, call.args)
     return call.all(tensor_rules.permuted(call.tag, call.x.shape, call.result.shape, order))
@@ -216,6 +221,7 @@ def _window_reads(call: TensorCall, dilated: bool) -> tuple[int, int]:
 _FAMILIES: Final[Mapping[frozenset[str], Handler]] = {
     tensor_rules.RESHAPES: _reshape,
     tensor_rules.SLICES: _slice,
+    tensor_rules.REPEATS: _repeat,
     tensor_rules.PERMUTES: _permute,
     tensor_rules.SELECTS: _select,
     tensor_rules.JOINS: _join,

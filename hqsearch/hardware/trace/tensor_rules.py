@@ -40,10 +40,10 @@ SLICES = frozenset(
         "narrow",
         "constant_pad_nd",
         "flip",
-        "repeat",
         "roll",
     )
 )
+REPEATS = frozenset(["repeat"])
 PERMUTES = frozenset(["transpose", "permute", "t"])
 SELECTS = frozenset(["select", "unbind"])
 JOINS = frozenset(["stack", "cat"])
@@ -65,6 +65,13 @@ def sliced(tag: Tag, before: Sequence[int], after: Sequence[int], timesteps: int
     if steps > 1 and before[dim] == timesteps and after[new] < timesteps:
         steps = after[new]
     return replace(tag, steps=steps, outer=outer_of(after, new, offset))
+
+
+def repeated(tag: Tag, before: Sequence[int], after: Sequence[int], timesteps: int) -> Tag:
+    """After copies along the dimensions; T of what has no time, one after the other, are time."""
+    if tag.steps == 1 and timesteps > 1 and after[0] == before[0] * timesteps:
+        return replace(tag, steps=timesteps, outer=1)
+    return sliced(tag, before, after, timesteps)
 
 
 def permuted(tag: Tag, before: Sequence[int], after: Sequence[int], order: Sequence[int]) -> Tag:

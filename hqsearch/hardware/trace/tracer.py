@@ -33,6 +33,7 @@ def trace_workload(
     *,
     unknown: Literal["refuse", "real"] = "refuse",
     neurons: tuple[type[nn.Module], ...] = (),
+    timesteps: int | None = None,
 ) -> Workload:
     """Run ``model`` once on ``batch`` in evaluation mode and list what it did.
 
@@ -45,6 +46,8 @@ def trace_workload(
         unknown: ``real`` counts operations that the trace does not know as one
             real-valued MAC per output; ``refuse`` raises and names them.
         neurons: further module classes that are neurons.
+        timesteps: of the network, where ``batch`` holds pictures ``[1, N, …]`` that it repeats
+            itself; None: T of ``batch``.
 
     Raises:
         DefinitionError: an unknown operation, or frames that do not fit ``input_bits``.
@@ -52,7 +55,7 @@ def trace_workload(
     if batch.ndim < 3:
         raise DefinitionError(f"a batch to trace is [T, N, …]; this one is {list(batch.shape)}.")
     _check_frames(batch, input_bits)
-    trace = TraceState(timesteps=batch.shape[0], samples=batch.shape[1])
+    trace = TraceState(timesteps=timesteps or batch.shape[0], samples=batch.shape[1])
     if input_bits is None:
         trace.tags[batch] = Tag("real", "frames", batch.shape[0])
     else:

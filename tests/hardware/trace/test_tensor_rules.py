@@ -104,5 +104,5 @@ def test_averages_over_windows_are_sums_in_smaller_units() -> None:
 
 def test_no_operation_belongs_to_two_families() -> None:
     families = [v for v in vars(tensor_rules).values() if isinstance(v, frozenset)]
-    assert len(families) == 12
+    assert len(families) == 13
     assert len(frozenset().union(*families)) == sum(map(len, families))
