@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from hqsearch.data.picture_files import SUFFIXES
 from hqsearch.data.picture_stores import PictureStore
@@ -46,7 +45,7 @@ def lay_out(store: PictureStore, where: str, *, val_is_test: bool = False) -> La
         DataError: no pictures, folders that are unclear, classes without pictures or without
             training pictures, or but one class.
     """
-    names = [n for n in store.names if PurePosixPath(n).suffix.lower() in SUFFIXES]
+    names = [n for n in store.names if n.lower().endswith(SUFFIXES)]
     if not names:
         raise DataError(
             f"{where} holds no pictures ({', '.join(SUFFIXES)}); they are expected as "

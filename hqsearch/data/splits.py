@@ -61,7 +61,7 @@ def split(
         test = stratified(pool, rest, wanted, [spec.seed, 0])
         rest = without(rest, test)
         warnings.append(
-            f"there is no test split: {wanted} of {len(pool)} recordings were set aside as one "
+            f"there is no test split: {wanted} of {len(pool)} samples were set aside as one "
             f"(stratified, seed {spec.seed})."
         )
     else:
@@ -102,7 +102,7 @@ def refuse_unseen(labels: set[int], classes: Sequence[str]) -> None:
     if unseen:
         raise DataError(
             f"no training sample of class {classes[unseen[0]]!r} is left after the split: add "
-            f"recordings, or ask for fewer validation and test samples."
+            f"samples, or ask for fewer validation and test samples."
         )
 
 
@@ -115,7 +115,7 @@ def require(wanted: int, available: int, name: str, spec: DataSpec) -> None:
     if wanted > available:
         raise DataError(
             f"[data] {name} = {wanted} samples, but {spec.path} leaves only {max(0, available)} "
-            f"for it. Lower {name}, or add recordings."
+            f"for it. Lower {name}, or add samples."
         )
 
 
@@ -131,8 +131,10 @@ def stratified(
     """``count`` of ``indices`` with each class in proportion, in ascending order."""
     rng = np.random.default_rng(seed)
     places: list[tuple[float, float, int]] = []
-    for label in sorted({pool[i].label for i in indices}):
-        members = [i for i in indices if pool[i].label == label]
+    by_label: dict[int, list[int]] = {}
+    for i in indices:
+        by_label.setdefault(pool[i].label, []).append(i)
+    for _, members in sorted(by_label.items()):
         shuffled = rng.permutation(members)
         # The first k of this order hold each class's share of k, up to one sample.
         places += [
