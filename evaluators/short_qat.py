@@ -24,6 +24,7 @@ from hqsearch.definition import EvaluationOptions, validate
 from hqsearch.definition.data import FRAMES, SIMULATED
 from hqsearch.errors import DataError, DefinitionError, UnknownName
 from hqsearch.evaluator import (
+    Ahead,
     Evaluation,
     Evaluator,
     EvaluatorTask,
@@ -46,6 +47,7 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import ACCURACY, ENERGY, STORAGE, Objective
 from hqsearch.problem.overflow import Overflow
 from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics, overflows_of
+from hqsearch.qat.costs_ahead import known_ahead
 from hqsearch.qat.dry_run import inspect_part
 from hqsearch.qat.final import final_task, trained, workload_of
 from hqsearch.qat.network import trace_untrained
@@ -180,6 +182,10 @@ class ShortQat(Evaluator):
 
     def outlook(self) -> Outlook:
         return outlook_of({part: self._traced[key] for key, part in self.parts.items()})
+
+    def ahead(self) -> Ahead:
+        """Storage and average bits, which no firing rate changes."""
+        return known_ahead(self._traced, self._study.profile, self.space)
 
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Frames, then the parent, of every structural part."""

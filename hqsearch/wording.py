@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 #: Characters of a failure's reason that are kept: this many of its start, and of its end.
 HEAD, TAIL = 1500, 400
+
+#: Whether a command asks, and not Python: texts name options as they are given.
+_TYPED: ContextVar[bool] = ContextVar("typed", default=False)
+#: Options whose name in Python is another one.
+_TYPED_AS = {"recordings": "data", "path": "-o"}
 
 #: What UTF-8 does not have.
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -44,6 +52,44 @@ def command(name: str, study: str, *more: str, studies_dir: Path = Path("studies
     if studies_dir.resolve() != Path("studies").resolve():
         words += ["--studies-dir", str(studies_dir)]
     return shlex.join(words)
+
+
+@contextmanager
+def for_commands() -> Iterator[None]:
+    """Inside, texts name options as the command line does."""
+    token = _TYPED.set(True)
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
+
+
+def option(name: str, value: object = None) -> str:
+    """An option as whoever asks gives it: as a keyword of Python, or on the command line.
+
+    >>> option("studies_dir"), option("workers", 0), option("fresh", True)
+    ('studies_dir', 'workers=0', 'fresh=True')
+    >>> with for_commands():
+    ...     option("studies_dir"), option("workers", 0), option("fresh", True)
+    ('--studies-dir', '--workers 0', '--fresh')
+    """
+    if not _TYPED.get():
+        return name if value is None else f"{name}={value}"
+    typed = _TYPED_AS.get(name, name)
+    typed = typed if typed.startswith("-") else f"--{typed.replace('_', '-')}"
+    return typed if value is None or value is True else f"{typed} {value}"
+
+
+def setting(key: str, value: object) -> str:
+    """One key of the definition, as whoever asks gives it.
+
+    >>> setting("data.size", 32)
+    "settings={'data.size': 32}"
+    >>> with for_commands():
+    ...     setting("data.size", 32)
+    '--set data.size=32'
+    """
+    return f"--set {key}={value}" if _TYPED.get() else f"settings={{{key!r}: {value}}}"
 
 
 def described(error: BaseException) -> str:

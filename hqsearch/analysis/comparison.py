@@ -23,7 +23,7 @@ from hqsearch.analysis.yardstick import (
 from hqsearch.atomic import write_atomically
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import RunRecord
-from hqsearch.wording import command
+from hqsearch.wording import command, option
 
 #: Seeds below which a comparison of two strategies says nothing.
 FEWEST = 4
@@ -98,7 +98,9 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     lines += [_against_uniform(comparison, variant) for variant in ranked(comparison)]
     lines += _between(comparison)
     if len(comparison.seeds) == 1:
-        lines.append("One seed: how much a strategy varies cannot be told; --seeds 5 tells.")
+        lines.append(
+            f"One seed: how much a strategy varies cannot be told; {option('seeds', 5)} tells."
+        )
     if comparison.noisy:
         lines.append(
             "Accuracies are those of the search, one training each on the validation split: the "

@@ -21,7 +21,7 @@ from hqsearch.store.disk import disk_use
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import FINISHED, TrialRow, own_front_of
 from hqsearch.store.results import Results
-from hqsearch.wording import command
+from hqsearch.wording import command, option
 
 
 def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
@@ -30,6 +30,13 @@ def require_study(name: str, studies_dir: Path, storage: str | None) -> Path:
     if storage is not None:
         return folder
     if not (folder / "study.db").exists():
+        if any((folder / made).is_dir() for made in ("data", "parents")):
+            again = command("clean", name, studies_dir=studies_dir)
+            raise StudyMissing(
+                f"study {name!r} has no log in {folder}: a run of it was refused or cut off before "
+                f"it had one. Run it again, or let {again} list what it left; where its log is on "
+                f"a server, give {option('storage')}"
+            )
         with_state = sorted(p.parent.name for p in studies_dir.glob("*/study.db"))
         defined = {*embedded("studies"), *(p.stem for p in studies_dir.glob("*.toml"))}
         if name in defined:
@@ -72,7 +79,7 @@ def require_whole(attributes: Mapping[str, Any], name: str) -> None:
     if not {"study", "definition", "prepared", "fingerprint"} <= attributes.keys():
         raise StudyMissing(
             f"study {name!r} was cut off while it was made, or made by something else than "
-            "hqsearch; run it again, in another --studies-dir if this is refused"
+            f"hqsearch; run it again, in another {option('studies_dir')} if this is refused"
         )
 
 

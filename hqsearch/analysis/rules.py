@@ -20,6 +20,7 @@ from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.resolution import resolution_text
 from hqsearch.store.records import TrialRow, front_of
+from hqsearch.wording import option
 
 #: Of studies that are made now.
 RULES = 2
@@ -95,7 +96,7 @@ def resolution_note(
     if len(front) == 1:
         return (
             f"Resolution ({told}): all {every} members lie within it, and one is left, the most "
-            "accurate; --raw shows the others"
+            f"accurate; {option('raw', True)} shows the others"
         )
     members = "1 member is" if lost == 1 else f"{lost} members are"
-    return f"Resolution ({told}): {members} not told from another; --raw shows them"
+    return f"Resolution ({told}): {members} not told from another; {option('raw', True)} shows them"

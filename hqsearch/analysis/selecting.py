@@ -12,6 +12,7 @@ from hqsearch.errors import DefinitionError, InputError, UnknownName
 from hqsearch.problem.budgets import UNITS
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import TrialRow
+from hqsearch.wording import option
 
 _CONDITION = re.compile(r"\s*(\S.*?)\s*(<=|>=|!=|==|=|<|>|≤|≥)\s*(.*?)\s*")
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)")
@@ -91,7 +92,7 @@ def selected(
         InputError: a limit below 0.
     """
     if limit is not None and limit < 0:
-        raise InputError(f"--limit {limit}: at least 0")
+        raise InputError(f"{option('limit', limit)}: at least 0")
     tests = [_test(text, columns) for text in where]
     kept = [row for row in rows if all(test(row) for test in tests)]
     if sort is not None:
@@ -107,15 +108,17 @@ def _test(text: str, columns: Columns) -> Callable[[TrialRow], bool]:
     match = _CONDITION.fullmatch(text)
     if match is None or not match[3]:
         raise DefinitionError(
-            f"--where {text!r}: expected COLUMN OPERATOR VALUE, such as 'energy <= 3 uJ', "
-            "'state = FAIL' or 'head = 4u'"
+            f"{option('where', repr(text))}: expected COLUMN OPERATOR VALUE, such as "
+            "'energy <= 3 uJ', 'state = FAIL' or 'head = 4u'"
         )
     name, how, given = match[1], match[2], match[3]
     columns.known(name)
     compare = _OPERATORS[how]
     wanted: Any = columns.number(name, given) if columns.is_number(name) else given
     if isinstance(wanted, str) and compare not in (operator.eq, operator.ne):
-        raise DefinitionError(f"--where {text!r}: {name} is a text; only = and != go with it")
+        raise DefinitionError(
+            f"{option('where', repr(text))}: {name} is a text; only = and != go with it"
+        )
     if name == "state":
         wanted = wanted.upper()
 

@@ -19,7 +19,7 @@ from hqsearch.errors import InputError, RunFailed
 from hqsearch.evaluator.tasks import SupernetResult
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
-from hqsearch.wording import command
+from hqsearch.wording import command, option
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def history(supernets: Learned, index: int | None) -> tuple[TaskRecord, dict[str
         known = ", ".join(str(t.index) for t in done)
         named = [t for t in done if t.index == index]
         if not named:
-            raise InputError(f"--task {index}: the finished supernets are {known}")
+            raise InputError(f"{option('task', index)}: the finished supernets are {known}")
         task = named[0]
     assert isinstance(task.answer, SupernetResult)
     about = task.answer.history or {}

@@ -30,6 +30,18 @@ def whole(value: Any, name: str, least: int | None) -> int | None:
     return value
 
 
+def number_of(value: Any, name: str) -> int:
+    """A number from 0.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    number = whole(value, name, 0)
+    if number is None:
+        raise DefinitionError(f"{name}: a whole number is needed")
+    return number
+
+
 def one_of(value: Any, name: str) -> None:
     if value not in _PLACES[name]:
         listed = ", ".join(_PLACES[name])

@@ -138,9 +138,9 @@ class Description:
             table["weights"] = str(Path(self.weights).expanduser().resolve())
         if self.rename is not None:
             named = isinstance(self.rename, str)
-            table["rename"] = self.rename if named else [list(pair) for pair in self.rename]
+            table["rename"] = self.rename if named else [_pair(pair) for pair in self.rename]
         if self.neurons is not None:
-            table["neurons"] = [n if isinstance(n, str) else dict(n) for n in self.neurons]
+            table["neurons"] = [_neuron(entry) for entry in self.neurons]
         if isinstance(self.model, str):
             key = "path" if ":" in self.model else "name"
             return {key: self.model, **table}, None
@@ -186,6 +186,39 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value) if isinstance(value, Path) else value
+
+
+def _neuron(entry: Any) -> str | dict[str, Any]:
+    """An entry of ``[model] neurons``; classes are named.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    if isinstance(entry, str):
+        return entry
+    if isinstance(entry, type):
+        # A file may be loaded again by its own name: the packages above it are left out.
+        return f"{entry.__module__.rpartition('.')[2]}.{entry.__qualname__}"
+    if isinstance(entry, Mapping):
+        table = {str(key): plain(value) for key, value in entry.items()}
+        if isinstance(table.get("class"), type):
+            table["class"] = _neuron(table["class"])
+        return table
+    raise DefinitionError(
+        "neurons: each is a class, its name, or a dictionary such as "
+        f'{{"class": MyLIF, "reset": "zero"}} (given: {entry!r})'
+    )
+
+
+def _pair(pair: Any) -> list[Any]:
+    """An entry of ``rename``.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    if isinstance(pair, str) or not isinstance(pair, Sequence):
+        raise DefinitionError(f"rename: each is a pair of regex and replacement (given: {pair!r})")
+    return list(pair)
 
 
 def _is_made(model: str | Callable[..., Any]) -> bool:

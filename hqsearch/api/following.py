@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hqsearch.api.describing import require
 from hqsearch.search.events import Guarded, Listener, SearchState, guarded
 
 
@@ -41,7 +42,11 @@ def following(listener: Listener | None, progress: bool) -> Iterator[Notes]:
     Args:
         listener: of the caller; it may fail, the work goes on without it.
         progress: shows the live display on standard error, if there is no listener.
+
+    Raises:
+        DefinitionError: another object as a listener.
     """
+    require(listener, Listener, "listener", "an object of a class made from hqsearch.Listener")
     if listener is not None or not progress:
         yield Notes(_kept(listener))
         return

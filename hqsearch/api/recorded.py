@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hqsearch.api.arguments import number_of
 from hqsearch.api.describing import plain
 from hqsearch.errors import InputError
 
@@ -73,10 +74,12 @@ class RecordedStudy:
         """One evaluation, with its costs layer by layer.
 
         Raises:
+            DefinitionError: what is given is no number.
             InputError: there is no such study or trial.
         """
         from hqsearch.api.trials import Trial
 
+        number = number_of(number, "trial")
         with self._results() as results:
             for row in results.trials():
                 if row.number == number:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hqsearch.api.arguments import one_of, whole
+from hqsearch.api.arguments import number_of, one_of, whole
 from hqsearch.api.describing import Description, require
 from hqsearch.api.members import Member, member_number
 from hqsearch.api.requesting import Device, ExecutorKind, RequestingStudy
@@ -204,6 +204,7 @@ class Study(RequestingStudy):
         require(strategy, str, "strategy", "a name")
         require(options, Mapping, "options", "a dictionary")
         require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
+        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
         strategy_class(strategy)
         changes = {
             **{f"constraints.{k}": v for k, v in (constraints or {}).items()},
@@ -346,7 +347,7 @@ class Study(RequestingStudy):
         from hqsearch.api.following import following
         from hqsearch.study.repeating import keep_weights
 
-        number = whole(trial, "trial", 0) or 0
+        number = number_of(trial, "trial")
         request = self._recorded(device, None, "auto", None)
         with following(listener, progress) as notes:
             return keep_weights(request, number, notes)

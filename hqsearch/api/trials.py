@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from hqsearch.analysis.words import choice_counts, described, found_by, imported_lines
+from hqsearch.api.arguments import whole
+from hqsearch.api.describing import require
 from hqsearch.api.grid import Grid, Printed
 from hqsearch.errors import InputError
 from hqsearch.problem.objective import number_text, value_text
@@ -121,6 +123,10 @@ class Trials(Sequence[Trial], Printed):
         """
         from hqsearch.analysis.selecting import Columns, selected
 
+        for condition in where:
+            require(condition, str, "a condition", "a text such as 'energy <= 3 uJ'")
+        require(sort, str, "sort", "a column")
+        limit = whole(limit, "limit", 0)
         columns = Columns(self.objectives, list(self.rows[0].choices) if self.rows else [])
         return Trials(self.study, selected(self.rows, columns, where, sort, limit), self.objectives)
 

@@ -37,7 +37,7 @@ from hqsearch.cli.studies import studies
 from hqsearch.cli.train import train
 from hqsearch.cli.trials import trials
 from hqsearch.errors import HqsearchError, UnknownName
-from hqsearch.wording import described
+from hqsearch.wording import described, for_commands
 
 COMMANDS = (
     check,
@@ -115,8 +115,10 @@ def _run() -> int:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hqsearch")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find the quantizations of a spiking transformer that are worth having."""
+    context.with_resource(for_commands())
 
 
 for _command in COMMANDS:

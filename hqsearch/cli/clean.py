@@ -19,8 +19,11 @@ def clean(study: str, studies_dir: Path, storage: str | None, yes: bool, as_json
     from hqsearch.analysis.overview import require_study
     from hqsearch.show.disk import cleaning_text
     from hqsearch.study.cleaning import clean as clean_study
+    from hqsearch.study.cleaning import is_orphaned
+    from hqsearch.study.opening import study_folder
 
     name = Path(study).stem if study.endswith(".toml") else study
-    require_study(name, studies_dir, storage)
+    if storage is not None or not is_orphaned(study_folder(name, studies_dir)):
+        require_study(name, studies_dir, storage)
     cleaning = clean_study(study, studies_dir, storage, yes)
     emit(cleaning.as_json(), as_json, lambda: cleaning_text(cleaning.as_json()))

@@ -50,7 +50,7 @@ def compare(
     from hqsearch.show import comparison as shown
     from hqsearch.show.formats import check_plot
 
-    check_plot(plot)
+    check_plot(plot, "plot")
     named = Study(
         study,
         studies_dir=studies_dir,

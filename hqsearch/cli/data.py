@@ -26,6 +26,6 @@ def show(study: str, studies_dir: Path, storage: str | None, output: Path) -> No
     from hqsearch.api import Study
     from hqsearch.show.formats import check_plot
 
-    check_plot(output, "-o")
+    check_plot(output)
     Study(study, studies_dir=studies_dir, storage=storage).show_data(output)
     tell_file("drawn", output)

@@ -49,7 +49,7 @@ def plot(
     from hqsearch.show.pictures.kinds import check_kind
 
     check_kind(kind, len(studies), trial, task)
-    check_plot(output, "-o")
+    check_plot(output)
     if len(set(studies)) < len(studies):
         raise InputError("--study: the same study was given twice")
     first, *others = (Study(name, studies_dir=studies_dir, storage=storage) for name in studies)

@@ -20,6 +20,7 @@ from hqsearch.definition.data import (
 )
 from hqsearch.errors import DefinitionError, UnknownName
 from hqsearch.sides import Size
+from hqsearch.wording import option
 
 _MOST_TIMESTEPS = 1024
 _FOLDER = "a folder of recordings"
@@ -65,7 +66,7 @@ class DataSpec(DataDefinition):
         if self.dataset not in (SIMULATED, FRAMES) and self.path is None:
             raise DefinitionError(
                 f"[data] {self.dataset} needs {_WHERE.get(self.dataset, _FOLDER)}: give it with "
-                f"--data DIR (or path in [data])."
+                f"{option('recordings', 'DIR')} (or path in [data])."
             )
         return self
 

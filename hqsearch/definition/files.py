@@ -14,6 +14,7 @@ from hqsearch.definition.tables import NO_KEYS, validate
 from hqsearch.errors import DefinitionError, InputError, UnknownName
 from hqsearch.schemes.registry import load_scheme
 from hqsearch.toml import check_values, parse_value, read_toml
+from hqsearch.wording import setting
 
 
 def embedded(kind: Literal["studies", "spaces"]) -> dict[str, Path]:
@@ -132,5 +133,5 @@ def _set(tables: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise DefinitionError(f"--set {key}: {parent!r} is not a table")
+            raise DefinitionError(f"{setting(key, value)}: {parent!r} is not a table")
     table[last] = value

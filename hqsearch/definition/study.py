@@ -49,9 +49,7 @@ class ModelDefinition(Strict):
     object: dict[str, Any] | None = None
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 8
     # Left out where they say nothing, so that fingerprints of earlier studies stay as they are.
-    neurons: Annotated[
-        tuple[str | NeuronDefinition, ...], Field(exclude_if=lambda value: not value)
-    ] = ()
+    neurons: Annotated[tuple[NeuronDefinition, ...], Field(exclude_if=lambda value: not value)] = ()
     """Neuron classes of the user's own."""
     unknown: Annotated[
         Literal["refuse", "real"], Field(exclude_if=lambda value: value == "refuse")
@@ -70,13 +68,12 @@ class ModelDefinition(Strict):
     ] = ()
     """Of the names in that file: pairs of regex and replacement, or a mapping by name."""
 
-    @field_validator("neurons")
+    @field_validator("neurons", mode="before")
     @classmethod
-    def _all_alike(cls, value: tuple[str | NeuronDefinition, ...]) -> tuple[NeuronDefinition, ...]:
-        return tuple(
-            entry if isinstance(entry, NeuronDefinition) else NeuronDefinition(cls=entry)
-            for entry in value
-        )
+    def _all_alike(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"class": entry} if isinstance(entry, str) else entry for entry in value]
 
     @model_validator(mode="after")
     def _names_of_weights(self) -> ModelDefinition:

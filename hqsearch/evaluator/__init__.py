@@ -5,6 +5,7 @@ Everything that a user's own evaluator needs is imported from here; evaluators b
 """
 
 from hqsearch.definition.study import EvaluationOptions
+from hqsearch.evaluator.ahead import Ahead
 from hqsearch.evaluator.contract import (
     Evaluation,
     Evaluator,
@@ -34,6 +35,7 @@ __all__ = [
     "ACCURACY",
     "ENERGY",
     "STORAGE",
+    "Ahead",
     "Details",
     "Evaluation",
     "EvaluationOptions",

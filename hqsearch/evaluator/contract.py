@@ -26,6 +26,7 @@ from hqsearch.definition import (
     validate,
 )
 from hqsearch.errors import InputError
+from hqsearch.evaluator.ahead import Ahead
 from hqsearch.evaluator.details import Details
 from hqsearch.evaluator.dimension_check import require_few_parts, require_honoured
 from hqsearch.evaluator.given import GivenObjects
@@ -237,6 +238,13 @@ class Evaluator(ABC):
         After :meth:`check`, and quick. What is not known stays None and is said to be unknown.
         """
         return Outlook()
+
+    def ahead(self) -> Ahead | None:
+        """Cheap metrics that need no preparation; None where there are none.
+
+        After :meth:`check`. Limits that nobody meets are refused by them before anything is made.
+        """
+        return None
 
     def prepare(self, context: PrepareContext) -> dict[str, str]:
         """Make data, parent and cost tables; returns fingerprints of what was made."""

@@ -10,6 +10,7 @@ import ray
 
 from hqsearch.errors import DeviceError
 from hqsearch.evaluator import Resources
+from hqsearch.wording import option
 
 GIB = 1024**3
 
@@ -22,8 +23,9 @@ def check_reachable(address: str) -> None:
     """
     if address.startswith("ray://"):
         raise DeviceError(
-            f"--ray-address {address}: Ray Client is not supported; start hqsearch on a node of "
-            "the cluster (or as a Ray job) with --ray-address HOST:6379 or auto"
+            f"{option('ray_address', address)}: Ray Client is not supported; start hqsearch on a "
+            f"node of the cluster (or as a Ray job) with {option('ray_address', 'HOST:6379')} or "
+            "auto"
         )
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit():

@@ -55,11 +55,11 @@ class PackedModel:
     def tensors(self) -> dict[str, Array]:
         """Every tensor, by its name in the file."""
         found = {
-            f"{path}/{name}": np.ascontiguousarray(value)
+            f"{path}/{name}": np.asarray(value, order="C")
             for path, layer in self.layers.items()
             for name, value in layer.tensors().items()
         }
-        return found | {f"/{name}": np.ascontiguousarray(v) for name, v in self.loose.items()}
+        return found | {f"/{name}": np.asarray(v, order="C") for name, v in self.loose.items()}
 
     @property
     def choices(self) -> dict[str, str]:

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from hqsearch.errors import PluginError
+from hqsearch.errors import HqsearchError, PluginError
 from hqsearch.models.layers import weight_layers
+from hqsearch.wording import described
 
 #: Hexadecimal digits of a digest that are kept: what it tells apart is not hostile.
 DIGITS = 32
@@ -98,7 +99,7 @@ def call_builder(
     """The network that ``build`` makes from those of the ``given`` keywords that it accepts.
 
     Raises:
-        PluginError: it does not accept the options, or returns no module.
+        PluginError: it does not accept the options, raises, or returns no module.
     """
     try:
         signature = inspect.signature(build)
@@ -116,7 +117,12 @@ def call_builder(
             raise PluginError(
                 f"{name} cannot be called with the keywords {', '.join(arguments)}: {error}."
             ) from error
-    model = build(**arguments)
+    try:
+        model = build(**arguments)
+    except HqsearchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{name} fails to build a network: {described(error)}") from error
     if not isinstance(model, nn.Module):
         raise PluginError(
             f"{name} returned a {type(model).__name__}; it must return a torch.nn.Module."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,18 @@ def cheap_metrics(
     Args:
         parts: by structural key.
     """
+    return metrics_of(lambda key: parts[key].costs(space), space, candidates)
+
+
+def metrics_of(
+    costs: Callable[[str], CostModel], space: Space, candidates: Sequence[Candidate]
+) -> npt.NDArray[np.float64]:
+    """The same by any cost models, ``costs`` of a structural key."""
     out = np.empty((len(candidates), len(METRICS)))
     keys = [space.structural_key(c) for c in candidates]
     for key in set(keys):
         rows = [i for i, other in enumerate(keys) if other == key]
-        model = parts[key].costs(space)
+        model = costs(key)
         codes = model.codes(space.assignment(candidates[i]) for i in rows)
         estimate = model.estimate(codes)
         out[rows] = np.column_stack([estimate.energy, estimate.storage, estimate.average_bits])

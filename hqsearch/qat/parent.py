@@ -31,6 +31,7 @@ from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.qat.structural_part import Part, Prepared
 from hqsearch.training import Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
+from hqsearch.wording import option, setting
 
 #: Keys of ``[evaluation]`` that do not change a parent.
 _OF_CANDIDATES = ("epochs", "learning_rate", "threads", "distillation")
@@ -101,7 +102,8 @@ def _tell(part: Part, context: PrepareContext, classes: int) -> str:
     if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / classes:
         context.tell(
             "note: the parent is not better than chance; what is found from it says nothing. "
-            "Train it longer, which makes another study: --fresh --set evaluation.parent_epochs=N"
+            f"Train it longer, which makes another study: {option('fresh', True)}, "
+            f"{setting('evaluation.parent_epochs', 'N')}"
         )
     return str(about["weights"])
 
@@ -198,7 +200,10 @@ def is_whole(folder: Path) -> bool:
         Workload.from_json(workload.read_text())
     except DefinitionError:  # prepare_parts traces it anew, from the trained checkpoint
         return False
-    recorded = json.loads(about.read_text())["weights"]
+    try:
+        recorded = json.loads(about.read_text())["weights"]
+    except (ValueError, TypeError, KeyError):
+        return False
     return bool(recorded == hashlib.sha256(weights.read_bytes()).hexdigest())
 
 

@@ -241,7 +241,7 @@ class Part:
         """
         prepared = self.prepared
         for file in [] if prepared else self.study.folder.glob("prepared*.json"):
-            prepared = _read(file)
+            prepared = prepared or _read(file)
         if prepared:
             return prepared.classes
         return self.classes_beforehand or self._classes_of_files
@@ -395,8 +395,13 @@ def _is_brought(value: Any, other: Any) -> bool:
     return bool((value != value.flatten()[0]).any())
 
 
-def _read(file: Path) -> Prepared:
-    return Prepared(**json.loads(file.read_text()))
+def _read(file: Path) -> Prepared | None:
+    """What a preparation left; None where it cannot be read, and is made again."""
+    try:
+        told = json.loads(file.read_text())
+        return Prepared(int(told["classes"]), str(told["frames"]), dict(told["parents"]))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def structural_settings(space: Space) -> dict[str, dict[str, Any]]:

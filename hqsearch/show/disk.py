@@ -25,5 +25,6 @@ def cleaning_text(cleaning: Mapping[str, Any]) -> str:
         lines += [f"  {size_text(i['bytes']):>10}  {i['path']}: {i['why']}" for i in items]
         if not cleaning["removed"]:
             lines.append("remove them with --yes; the log stays in any case")
+    lines += [f"note: {note}" for note in cleaning["notes"]]
     lines.append(f"on disk: {disk_text(cleaning['disk'])}")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import sqlalchemy
 
 from hqsearch.errors import DiskFull, StorageError
+from hqsearch.wording import option
 
 SERVER = "postgresql+psycopg"
 #: Primary result codes of SQLite; PostgreSQL's ``disk_full``.
@@ -50,15 +51,16 @@ def storage_url(storage: str | None, folder: Path) -> str:
     scheme, separator, rest = storage.partition("://")
     if not separator or scheme not in (SERVER, "postgresql", "postgres"):
         raise StorageError(
-            f"--storage {_without_password(storage)}: expected "
+            f"{option('storage', _without_password(storage))}: expected "
             f"{SERVER}://USER:PASSWORD@HOST:PORT/DATABASE; "
-            "without --storage the log is a file in --studies-dir"
+            f"without {option('storage')} the log is a file in {option('studies_dir')}"
         )
     try:
         import psycopg  # noqa: F401
     except ImportError:
         raise StorageError(
-            f"--storage {scheme}://…: psycopg is not installed: pip install 'hqsearch[postgres]'"
+            f"{option('storage', f'{scheme}://…')}: psycopg is not installed: "
+            "pip install 'hqsearch[postgres]'"
         ) from None
     url = f"{SERVER}://{rest}"
     try:
@@ -66,8 +68,8 @@ def storage_url(storage: str | None, folder: Path) -> str:
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # What it says may hold a part of the password.
         raise StorageError(
-            f"--storage {_without_password(storage)}: cannot be read as a URL; in a user name or "
-            "password, @ is written %40, / is %2F, : is %3A and % is %25"
+            f"{option('storage', _without_password(storage))}: cannot be read as a URL; in a "
+            "user name or password, @ is written %40, / is %2F, : is %3A and % is %25"
         ) from None
     return url
 
@@ -125,7 +127,8 @@ def check_database(url: str) -> None:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorname == "SQLITE_NOTADB":
                 raise StorageError(
-                    f"{path} is not a database; move it away, or name another --studies-dir"
+                    f"{path} is not a database; move it away, or name another "
+                    f"{option('studies_dir')}"
                 ) from None
 
 

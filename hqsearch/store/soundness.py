@@ -15,6 +15,7 @@ from hqsearch.errors import HqsearchError, StudyDamaged
 from hqsearch.store.database import is_server, shown
 from hqsearch.store.log_reader import DAMAGE, LogReader, damaged, said
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
+from hqsearch.wording import option
 
 #: Attributes that a study has before its fingerprint is written, which is the last one.
 _FIRST = frozenset({"study", "definition", "prepared"})
@@ -50,7 +51,7 @@ def require_own_file(url: str, name: str) -> None:
     for others in other_contents(url):
         raise StudyDamaged(
             f"{shown(url)} holds {others} and no study {name!r} of hqsearch; move it away, or name "
-            "another --studies-dir"
+            f"another {option('studies_dir')}"
         )
 
 

@@ -182,6 +182,15 @@ class Strategy(ABC):
         """
         return
 
+    @classmethod
+    def least_wanted(cls, options: Any) -> Mapping[str, float]:
+        """What options ask for of costs, at the least, in parts of the fp32 network's.
+
+        Returns:
+            By cheap metric; refused before anything is made where costs are known by then.
+        """
+        return {}
+
     @property
     def planned_tasks(self) -> int:
         """How many tasks of its own it will ask for, as far as it knows."""

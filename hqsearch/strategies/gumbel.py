@@ -11,7 +11,7 @@ directly.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -97,6 +97,13 @@ class Gumbel(Strategy):
         for metric in (*options.target, *([options.metric] if options.metric else [])):
             if metric not in metrics:
                 raise UnknownName("cost", metric, metrics, "[strategy.gumbel]")
+
+    @classmethod
+    def least_wanted(cls, options: Any) -> Mapping[str, float]:
+        if options.target:
+            return dict(options.target)
+        known = options.metric is not None and options.targets
+        return {options.metric: min(options.targets)} if known else {}
 
     @property
     def planned_tasks(self) -> int:

@@ -28,6 +28,7 @@ from hqsearch.definition.recorded import fixed_part
 from hqsearch.errors import UnknownName
 from hqsearch.store.log import storage_url
 from hqsearch.study.opening import Request, recorded_study, study_folder
+from hqsearch.wording import option
 
 #: Of what is fixed, what may differ all the same.
 _FREE = {f"evaluation.{key}" for key in EvaluationOptions.FREE} | {"data.path", "data.download"}
@@ -84,8 +85,8 @@ def asked_definition(request: Request) -> Asked:
         return Asked(definition)
     note = (
         f"study {definition.name!r} goes on with the definition in its log; the one that comes "
-        f"along with hqsearch has changed since ({', '.join(told)}): --fresh or another "
-        "--studies-dir starts with that"
+        f"along with hqsearch has changed since ({', '.join(told)}): {option('fresh', True)} or "
+        f"another {option('studies_dir')} starts with that"
     )
     return Asked(changed_study(recorded, overrides), (note,))
 

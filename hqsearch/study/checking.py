@@ -15,13 +15,13 @@ from hqsearch.analysis.energy_meaning import EnergyMeaning, energy_meaning
 from hqsearch.definition import StudyDefinition, validate
 from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Evaluator
-from hqsearch.problem.budgets import parse_budgets
 from hqsearch.search.early_stopping.halving import rungs_of
 from hqsearch.store.database import check_database
 from hqsearch.store.log import storage_url
 from hqsearch.strategies import strategy_class
 from hqsearch.study.asked import asked_definition
 from hqsearch.study.fingerprint import fingerprint_of, require_same
+from hqsearch.study.limits import check_limits
 from hqsearch.study.objectives import objectives_of
 from hqsearch.study.opening import (
     Request,
@@ -156,6 +156,8 @@ def _check_evaluator(
         findings.notes += inspected.notes
         findings.problems += [p for p in inspected.problems if p not in findings.problems]
     with findings.looking():
+        _check_limits(findings, definition, request)
+    with findings.looking():
         _check_energy(findings, evaluator)
     with findings.looking():
         rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
@@ -184,8 +186,15 @@ def _check_objectives(
     findings: Findings, definition: StudyDefinition, request: Request, evaluator: Evaluator
 ) -> None:
     findings.objectives = [o.name for o in objectives_of(definition, evaluator)]
-    ones = dict.fromkeys(evaluator.metrics, 1.0)
-    parse_budgets(definition.constraints, evaluator.metrics, ones)
+
+
+def _check_limits(findings: Findings, definition: StudyDefinition, request: Request) -> None:
+    def evaluator() -> Evaluator:
+        folder = study_folder(definition.name, request.studies_dir)
+        return make_evaluator_for(definition, folder, request)
+
+    told = check_limits(definition, evaluator(), evaluator)
+    findings.notes += [f"note: {note}" for note in told]
 
 
 def _check_energy(findings: Findings, evaluator: Evaluator) -> None:

@@ -2,7 +2,10 @@
 
 Never the log, and never what the study's next run would start from: frames and parents that a
 ``prepared*.json`` or the log names stay, and so does whatever belongs to a trial that has not
-ended. Links are left alone.
+ended. Links are left alone, and what hqsearch gave no name.
+
+Where a run was refused or cut off after its data or parent were made and before it had a log,
+all of that can go.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,11 @@ _HALF_WRITTEN = re.compile(r"\..+\.[0-9]+(\.part)?")
 _RUNG = re.compile(r"([0-9a-f]{8})-([0-9]+)")
 _FINAL = re.compile(r"final-([0-9]+)-[0-9a-f]{8}")
 _TASK = re.compile(r"([0-9a-f]+)-([0-9]+)-([0-9]+)")
+_FRAMES = re.compile(r".+-[0-9a-f]{16}(\.partial|\.lock)?")
+_PARENT = re.compile(r"[0-9a-f]{16}")
+_PREPARED = re.compile(r"prepared(-[0-9a-f]{8})?\.json")
+#: What there may be in the folder of a study that never had a log.
+_ORPHANED = {"data", "parents", "driver.lock", "driver.json", "driver.token"}
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,17 @@ class Removable:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What can be removed from a study's folder, whether it was, and what is there now."""
+    """What can be removed from a study's folder, whether it was, and what is there now.
+
+    notes: what was left alone because it cannot be read.
+    """
 
     study: str
     folder: Path
     items: tuple[Removable, ...]
     removed: bool
     disk: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -64,6 +76,7 @@ class Cleaning:
             "bytes": self.bytes,
             "items": [item.as_json() for item in self.items],
             "disk": dict(self.disk),
+            "notes": list(self.notes),
         }
 
 
@@ -77,21 +90,50 @@ def clean(study: str, studies_dir: Path, storage: str | None, remove: bool) -> C
     name = Path(study).stem if study.endswith(".toml") else study
     folder = study_folder(name, studies_dir)
     url = storage_url(storage, folder)
+    notes: list[str] = []
+    if storage is None and is_orphaned(folder):
+        with DriverLock(folder):
+            items = _removed(folder, orphaned(folder), remove)
+        return Cleaning(name, folder, items, remove, disk_use(folder))
     reader = LogReader(url, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)  # of a study that is on a server only
         with DriverLock(folder, url, name):
-            items = tuple(removable(folder, reader))
-            if remove:
-                for item in items:
-                    _delete(folder / item.path)
+            items = _removed(folder, removable(folder, reader, notes), remove)
     finally:
         reader.close()
-    return Cleaning(name, folder, items, remove, disk_use(folder))
+    return Cleaning(name, folder, items, remove, disk_use(folder), tuple(notes))
 
 
-def removable(folder: Path, reader: LogReader) -> Iterator[Removable]:
+def _removed(folder: Path, found: Iterable[Removable], remove: bool) -> tuple[Removable, ...]:
+    items = tuple(found)
+    for item in items if remove else ():
+        _delete(folder / item.path)
+    return items
+
+
+def is_orphaned(folder: Path) -> bool:
+    """Whether a study's folder holds what a run prepares, and nothing else: no log, here or on a
+    server, ever was about it."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    foreign = {n for n in names - _ORPHANED if not n.startswith(".") and not _PREPARED.fullmatch(n)}
+    return bool(names) and not foreign
+
+
+def orphaned(folder: Path) -> Iterator[Removable]:
+    """What a run left that never had a log."""
+    why = "of a run that was refused or cut off before it had a log"
+    yield from _listed(folder, "data", lambda name: why if _FRAMES.fullmatch(name) else "")
+    yield from _listed(folder, "parents", lambda name: why if _PARENT.fullmatch(name) else "")
+    yield from _listed(folder, ".", lambda name: why if _PREPARED.fullmatch(name) else "")
+    yield from _half_written(folder)
+
+
+def removable(folder: Path, reader: LogReader, notes: list[str]) -> Iterator[Removable]:
     """What nothing needs in the folder of a study that nobody runs; ``reader`` is its log's.
+
+    Args:
+        notes: gains what is left alone because it cannot be read.
 
     Raises:
         StudyMissing: the study was cut off while it was made.
@@ -102,7 +144,7 @@ def removable(folder: Path, reader: LogReader) -> Iterator[Removable]:
     token = str(attributes["study"]["token"])
     ended = {t.number: t.finished for t in reader.trials()}
     named = set(attributes.get("prepared", {}).values())
-    yield from _unprepared(folder, named)
+    yield from _unprepared(folder, named, notes)
     yield from _listed(folder, "rungs", lambda name: _why_rung(name, token[:8], ended))
     tasks = {t.folder.removeprefix("tasks/") for t in reader.tasks()}
     yield from _listed(
@@ -129,21 +171,35 @@ def removable(folder: Path, reader: LogReader) -> Iterator[Removable]:
         yield _item(folder, folder / "driver.token", "a mark of a run that was cut off")
 
 
-def _unprepared(folder: Path, named: set[Any]) -> Iterator[Removable]:
+def _unprepared(folder: Path, named: set[Any], notes: list[str]) -> Iterator[Removable]:
     """Frames and parents that no preparation and no log names; none where nothing is prepared."""
     frames: set[str] = set()
     parents: set[str] = set()
-    for file in folder.glob("prepared*.json"):
-        prepared = json.loads(file.read_text())
-        frames.add(Path(prepared["frames"]).name)
-        parents |= {Path(place).name for place in prepared["parents"].values()}
+    for file in sorted(folder.glob("prepared*.json")):
+        try:
+            prepared = json.loads(file.read_text())
+            frames.add(Path(prepared["frames"]).name)
+            parents |= {Path(place).name for place in prepared["parents"].values()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            notes.append(f"{file.name} is damaged, so frames and parents are left alone")
+            return
     if not frames:
         return
 
     def recorded(path: Path, key: str) -> bool:
-        return path.is_file() and json.loads(path.read_text()).get(key) in named
+        """Whether the log names it; what cannot be read may be what it names."""
+        if not path.is_file():
+            return False
+        try:
+            return json.loads(path.read_text()).get(key) in named
+        except (ValueError, TypeError, AttributeError):
+            place = path.parent.relative_to(folder)
+            notes.append(f"{place} is left alone: its {path.name} is damaged")
+            return True
 
     def why_frames(name: str) -> str:
+        if not _FRAMES.fullmatch(name):
+            return ""
         if name.endswith(".partial"):
             return "frames that were never finished"
         if name in frames or recorded(folder / "data" / name / "frames.json", "fingerprint"):
@@ -155,7 +211,9 @@ def _unprepared(folder: Path, named: set[Any]) -> Iterator[Removable]:
         return "frames that this study does not use"
 
     def why_parent(name: str) -> str:
-        if name in parents or recorded(folder / "parents" / name / "parent.json", "weights"):
+        if not _PARENT.fullmatch(name) or name in parents:
+            return ""
+        if recorded(folder / "parents" / name / "parent.json", "weights"):
             return ""
         return "a parent that this study does not start from"
 

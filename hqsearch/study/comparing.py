@@ -50,6 +50,7 @@ from hqsearch.study.opening import (
     versions,
 )
 from hqsearch.study.running import read_study, require_tasks, run_identity, start
+from hqsearch.wording import option, setting
 
 #: Of the study: its yardstick.
 ATTRIBUTE = "yardstick"
@@ -71,7 +72,7 @@ def parse_variants(texts: Sequence[str]) -> list[Variant]:
         options = dict(_option(text, part) for part in parts)
         source = options.pop(FROM, None)
         if any(v.label == text for v in named):
-            raise InputError(f"--strategies: {text} is named twice")
+            raise InputError(f"{option('strategies')}: {text} is named twice")
         origin = None
         if source is not None:
             origin = next((v for v in named if v.strategy == source and not v.source), None)
@@ -84,7 +85,7 @@ def parse_variants(texts: Sequence[str]) -> list[Variant]:
 
 def _option(text: str, part: str) -> tuple[str, Any]:
     if "=" not in part:
-        raise InputError(f"--strategies {text}: expected NAME:key=value:…, not {part!r}")
+        raise InputError(f"{option('strategies', text)}: expected NAME:key=value:…, not {part!r}")
     return parse_override(part)
 
 
@@ -110,7 +111,7 @@ def compare(
     """
     variants = parse_variants(strategies)
     if not variants:
-        raise InputError("--strategies: name at least one")
+        raise InputError(f"{option('strategies')}: name at least one")
     definition = definition_of(request)
     _check(request, definition, variants)
     chosen = tuple(range(definition.seed, definition.seed + seeds))
@@ -137,7 +138,7 @@ def _check(request: Request, definition: StudyDefinition, variants: Sequence[Var
         raise InputError(
             "a comparison trains every candidate to the end: what another run has trained is "
             "answered from the log and never stopped early, which would favour later runs; "
-            "use --set search.early_stopping=none"
+            f"use {setting('search.early_stopping', 'none')}"
         )
     folder = study_folder(definition.name, request.studies_dir)
     evaluator = make_evaluator_for(definition, folder, request)
@@ -228,8 +229,8 @@ class _Runner:
         left = self._evaluations - sum(c.trial is not None for c in charged)
         if left < 1:
             raise InputError(
-                f"--evaluations {self._evaluations}: the run that {variant.label} starts from "
-                "took all of them; give more, or start from a strategy that ends by itself"
+                f"{option('evaluations', self._evaluations)}: the run that {variant.label} starts "
+                "from took all of them; give more, or start from a strategy that ends by itself"
             )
         return left + baselines
 

@@ -58,6 +58,7 @@ from hqsearch.study.opening import (
 )
 from hqsearch.study.opening import study_folder as folder_of
 from hqsearch.study.running import device_of, read_study
+from hqsearch.wording import option
 
 #: Sets the seeds of confirmations apart from whatever else is derived from a study's seed.
 _STREAM = 0x636F6E66
@@ -137,7 +138,7 @@ def confirm(
         ]
         work = _Confirmation(opened, log, length, wanted, listener)
         work.finish_all()
-        again = "hqsearch confirm with more --seeds tries again"
+        again = f"a confirmation with more {option('seeds')} tries again"
         require_some(work.trials, len(wanted), "replicates", again)
         own = [t for t in work.trials if t.proposal.key in chosen]
         failed = sum(t.state == "FAIL" for t in own)

@@ -18,6 +18,7 @@ from hqsearch.definition.differences import differences, flatten
 from hqsearch.errors import StudyMismatch
 from hqsearch.evaluator import Evaluator
 from hqsearch.plugins import same_identity
+from hqsearch.wording import option
 
 #: Key, as ``differences`` writes it, → the value that every fingerprint without it stands for.
 OF_THEIR_TIME: Mapping[str, Any] = {"recipe": 1}
@@ -50,8 +51,8 @@ def require_same(recorded: Mapping[str, Any], asked: Mapping[str, Any], study: s
         more = f" (and {len(told) - 4} more)" if len(told) > 4 else ""
         raise StudyMismatch(
             f"study {study!r} was made with other settings: {'; '.join(told[:4])}{more}. "
-            "Use the recorded settings, another --studies-dir, or --fresh to move the old "
-            "study aside."
+            f"Use the recorded settings, another {option('studies_dir')}, or "
+            f"{option('fresh', True)} to move the old study aside."
         )
 
 
@@ -67,5 +68,6 @@ def require_recipe(recorded: Mapping[str, Any], recipe: int, study: str) -> None
         raise StudyMismatch(
             f"study {study!r} was made by recipe {made_by} of {evaluator}, this "
             f"version has recipe {recipe}: its results mean something else and must not be mixed "
-            "with new ones; start it afresh with --fresh or another --studies-dir"
+            f"with new ones; start it afresh with {option('fresh', True)} or another "
+            f"{option('studies_dir')}"
         )

@@ -60,6 +60,7 @@ from hqsearch.study.opening import (
     versions,
 )
 from hqsearch.study.running import device_of, read_study
+from hqsearch.wording import option
 
 #: Sets the seeds of final trainings apart from whatever else is derived from a study's seed.
 _STREAM = 0x66696E61
@@ -138,8 +139,8 @@ def train_member(
     require_trainable(row, run, objectives, definition.name)
     if merge and seeds > 1:
         raise InputError(
-            "with --merge the validation split is learned from, and no split is left to choose one "
-            f"of {seeds} seeds by; give --merge or --seeds"
+            f"with {option('merge', True)} the validation split is learned from, and no split is "
+            f"left to choose one of {seeds} seeds by; give {option('merge')} or {option('seeds')}"
         )
     _require_final(definition.evaluator, definition.folder)
     require_test_split(definition)

@@ -15,6 +15,7 @@ from hqsearch.definition.study import MARGIN
 from hqsearch.errors import StudyMismatch, UnknownName
 from hqsearch.evaluator import Evaluator
 from hqsearch.problem.objective import Objective
+from hqsearch.wording import option
 
 
 def objectives_of(definition: StudyDefinition, evaluator: Evaluator) -> tuple[Objective, ...]:
@@ -62,8 +63,8 @@ def recorded_objectives(
     if told:
         raise StudyMismatch(
             f"study {definition.name!r} was made with another: {'; '.join(told)}. It stays as it "
-            "was when the study was made; leave it out, or use another --studies-dir, or --fresh "
-            "to move the old study aside."
+            f"was when the study was made; leave it out, or use another {option('studies_dir')}, "
+            f"or {option('fresh', True)} to move the old study aside."
         )
     by_model = {o["name"]: bool(o.get("modelled", False)) for o in study["objectives"]}
     return tuple(replace(o, resolution=kept[o.name], modelled=by_model[o.name]) for o in objectives)

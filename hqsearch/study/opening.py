@@ -51,6 +51,7 @@ from hqsearch.study.given import require_objects
 from hqsearch.study.objectives import objectives_of, recorded_objectives
 from hqsearch.study.publishing import Publisher
 from hqsearch.study.traces import Traces, without_trace
+from hqsearch.wording import option
 
 LIBRARIES = ("hqsearch", "numpy", "optuna", "pymoo", "ray", "torch")
 
@@ -164,7 +165,10 @@ def open_study(
     folder = evaluator.setup.folder
     url = storage_url(request.storage, folder)
     if request.fresh and request.storage is not None:
-        raise InputError("--fresh works on studies in --studies-dir, not on a --storage server")
+        raise InputError(
+            f"{option('fresh', True)} works on studies in {option('studies_dir')}, not on a "
+            f"{option('storage')} server"
+        )
     if not request.fresh:
         check_database(url)
         require_writable(url, definition.name, folder)
@@ -224,10 +228,15 @@ def make_evaluator_for(definition: StudyDefinition, folder: Path, request: Reque
         here = torch.cuda.is_available()
         # On a cluster the GPUs may be on other machines; its executor looks for them.
         if device == "cuda" and not here and request.ray_address is None:
-            raise DeviceError("--device cuda: torch finds no CUDA device here; use --device cpu")
+            raise DeviceError(
+                f"{option('device', 'cuda')}: torch finds no CUDA device here; use "
+                f"{option('device', 'cpu')}"
+            )
         device = "cuda" if here or device == "cuda" else "cpu"
     elif device == "cuda":
-        raise DeviceError(f"--device cuda: evaluator {definition.evaluator!r} runs on the CPU only")
+        raise DeviceError(
+            f"{option('device', 'cuda')}: evaluator {definition.evaluator!r} runs on the CPU only"
+        )
     require_objects(definition, request.definition, request.objects)
     setup = Setup(definition, folder, "cuda" if device == "cuda" else "cpu", request.objects)
     return evaluator(setup)
@@ -240,7 +249,7 @@ def worker_count(request: Request, evaluator: Evaluator) -> int | None:
     """
     if request.workers is not None:
         if request.workers < 1:
-            raise InputError(f"--workers {request.workers}: at least 1 is needed")
+            raise InputError(f"{option('workers', request.workers)}: at least 1 is needed")
         return request.workers
     if request.ray_address is not None:
         return None
@@ -270,16 +279,17 @@ def executor_kind(request: Request, evaluator: Evaluator, workers: int | None) -
         )
         kind = "ray" if useful or wanted else "in-process"
     if kind == "in-process":
-        for option, given in (
-            ("--ray-address", request.ray_address),
+        for name, given in (
+            (option("ray_address"), request.ray_address),
             ("evaluation.time_limit", evaluator.options.time_limit),
             ("evaluation.memory_gib", evaluator.options.memory_gib),
             ("evaluation.gpus", evaluator.options.gpus or None),
-            ("--workers", request.workers if (request.workers or 1) > 1 else None),
+            (option("workers"), request.workers if (request.workers or 1) > 1 else None),
         ):
             if given is not None:
                 raise InputError(
-                    f"the in-process executor cannot keep {option} {given}; use --executor ray"
+                    f"the in-process executor cannot keep {name} {given}; use "
+                    f"{option('executor', 'ray')}"
                 )
     return kind
 

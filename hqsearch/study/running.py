@@ -40,6 +40,7 @@ from hqsearch.store.soundness import log_faults
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
 from hqsearch.study.asked import asked_definition, recorded_definition
 from hqsearch.study.expecting import expected
+from hqsearch.study.limits import check_limits
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
@@ -49,6 +50,7 @@ from hqsearch.study.opening import (
     versions,
 )
 from hqsearch.study.publishing import GENERATION, Publishing
+from hqsearch.wording import option
 
 __all__ = [
     "Finished",
@@ -186,13 +188,16 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
     kind.check(options, evaluator.metrics, evaluator.strategy_tasks)
     if definition.search.early_stopping != "none" and not kind.stoppable:
         raise InputError(
-            f"--strategy {kind.name} cannot be used with search.early_stopping: its few candidates "
-            "answer different questions and are no rivals of each other"
+            f"{option('strategy', kind.name)} cannot be used with search.early_stopping: its few "
+            "candidates answer different questions and are no rivals of each other"
         )
     rungs = rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
-    ones = dict.fromkeys(evaluator.metrics, 1.0)
-    parse_budgets(definition.constraints, evaluator.metrics, ones)  # grammar, before any work
-    _check_budgets(definition, request, folder)
+    check_limits(
+        definition,
+        evaluator,
+        lambda: make_evaluator_for(definition, folder, request),
+        kind.least_wanted(options),
+    )
     with ExitStack() as stack:
         identity = run_identity(definition, options, request.history)
 
@@ -268,12 +273,14 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         _tell_failed_tasks(search, run, listener)
         if search.exhausted != run.exhausted:
             log.add_run(replace(run, exhausted=search.exhausted))
-        again = "another --seed" if request.storage else "--fresh or another --seed"
+        again = f"another {option('seed')}"
+        if not request.storage:
+            again = f"{option('fresh', True)} or {again}"
         require_some(
             search.trials,
             definition.evaluations,
             "evaluations",
-            f"hqsearch run with {again} tries again",
+            f"a run with {again} tries again",
         )
         return Finished(
             definition.name,
@@ -295,25 +302,6 @@ def _publishing(
     return Publishing(listener, log, folder, request.publisher, generation)
 
 
-def _check_budgets(definition: StudyDefinition, request: Request, folder: Path) -> None:
-    """Refuse budgets that nobody meets before any work, where costs can be had by then.
-
-    Raises:
-        BudgetError: no candidate meets them.
-    """
-    if not definition.constraints:
-        return
-    # Another one: what it has read must not outlive what a preparation makes anew.
-    evaluator = make_evaluator_for(definition, folder, request)
-    metrics = evaluator.metrics
-    try:
-        reference = evaluator.reference()
-    except Exception:  # of any kind: it has to be prepared first, and then all is checked
-        return
-    limits = parse_budgets(definition.constraints, metrics, reference)
-    Budgets(limits, evaluator.space, metrics, evaluator.cheap, evaluator.overflows()).check()
-
-
 def _tell_failed_tasks(search: Search, run: RunRecord, listener: Listener) -> None:
     """Failed tasks of the strategy's own, with their reasons.
 
@@ -326,7 +314,8 @@ def _tell_failed_tasks(search: Search, run: RunRecord, listener: Listener) -> No
     searched = any(t.proposal.kind == "search" for t in search.trials)
     if failed and len(failed) == len(search.tasks) and not searched:
         raise RunFailed(
-            f"every task of {run.strategy} failed; other options or another --seed start a new run"
+            f"every task of {run.strategy} failed; other options or another {option('seed')} "
+            "start a new run"
         )
 
 
@@ -341,7 +330,7 @@ def require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: StudyD
         if kind.tasks_needed <= evaluator_class(name, definition.folder).strategy_tasks
     ]
     raise InputError(
-        f"--strategy {kind.name} needs an evaluator that can do {', '.join(missing)}, and "
+        f"{option('strategy', kind.name)} needs an evaluator that can do {', '.join(missing)}, and "
         f"{definition.evaluator!r} cannot; evaluators that can: {', '.join(able) or 'none'}"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,12 +19,14 @@ from torch import nn
 import hqsearch
 from hqsearch.cli import cli
 from hqsearch.errors import (
+    BudgetError,
     DataError,
     DefinitionError,
     InputError,
     PluginError,
     StorageError,
     StudyMismatch,
+    StudyMissing,
     UnknownName,
 )
 
@@ -321,3 +324,86 @@ def test_a_folder_of_recordings(tmp_path: Path, edge: Edge, module: nn.Module) -
 
 def test_frames_print() -> None:
     assert repr(frames()) == "Frames(train, validation, test)"
+
+
+def test_storage_that_nobody_meets_is_refused_before_anything_is_made(
+    edge: Edge, module: nn.Module, tmp_path: Path
+) -> None:
+    """It needs no training to be known; what energy needs is known after the parent's."""
+    study = edge(module, constraints={"storage": "<= 1 B"})
+    (problem,) = study.check().problems
+    assert "budget storage <= 1 B cannot be met: the cheapest candidate needs" in problem
+    with pytest.raises(BudgetError, match="cannot be met") as refused:
+        study.run("random", evaluations=4, workers=1)
+    assert refused.value.exit_code == 2
+    study = edge(module)
+    with pytest.raises(BudgetError, match="target storage <= 1e-05 fp32 cannot be met"):
+        study.run("gumbel", options={"target": {"storage": 1e-5}}, evaluations=4, workers=1)
+    assert not (tmp_path / "studies").exists()
+    found = study.check(settings={"constraints.storage": "<= 1 MiB"})
+    assert any("budget storage <= 1 MiB binds nobody" in note for note in found.notes)
+
+
+def test_what_was_prepared_before_a_refusal_can_be_removed(
+    edge: Edge, module: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = edge(module, constraints={"energy": "<= 0.001 pJ"})
+    assert study.check().ok
+    with pytest.raises(BudgetError, match="cannot be met") as refused:
+        study.run("random", evaluations=4, workers=1)
+    assert refused.value.exit_code == 1
+    with pytest.raises(StudyMissing, match="has no log"):
+        study.status()
+    words = ["--study", "edge", "--studies-dir", str(tmp_path / "studies")]
+    cli(["clean", *words, "--yes"], standalone_mode=False)
+    assert "removed" in capsys.readouterr().out
+    assert not list(study.folder.rglob("*.safetensors"))
+    assert not (study.folder / "prepared.json").exists()
+
+
+class Spiking(nn.Module):
+    """A neuron that nobody knows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x >= 1.0).float()
+
+
+class Own(Tiny):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif = Spiking()
+
+
+@pytest.mark.parametrize("neurons", [[Spiking], [{"class": Spiking, "reset": "zero"}]])
+def test_neurons_are_declared_by_their_classes(edge: Edge, neurons: list[Any]) -> None:
+    facts = edge(Own(), neurons=neurons).check().findings.facts
+    assert "[model] neurons" in facts["neurons"]["lif"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"neurons": [3]}, "neurons: each is a class, its name, or a dictionary.*given: 3"),
+        ({"neurons": [("a", "b")]}, "neurons: each is a class"),
+        ({"neurons": [{"class": "Spiking", "reset": "zer"}]}, "reset: .*'subtract'.*given: 'zer'"),
+        ({"neurons": [{"class": "Spiking", "rest": "zero"}]}, "did you mean 'reset'"),
+        ({"weights": "w.safetensors", "rename": [3]}, "rename: each is a pair"),
+    ],
+)
+def test_declarations_that_cannot_be_read_are_problems(
+    edge: Edge, keys: dict[str, Any], told: str
+) -> None:
+    (problem,) = edge(Own(), **keys).check().problems
+    assert re.search(told, problem), problem
+
+
+def broken(**_: Any) -> nn.Module:
+    raise ValueError("no such layer")
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_function_that_raises_is_a_problem(edge: Edge, local: bool) -> None:
+    study = edge((lambda **keys: broken(**keys)) if local else broken)
+    assert "fails to build a network: ValueError: no such layer" in study.check().problems[0]
+    with pytest.raises(PluginError, match="fails to build a network"):
+        study.run("random", evaluations=4)

@@ -19,6 +19,7 @@ from hqsearch.errors import (
     InputError,
     PluginError,
     StorageError,
+    StudyMismatch,
     UnknownName,
 )
 
@@ -114,7 +115,12 @@ def test_check_finds_every_problem_at_once(study_file: Callable[..., Path]) -> N
     found = hqsearch.Study(file, studies_dir=file.parent).check(executor="in-process", workers=2)
     assert not found.ok
     told = "\n".join(found.problems)
-    for words in ("did you mean 'nsga2'", "populatio", "expected '<= NUMBER UNIT'", "--workers 2"):
+    for words in (
+        "did you mean 'nsga2'",
+        "populatio",
+        "expected '<= NUMBER UNIT'",
+        "workers 2",
+    ):
         assert words in told
     assert len(found.problems) == 4
     assert "4 problems" in repr(found)
@@ -144,19 +150,26 @@ def test_check_compares_with_the_log(toy_study: hqsearch.Study) -> None:
         (lambda s: s.run(evaluations=0), DefinitionError, "evaluations: at least 1"),
         (lambda s: s.run(evaluations=2.5), DefinitionError, "evaluations: expected a whole"),
         (lambda s: s.run(seed=True), DefinitionError, "seed: expected a whole number"),
-        (lambda s: s.run(workers=0), InputError, "at least 1 is needed"),
+        (lambda s: s.run(workers=0), InputError, "workers=0: at least 1 is needed"),
         (lambda s: s.run(device="gpu"), DefinitionError, "expected one of auto, cpu, cuda"),
         (lambda s: s.run(executor="rey"), DefinitionError, "expected one of auto, in-process"),
         (lambda s: s.run(options={"populaton": 3}), UnknownName, "did you mean 'population'"),
         (lambda s: s.run(options=[3]), DefinitionError, "options: expected a dictionary"),
+        (lambda s: s.run(settings=["a"]), DefinitionError, "settings: expected a dictionary"),
+        (lambda s: s.run(listener=3), DefinitionError, "made from hqsearch.Listener"),
+        (lambda s: s.resume(listener=3), DefinitionError, "made from hqsearch.Listener"),
         (lambda s: s.run(settings={"evaluatons": 3}), UnknownName, "did you mean 'evaluations'"),
         (lambda s: s.run(constraints={"energi": "<= 1 uJ"}), UnknownName, "mean 'energy'"),
-        (lambda s: s.compare([]), InputError, "name at least one"),
+        (lambda s: s.compare([]), InputError, "^strategies: name at least one"),
         (lambda s: s.compare("nsga2"), DefinitionError, "strategies: expected a list"),
         (lambda s: s.compare(["nsga2"], clock="sun"), DefinitionError, "expected one of wall"),
         (lambda s: s.confirm(seeds=0), DefinitionError, "seeds: at least 1"),
         (lambda s: s.front(), StorageError, "has not been run"),
         (lambda s: s.trial(3), StorageError, "has not been run"),
+        (lambda s: s.trial("3"), DefinitionError, "trial: expected a whole number .given: '3'"),
+        (lambda s: s.trial(True), DefinitionError, "trial: expected a whole number"),
+        (lambda s: s.trial(None), DefinitionError, "trial: a whole number is needed"),
+        (lambda s: s.keep_weights(None), DefinitionError, "trial: a whole number is needed"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_created(
@@ -221,6 +234,30 @@ def test_to_pandas(toy_study: hqsearch.Study, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match="pip install pandas"):
         toy_study.front().to_pandas()
+
+
+def test_bad_selections_are_refused(toy_study: hqsearch.Study) -> None:
+    trials = toy_study.trials()
+    assert len(trials.select("state = COMPLETE", limit=np.int64(2))) == 2
+    for keys, told in (
+        ({"limit": "a"}, "limit: expected a whole number"),
+        ({"limit": -1}, "limit: at least 0"),
+        ({"sort": 3}, "sort: expected a column"),
+    ):
+        with pytest.raises(DefinitionError, match=told):
+            trials.select(**keys)
+    with pytest.raises(DefinitionError, match="a condition: expected a text"):
+        trials.select(3)
+
+
+def test_errors_name_options_as_python_has_them(toy_study: hqsearch.Study, tmp_path: Path) -> None:
+    with pytest.raises(StudyMismatch, match="another studies_dir, or fresh=True to move"):
+        toy_study.run(settings={"evaluation.noise": 0.1})
+    command = ["run", "--study", "toy", "--studies-dir", str(tmp_path), "--strategy", "random"]
+    with pytest.raises(StudyMismatch, match="another --studies-dir, or --fresh to move"):
+        cli([*command, "--set", "evaluation.noise=0.1"], standalone_mode=False)
+    with pytest.raises(InputError, match=r"^path=x\.gif"):
+        toy_study.plot(path="x.gif")
 
 
 def test_one_trial_layer_by_layer(toy_study: hqsearch.Study) -> None:

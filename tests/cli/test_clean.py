@@ -33,7 +33,7 @@ def test_it_lists_then_removes(folder: Path) -> None:
     assert left.is_dir()
     removed = json.loads(call(folder, "clean", "--study", "toy", "--yes", "--json").stdout)
     assert (removed["removed"], removed["bytes"]) == (True, 3000)
-    assert set(removed) == {"study", "folder", "removed", "bytes", "items", "disk"}
+    assert set(removed) == {"study", "folder", "removed", "bytes", "items", "disk", "notes"}
     assert not left.exists()
     again = json.loads(call(folder, "clean", "--study", "toy", "--json").stdout)
     assert (again["items"], again["removed"]) == ([], False)

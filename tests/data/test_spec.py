@@ -26,7 +26,9 @@ def test_timesteps_have_limits(timesteps: int) -> None:
 
 @pytest.mark.parametrize("dataset", ["nmnist", "folder"])
 def test_recordings_need_a_folder(dataset: str) -> None:
-    with pytest.raises(DefinitionError, match=rf"\[data\] {dataset} needs a folder .*--data DIR"):
+    with pytest.raises(
+        DefinitionError, match=rf"\[data\] {dataset} needs a folder .*recordings=DIR"
+    ):
         DataSpec(dataset, 4, 32)
 
 

@@ -109,3 +109,11 @@ def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="cannot be written: it is a folder"):
         write_packed(packed(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_without_dimensions_stays_one(tmp_path: Path):
+    """snnTorch keeps thresholds and leaks so."""
+    model = PackedModel({}, {"lif.beta": np.array(0.9, np.float32)}, {})
+    write_packed(model, tmp_path / "m.hq")
+    read = read_packed(tmp_path / "m.hq").loose["lif.beta"]
+    assert (read.shape, read.dtype, float(read)) == ((), np.float32, np.float32(0.9))

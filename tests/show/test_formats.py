@@ -12,5 +12,5 @@ def test_a_figure_goes_to_what_can_be_drawn() -> None:
     check_plot(None)
     for ending in FORMATS:
         check_plot(Path("front" + ending))
-    with pytest.raises(InputError, match=r"--plot front\.gif: the file must end in \.png"):
+    with pytest.raises(InputError, match=r"path=front\.gif: the file must end in \.png"):
         check_plot(Path("front.gif"))

@@ -77,6 +77,6 @@ def test_another_recipe_is_refused_in_one_sentence(recorded: dict[str, Any]) -> 
         require_same(old, {"recipe": 2, "evaluator": "short-qat", "objectives": []}, "mine")
     assert str(told.value) == (
         "study 'mine' was made by recipe 1 of short-qat, this version has recipe 2: its results "
-        "mean something else and must not be mixed with new ones; start it afresh with --fresh "
-        "or another --studies-dir"
+        "mean something else and must not be mixed with new ones; start it afresh with "
+        "fresh=True or another studies_dir"
     )

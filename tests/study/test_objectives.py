@@ -21,7 +21,7 @@ def test_a_study_keeps_the_resolution_and_margin_that_it_was_made_with(tmp_path:
     assert [o.resolution for o in front.objectives] == [0.0, 0.2, 0.005]
     assert {t.number for t in front} < {t.number for t in raw}
     assert "20 % of energy, 0.5 % of storage" in front.resolution
-    assert "--raw" in str(front)
+    assert "raw=True" in str(front)
     assert raw.resolution == ""
     # What is not named is as the study has it.
     hqsearch.Study("toy", studies_dir=tmp_path).run("random", evaluations=13)

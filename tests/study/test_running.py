@@ -190,7 +190,7 @@ def test_other_settings_are_refused_with_the_difference(
         ({"overrides": {"constraints.energy": "less"}}, DefinitionError, "expected '<= NUMBER"),
         ({"device": "cuda"}, DeviceError, "CPU only"),
         ({"workers": 0}, InputError, "at least 1"),
-        ({"executor": "in-process", "workers": 2}, InputError, "cannot keep --workers"),
+        ({"executor": "in-process", "workers": 2}, InputError, "cannot keep workers"),
         (
             {"executor": "in-process", "overrides": {"evaluation.time_limit": 3.0}},
             InputError,

@@ -40,7 +40,7 @@ CLASSES = (
 #: What every run on them says first.
 SIMULATED_NOTE = (
     "Simulated gestures: rendered, not recorded. Accuracies say nothing about a real sensor; "
-    "for the recorded set use --study dvs-gesture."
+    "for the recorded set use the study dvs-gesture."
 )
 _DEFAULT_COUNTS = {"train": 1100, "validation": 1000, "test": 1000}
 #: Splits take indices from ranges that cannot meet, so that the size of one changes no other.

@@ -24,6 +24,7 @@ from hqsearch.show.pictures.hypervolume import draw_hypervolume
 from hqsearch.show.pictures.probabilities import draw_probabilities
 from hqsearch.show.pictures.rates import draw_rates
 from hqsearch.show.pictures.weights import draw_weights
+from hqsearch.wording import option
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def check_kind(kind: str, studies: int, trial: int | None, task: int | None) -> 
     if studies > 1 and kind != "front":
         raise InputError(f"several studies go into one picture of their fronts; {kind!r} shows one")
     if trial is not None and kind != "weights":
-        raise InputError(f"--trial goes with the picture 'weights', not {kind!r}")
+        raise InputError(f"{option('trial')} goes with the picture 'weights', not {kind!r}")
     if task is not None and kind != "probabilities":
-        raise InputError(f"--task goes with the picture 'probabilities', not {kind!r}")
+        raise InputError(f"{option('task')} goes with the picture 'probabilities', not {kind!r}")
 
 
 def _kept(facts: Facts) -> int:

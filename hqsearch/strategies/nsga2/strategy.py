@@ -52,6 +52,7 @@ from hqsearch.strategies.nsga2.assistant import Assistant
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
 from hqsearch.strategies.scoring import scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
+from hqsearch.wording import setting
 
 #: Strategies whose front an evolution starts from.
 INHERITED = ("gumbel", "sensitivity")
@@ -190,13 +191,13 @@ class Nsga2(Strategy):
         return notes
 
     def notes_for(self, workers: int) -> list[str]:
-        option = "batch" if self.options.assist else "population"
+        name = "batch" if self.options.assist else "population"
         at_once = self._batch if self.options.assist else self.options.population
         if self.options.mode == "steady" or workers <= at_once:
             return []
         return [
             f"nsga2 trains {at_once} candidates at a time, and {workers} workers are there: a run "
-            f"with --set strategy.nsga2.{option}={workers} keeps them busy after its first "
+            f"with {setting(f'strategy.nsga2.{name}', workers)} keeps them busy after its first "
             "generation, one with mode=steady always"
         ]
 

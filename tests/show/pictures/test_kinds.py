@@ -42,9 +42,9 @@ def test_what_is_wrong_is_told(drawn_study: hqsearch.Study, tmp_path: Path) -> N
         drawn_study.plot("fron")
     with pytest.raises(InputError, match="'bits' shows one"):
         drawn_study.plot("bits", drawn_study)
-    with pytest.raises(InputError, match="--trial goes with the picture 'weights'"):
+    with pytest.raises(InputError, match="trial goes with the picture 'weights'"):
         drawn_study.plot("front", trial=3)
-    with pytest.raises(InputError, match="--task goes with"):
+    with pytest.raises(InputError, match="task goes with"):
         drawn_study.plot("bits", task=0)
     with pytest.raises(InputError, match="has not kept the weights of trial 3"):
         drawn_study.plot("weights", trial=3)
