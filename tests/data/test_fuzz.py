@@ -21,7 +21,7 @@ from hqsearch.data.encoding import get_encoding
 from hqsearch.data.files import EVENT, declared_sensor, read_events
 from hqsearch.data.frames import SPLITS, open_frames
 from hqsearch.data.framing import frame_events
-from hqsearch.data.prepare import summarise_data
+from hqsearch.data.prepare import prepare_data, summarise_data
 from hqsearch.data.spec import DataSpec
 from hqsearch.errors import DataError
 
@@ -240,11 +240,32 @@ def one_set(data: st.DataObject) -> None:
         assert told.strip()
 
 
+def one_cut_folder(data: st.DataObject) -> None:
+    """One example: recordings of all kinds, some damaged, are cut into windows or refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "clips"
+        for label in (0, 1):
+            for k in range(4):
+                path = root / "ab"[label] / f"s{k}{KINDS[(2 * k + label) % len(KINDS)]}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                written(path, 60, k)
+                if data.draw(st.integers(0, 7)) == 0:
+                    damage(path, data.draw)
+        keys = {"window": data.draw(st.sampled_from(["20 ms", "100 ms"]))}
+        keys["bins"] = data.draw(st.sampled_from(["time", "events"]))
+        spec = DataSpec("folder", 2, (8, 12), path=root, sensor=(128, 128), **keys)
+        try:
+            frames = prepare_data(spec, Path(folder) / "cache", workers=1)
+        except DataError as error:
+            assert str(error)
+        else:
+            assert frames.train.frames.shape[1:] == (2, 2, 8, 12)
+            assert frames.train.frames.any(axis=(1, 2, 3, 4)).all()
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Frames as they are prepared once for each study."""
-    from hqsearch.data.prepare import prepare_data
-
     folder = tmp_path_factory.mktemp("prepared")
     conftest.write_class_folders(folder / "clips", ("a", "b"), 6, SENSOR)
     splits = {"train": 4, "validation": 4, "test": 4}
@@ -293,6 +314,19 @@ def test_any_recorded_set_is_summarised_or_refused(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_damaged_frames_are_told(prepared: Path, data: st.DataObject) -> None:
     one_folder(prepared, data)
+
+
+@settings(FUZZ, max_examples=12)
+@given(data=st.data())
+def test_any_recordings_are_cut_or_refused(data: st.DataObject) -> None:
+    one_cut_folder(data)
+
+
+@pytest.mark.slow
+@settings(FUZZ, max_examples=400)
+@given(data=st.data())
+def test_hundreds_of_folders_are_cut_or_refused(data: st.DataObject) -> None:
+    one_cut_folder(data)
 
 
 @pytest.mark.slow
