@@ -98,6 +98,9 @@ class ShortQat(Evaluator):
             setup.objects,
         )
         self.options = self._study.options
+        if self.options.task is not None:
+            # A class attribute of the contract, which here depends on the study.
+            self.__dict__["objectives"] = (self._study.measured, ENERGY, STORAGE)
         #: The network as ``[model]`` says it, which the space is derived from.
         self._defined = Part(self._study)
 
@@ -131,7 +134,6 @@ class ShortQat(Evaluator):
                     "be framed for any number of them."
                 )
             part.check_data()
-        _ = self._study.task
         if self.options.mixed_precision != "none" and self._study.device == "cpu":
             raise DefinitionError(
                 f"[evaluation] mixed_precision = {self.options.mixed_precision!r} is for CUDA; "
@@ -197,8 +199,9 @@ class ShortQat(Evaluator):
             for name, text in named.items()
         }
 
-    def parent_quality(self) -> ParentQuality:
-        return quality_of(self._first)
+    def parent_quality(self) -> ParentQuality | None:
+        # Of another metric nobody knows what chance would come to.
+        return quality_of(self._first) if self._study.measured == ACCURACY else None
 
     def preparation_seconds(self, structure: str) -> float:
         return parent_seconds(self._part_of(structure))

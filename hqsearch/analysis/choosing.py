@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from hqsearch.analysis.confirmation import LUCK, Confirmation, confirmation_of
 from hqsearch.analysis.limits import Limit, metric_of, parse_limits
-from hqsearch.analysis.paired import accuracy_difference
+from hqsearch.analysis.paired import metric_difference
 from hqsearch.analysis.words import values_text
 from hqsearch.errors import InputError, LimitsNotMet
-from hqsearch.problem.objective import Objective, minimized
+from hqsearch.problem.objective import Objective, difference_text, first_cost, minimized, unit_text
 from hqsearch.store.records import TrialRow
 
 Floats = npt.NDArray[np.float64]
@@ -137,7 +137,7 @@ class _Field:
     ) -> None:
         self.objectives = objectives
         self.quality = next((o for o in objectives if not o.cheap), objectives[0])
-        self.price = next((o for o in objectives if o.direction == "min"), None)
+        self.price = first_cost(objectives)
         self.confirmed: Confirmation | None = None
         self.members, self.lucky = list(front), 0
         if confirmation is not None and all(confirmation.of(t.key) for t in front):
@@ -178,7 +178,7 @@ class _Field:
             assert member is not None
             error = member.quality.standard_error
             return error if math.isfinite(error) else None
-        searched = trial.details.accuracy_se if self.quality.name == "accuracy" else None
+        searched = trial.details.error_of(self.quality.name)
         return float(searched) if searched else None
 
     def difference(self, one: TrialRow, other: TrialRow) -> tuple[float | None, bool]:
@@ -189,25 +189,24 @@ class _Field:
             assert second is not None
             error = self.confirmed.difference(first, second).standard_error
             return (error if math.isfinite(error) else None), True
-        if self.quality.name != "accuracy":
-            return None, False
-        mine, theirs = self.values(one)["accuracy"], self.values(other)["accuracy"]
-        gap = accuracy_difference(mine, one.details, theirs, other.details)
+        mine, theirs = (self.values(trial)[self.quality.name] for trial in (one, other))
+        gap = metric_difference(self.quality, mine, one.details, theirs, other.details)
         return gap.standard_error or None, gap.paired
 
 
 def _heights(values: Floats, objectives: tuple[Objective, ...]) -> Floats:
     """How far each member ``[n]`` of ``values [n, m]`` lies above the line between the ends."""
     costs = minimized(values, objectives)
+    quality = next((o for o in objectives if not o.cheap), None)
     good, varies = np.zeros_like(costs), np.zeros(len(objectives), dtype=bool)
     for column, objective in enumerate(objectives):
         own = costs[:, column]
-        if objective.direction == "min" and (own > 0).all():
+        if objective.direction == "min" and objective is not quality and (own > 0).all():
             own = np.log(own)
         spread = own.max() - own.min()
         if spread > 0:
             good[:, column], varies[column] = (own.max() - own) / spread, True
-    most = np.array([o.direction == "max" for o in objectives])
+    most = np.array([o.direction == "max" or o is quality for o in objectives])
     heights = np.full(len(costs), -1.0)
     for side in (most & varies, ~most & varies):
         if side.any():
@@ -275,7 +274,7 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
     error, name = field.error(chosen), field.quality.name
     parts = []
     if error is not None:
-        shown = f"{100 * error:.1f} points" if field.quality.unit == "fraction" else f"{error:.3g}"
+        shown = difference_text(field.quality, error) + unit_text(field.quality)
         parts.append(f"standard error of its {name}: {shown}")
     elif field.confirmed is None:
         parts.append(f"its {name} was measured without a known error")
@@ -283,7 +282,8 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
         seeds = field.confirmed.seeds
         parts.append(f"confirmed: {seeds} fresh seed{'s' if seeds > 1 else ''} a candidate")
     elif error is not None:
-        parts.append("provisional: search accuracies flatter the best of many; hqsearch confirm")
+        what = "accuracies flatter" if name == "accuracy" else f"values of {name} flatter"
+        parts.append(f"provisional: search {what} the best of many; hqsearch confirm")
     for limit in limits:
         value = field.value(chosen, limit.metric)
         if error is not None and limit.metric == name and value is not None:

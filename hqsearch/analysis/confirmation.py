@@ -17,7 +17,7 @@ import numpy as np
 from hqsearch.analysis.bounds import single_training
 from hqsearch.analysis.paired import Difference
 from hqsearch.analysis.replicates import Estimate, Floats, Measured, Noise, share_interval
-from hqsearch.problem.objective import Objective, minimized
+from hqsearch.problem.objective import Objective, first_cost, minimized
 from hqsearch.problem.resolution import representatives
 from hqsearch.store.records import TrialRow
 
@@ -189,7 +189,8 @@ def confirmation_of(
                 difference_interval=_within(difference, fraction),
             )
         )
-    by = next((o.name for o in objectives if o.direction == "min"), quality)
+    cost = first_cost(objectives)
+    by = cost.name if cost is not None else quality
     first = next(iter(next(iter(replicates.values())).values()))
     return Confirmation(
         quality=quality,

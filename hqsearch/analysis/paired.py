@@ -9,11 +9,12 @@ import numpy as np
 
 from hqsearch.evaluator.details import Details
 from hqsearch.evaluator.per_sample import unpack_correct
+from hqsearch.problem.objective import ACCURACY, Objective
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Accuracy of one candidate minus another's (fraction) with its standard error."""
+    """Accuracy (or another metric) of one candidate minus another's, with its standard error."""
 
     mean: float
     standard_error: float
@@ -27,6 +28,20 @@ class Difference:
     @property
     def worse(self) -> bool:
         return self.mean < 0 and -self.mean > self.standard_error
+
+
+def metric_difference(
+    objective: Objective, value: float, details: Details, other: float, other_details: Details
+) -> Difference:
+    """The first candidate's metric minus the other's.
+
+    Of accuracy :func:`accuracy_difference`; of another metric from the standard errors of both,
+    which are taken as independent.
+    """
+    if objective.name == ACCURACY.name or (details.correct and other_details.correct):
+        return accuracy_difference(value, details, other, other_details)
+    errors = (float(d.error_of(objective.name) or 0.0) for d in (details, other_details))
+    return Difference(value - other, math.hypot(*errors), paired=False)
 
 
 def accuracy_difference(

@@ -156,7 +156,7 @@ class Measured:
         self._errors: dict[int, float] = {}
         for seed, trial in self.trials.items():
             details = trial.details
-            self._errors[seed] = float(details.accuracy_se or 0.0)
+            self._errors[seed] = float(details.error_of(quality) or 0.0)
             if details.correct and details.test_samples:
                 bits = unpack_correct(details.correct, details.test_samples)
                 self._bits[seed] = bits.astype(np.float64)

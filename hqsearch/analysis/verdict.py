@@ -266,6 +266,12 @@ def verdict_text(
     """The verdict against every baseline, as lines for a terminal."""
     terms = terms or Terms()
     if not any("accuracy" in (t.values or {}) for t in front):
+        measured = next((n for t in front for n in t.details.standard_errors or ()), None)
+        if measured is not None:
+            return (
+                f"Verdict: none, for its bounds are those of accuracies, and the study measures "
+                f"{measured}; hqsearch confirm compares every member with the uniform assignments"
+            )
         return "Verdict: none, for the study has no accuracy or no completed trial"
     if terms.hopeless:
         return f"Verdict: none, {terms.hopeless}"

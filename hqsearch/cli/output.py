@@ -93,7 +93,7 @@ def print_front(front: Front, as_json: bool, as_csv: bool = False) -> None:
         return
     for note in front.notes:
         print_text(note)
-    marks = front_marks(front.confirmation)
+    marks = front_marks(front.confirmation, front.objectives)
     if len(front) > LONG_FRONT and not marks:
         click.echo(f"{front.heading()}\n{trials_lines(front.rows, front.objectives)}")
     else:

@@ -77,6 +77,7 @@ class Details(FlatRecord):
     Attributes:
         average_bits: per weight, over all weight layers.
         accuracy_se: standard error of the accuracy, as a fraction; 0 is exact.
+        standard_errors: of other measured objectives, by name, each in its unit.
         validation_samples: that the accuracy was measured on.
         test_samples: that a confirmation measured it on.
         correct: which of those samples were right: base64 of packed bits, in their order.
@@ -94,7 +95,7 @@ class Details(FlatRecord):
 
     readers: ClassVar[Mapping[str, Reader]] = {
         "average_bits": number, "accuracy_se": number, "validation_samples": integer,
-        "test_samples": integer, "correct": text, "energy_estimate": number,
+        "standard_errors": numbers, "test_samples": integer, "correct": text, "energy_estimate": number,
         "training_seconds": number, "cpu_seconds": number, "layers": rows_of(LayerRow),
         "rates": table, "entropy": numbers, "rungs": rows_of(RungRow), "epochs": integer,
         "measured": numbers, "versions": texts,
@@ -102,6 +103,7 @@ class Details(FlatRecord):
 
     average_bits: float | None = None
     accuracy_se: float | None = None
+    standard_errors: dict[str, float] | None = None
     validation_samples: int | None = None
     test_samples: int | None = None
     correct: str | None = None
@@ -115,6 +117,20 @@ class Details(FlatRecord):
     epochs: int | None = None
     measured: dict[str, float] | None = None
     versions: dict[str, str] | None = None
+
+    def error_of(self, objective: str) -> float | None:
+        """Standard error of a measured objective, in its unit; None where it is not known."""
+        if objective == "accuracy":
+            return self.accuracy_se
+        return (self.standard_errors or {}).get(objective)
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of what was measured: of the accuracy, else of the first objective that
+        has one."""
+        if self.accuracy_se is not None:
+            return self.accuracy_se
+        return next(iter((self.standard_errors or {}).values()), None)
 
     def with_facts(self, facts: Mapping[str, Any]) -> Details:
         """With what is recorded of every trial: library versions, fingerprints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,37 @@ ACCURACY = Objective("accuracy", "fraction", "max", modelled=True)
 # Energies by measured and by estimated firing rates differ by 0.4 %.
 ENERGY = Objective("energy", "µJ", "min", cheap=True, resolution=0.005)
 STORAGE = Objective("storage", "KiB", "min", cheap=True, resolution=0.005)
+
+
+def measured_objective(objectives: Sequence[Objective]) -> Objective | None:
+    """The measured objective that verdicts are about: accuracy where there is one, else the first
+    that needs training and is no cost; None where there is none."""
+    costs = (ENERGY.name, STORAGE.name)
+    named = [o for o in objectives if o.name == ACCURACY.name]
+    measured = [o for o in objectives if not o.cheap and o.name not in costs]
+    return next(iter([*named, *measured]), None)
+
+
+def first_cost(objectives: Sequence[Objective]) -> Objective | None:
+    """The first objective that is to be small and is not the measured one."""
+    quality = next((o for o in objectives if not o.cheap), None)
+    return next((o for o in objectives if o.direction == "min" and o is not quality), None)
+
+
+def difference_text(objective: Objective, value: float, sign: str = "") -> str:
+    """A difference or a standard error, without its unit; of fractions in percent points.
+
+    >>> difference_text(ACCURACY, 0.0123, "+"), difference_text(Objective("mae", "px", "min"), -0.5)
+    ('+1.2', '-0.5')
+    """
+    return f"{100 * value:{sign}.1f}" if objective.unit == "fraction" else f"{value:{sign}.3g}"
+
+
+def unit_text(objective: Objective) -> str:
+    """The unit of a difference, with a space before it; nothing where there is none."""
+    if objective.unit == "fraction":
+        return " points"
+    return f" {objective.unit}" if objective.unit else ""
 
 
 def minimized(values: npt.ArrayLike, objectives: tuple[Objective, ...]) -> npt.NDArray[np.float64]:

@@ -318,7 +318,7 @@ def _step(part: Part, choices: dict[str, str], frames: Tensor, target: Any) -> N
             output = model.eval()(frames)
         if not bool(torch.isfinite(output).all()):
             raise FloatingPointError("after one step its output is not finite")
-        checked_scores(task.scores(output.double(), target), frames.shape[1])
+        checked_scores(task.scores(output.double(), target), frames.shape[1], task)
 
 
 def _look_at_data(found: Inspection, part: Part) -> None:

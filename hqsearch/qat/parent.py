@@ -27,6 +27,7 @@ from hqsearch.hardware import Workload
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import deploy
 from hqsearch.plugins import code_alone
+from hqsearch.problem.objective import ACCURACY, difference_text, value_text
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.qat.structural_part import Part, Prepared
 from hqsearch.training import Segment, evaluate, save_state, train
@@ -95,11 +96,15 @@ def _tell(part: Part, context: PrepareContext, classes: int) -> str:
         how = f"your weights, fine-tuned for {epochs} epochs" if epochs else "your weights as given"
     else:
         how = f"{epochs} epochs"
+    metric = study.measured
+    value = value_text(metric, about["accuracy"])
+    if metric.unit != "fraction":
+        value = f"{metric.name} {value}"
     context.tell(
-        f"parent{of}: {100 * about['accuracy']:.1f} % ± {100 * about['accuracy_se']:.1f} on "
+        f"parent{of}: {value} ± {difference_text(metric, about['accuracy_se'])} on "
         f"{about['validation_samples']} validation samples, fp32, {how}"
     )
-    if about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / classes:
+    if metric == ACCURACY and about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / classes:
         context.tell(
             "note: the parent is not better than chance; what is found from it says nothing. "
             f"Train it longer, which makes another study: {option('fresh', True)}, "

@@ -17,7 +17,7 @@ from hqsearch.hardware.rates import RateMeter
 from hqsearch.qat.held_out import rows_of
 from hqsearch.training import EvalResult, evaluate
 from hqsearch.training.batches import Samples
-from hqsearch.training.task import CLASSIFICATION, Task, mean_score
+from hqsearch.training.task import CLASSIFICATION, Task
 
 #: Samples that firing rates are measured on, and how many of them run at a time.
 RATE_SAMPLES = 256
@@ -88,4 +88,4 @@ def evaluate_with_rates(
     for places, part in zip((measured, others), parts, strict=False):
         scores[places] = part.scores
     loss = sum(part.loss * len(part.correct) for part in parts) / len(samples)
-    return EvalResult(mean_score(scores)[0], scores == 1.0, loss, scores), meter.rates()
+    return EvalResult.of(scores, loss, task), meter.rates()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
@@ -20,6 +20,7 @@ from hqsearch.evaluator import Evaluation
 from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.hardware import rates_to_json
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.objective import ACCURACY
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import cheap_metrics, layer_rows
 from hqsearch.qat.entropy import FiringEntropy
@@ -90,7 +91,7 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
     energy, storage = costs.energy(choices, rates), costs.storage(choices)
     details = {
         "average_bits": storage.average_bits,
-        "accuracy_se": result.standard_error,
+        **error_details(part.study.measured.name, result.standard_error),
         f"{training.split}_samples": len(result.correct),
         **({"correct": pack_correct(result.correct)} if result.is_binary else {}),
         f"{training.split}_loss": result.loss,
@@ -103,8 +104,19 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
     }
     if training.keep is not None:
         _keep(before, model, training.keep)
-    values = {"accuracy": result.accuracy, "energy": energy.total, "storage": storage.kib}
+    values = {
+        part.study.measured.name: result.accuracy,
+        "energy": energy.total,
+        "storage": storage.kib,
+    }
     return Evaluation(values, details)
+
+
+def error_details(objective: str, error: float) -> dict[str, Any]:
+    """The standard error of what was measured, as details hold it."""
+    if objective == ACCURACY.name:
+        return {"accuracy_se": error}
+    return {"standard_errors": {objective: error}}
 
 
 def _keep(before: Mapping[str, torch.Tensor], model: nn.Module, file: Path) -> None:

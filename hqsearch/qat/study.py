@@ -20,6 +20,7 @@ from hqsearch.plugins import (
     is_installed_reference,
     load_from_file,
 )
+from hqsearch.problem.objective import ACCURACY, Objective
 from hqsearch.qat.options import QatOptions
 from hqsearch.sides import sides
 from hqsearch.training.task import CLASSIFICATION, Task
@@ -117,6 +118,18 @@ class QatStudy:
                 "from hqsearch.training.Task"
             )
         return task
+
+    @cached_property
+    def measured(self) -> Objective:
+        """What is measured by training.
+
+        A task's metric, by its name; definitions of 0.2 name any share that is to be large
+        ``accuracy``, and go on so.
+        """
+        own, chosen = self.task.objective, {o.name for o in self.definition.objective}
+        share = (own.unit, own.direction) == (ACCURACY.unit, ACCURACY.direction)
+        old = share and ACCURACY.name in chosen and own.name not in chosen
+        return ACCURACY if old else own
 
     def settings(self) -> dict[str, Any]:
         """``[evaluation]`` as far as it changes results, as JSON values."""

@@ -55,5 +55,5 @@ def result_of(trial: TrialRecord) -> Result:
         trial.proposal.strategy,
         outcome.stopped_at if outcome else None,
         tuple((r.epoch, r.values) for r in trial.rungs),
-        outcome.details.accuracy_se if outcome else None,
+        outcome.details.error if outcome else None,
     )

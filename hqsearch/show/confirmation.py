@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 
 from hqsearch.analysis.confirmation import CONFIRMED, LUCK, UNCERTAIN, Confirmation, Member
 from hqsearch.analysis.confirmed_verdict import basis
-from hqsearch.problem.objective import Objective
+from hqsearch.problem.objective import ACCURACY, Objective, difference_text, measured_objective
 from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import value_text
 
@@ -20,12 +20,15 @@ MEANING = (
 )
 
 
-def front_marks(confirmation: Confirmation | None) -> dict[int, str]:
+def front_marks(
+    confirmation: Confirmation | None, objectives: Sequence[Objective] = (ACCURACY,)
+) -> dict[int, str]:
     """Trial → confirmed accuracy and mark, for the table of the front."""
-    if confirmation is None or confirmation.quality != "accuracy":
+    quality = measured_objective(objectives)
+    if confirmation is None or quality is None or confirmation.quality != quality.name:
         return {}
     return {
-        m.trial: f"{100 * m.quality.mean:.1f} {MARKS[m.status]}"
+        m.trial: f"{difference_text(quality, m.quality.mean)} {MARKS[m.status]}"
         for m in confirmation.members
         if m.status
     }
@@ -74,7 +77,7 @@ def _in_unit(objective: Objective, value: float, sign: str = "") -> str:
     """Fractions in percent points."""
     if not math.isfinite(value):
         return "–"
-    return f"{100 * value:{sign}.1f}" if objective.unit == "fraction" else f"{value:{sign}.3g}"
+    return difference_text(objective, value, sign)
 
 
 def confirmation_text(confirmation: Confirmation) -> str:

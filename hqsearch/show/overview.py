@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hqsearch.problem.objective import Objective
+from hqsearch.problem.objective import Objective, difference_text
 from hqsearch.show.disk import disk_text
 from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.models import models_lines
@@ -82,9 +82,10 @@ def trial_text(trial: TrialRow, objectives: Sequence[Objective]) -> str:
         text = (
             f"{objective.name}: {value_text(objective, value)}{unit if value is not None else ''}"
         )
-        error = trial.details.accuracy_se
-        if objective.name == "accuracy" and error:
-            text += f" ± {100 * error:.1f} (standard error{_samples(trial)})"
+        error = trial.details.error_of(objective.name)
+        if error:
+            shown = difference_text(objective, error)
+            text += f" ± {shown} (standard error{_samples(trial)})"
         lines.append(text)
     lines.append(f"average bits: {number(trial.average_bits)}")
     if trial.imported:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 
 from hqsearch.analysis.words import choice_counts, found_by
-from hqsearch.problem.objective import Objective
+from hqsearch.problem.objective import Objective, difference_text, measured_objective
 from hqsearch.show.literal_table import LiteralTable, ModulePath
 from hqsearch.show.text import number, value_text
 from hqsearch.store.modelled import Modelled
@@ -58,18 +58,32 @@ def front_table(
         table.add_row(
             str(row.number),
             *(value_text(o, values.get(o.name)) for o in objectives),
-            *([marks.get(row.number, "–")] if marks else _error_and_bits(row, means or {})),
+            *(
+                [marks.get(row.number, "–")]
+                if marks
+                else _error_and_bits(row, objectives, means or {})
+            ),
             found_by(row),
             choice_counts(row.choices),
         )
     return table
 
 
-def _error_and_bits(row: TrialRow, means: Mapping[int, Modelled]) -> list[str]:
-    error, found = row.details.accuracy_se, means.get(row.number)
-    told = f"{100 * error:.1f}" if error is not None else "–"
-    if found is not None:
-        told = f"{100 * found.mean:.1f} ± {100 * found.deviation:.1f}"
+def error_text(row: TrialRow, objectives: Sequence[Objective]) -> str:
+    """Standard error of the measured objective, of fractions in points; a dash where unknown."""
+    quality = measured_objective(objectives)
+    error = row.details.error_of(quality.name) if quality is not None else None
+    return "–" if quality is None or error is None else difference_text(quality, error)
+
+
+def _error_and_bits(
+    row: TrialRow, objectives: Sequence[Objective], means: Mapping[int, Modelled]
+) -> list[str]:
+    found, told = means.get(row.number), error_text(row, objectives)
+    quality = measured_objective(objectives)
+    if found is not None and quality is not None:
+        mean, deviation = (difference_text(quality, v) for v in (found.mean, found.deviation))
+        told = f"{mean} ± {deviation}"
     return [told, number(row.average_bits, 3)]
 
 

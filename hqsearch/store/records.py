@@ -16,7 +16,7 @@ from hqsearch.evaluator.tasks import (
 )
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.objective import Objective
+from hqsearch.problem.objective import Objective, first_cost
 from hqsearch.problem.resolution import representatives
 from hqsearch.store.modelled import FEWEST, MOST, Modelled, modelled
 from hqsearch.wording import reason as told_reason
@@ -413,7 +413,8 @@ def front_of(
                     row[place] = means[trial.number].mean
     marked = representatives(values, objectives)
     chosen = [t for t, keep in zip(feasible, marked, strict=True) if keep]
-    by = next((o.name for o in objectives if o.direction == "min"), names[0])
+    cost = first_cost(objectives)
+    by = cost.name if cost is not None else names[0]
     return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
 
 

@@ -33,7 +33,7 @@ from hqsearch.evaluator import Evaluator, FinalResult, FinalTask
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.evaluator.tasks import FINAL
 from hqsearch.executors.task import StrategyWork, Task, TaskOutcome, read_result
-from hqsearch.problem.objective import Objective
+from hqsearch.problem.objective import ACCURACY, Objective
 from hqsearch.search.events import Listener, guarded
 from hqsearch.search.pump import WAIT
 from hqsearch.store.log import StudyLog
@@ -137,6 +137,7 @@ def train_member(
     row = TrialRow.of(record, objectives)
     run = next(r for r in runs if r.ordinal == row.run)
     require_trainable(row, run, objectives, definition.name)
+    _require_accuracy(objectives, definition.name)
     if merge and seeds > 1:
         raise InputError(
             f"with {option('merge', True)} the validation split is learned from, and no split is "
@@ -171,6 +172,16 @@ def train_member(
         with full_disk_told():
             record_kept = training.finish(before.trainings + 1 if before else 1)
         return read_kept(definition.name, folder, record_kept), evaluator
+
+
+def _require_accuracy(objectives: Sequence[Objective], name: str) -> None:
+    measured = next((o for o in objectives if not o.cheap), ACCURACY)
+    if measured.name != ACCURACY.name:
+        raise InputError(
+            f"study {name!r} measures {measured.name}, and what hqsearch train keeps is told by an "
+            "accuracy on test; hqsearch confirm measures candidates on test, and hqsearch plot "
+            "weights --trial N keeps the weights of one"
+        )
 
 
 def _require_final(evaluator: str, folder: Path) -> None:

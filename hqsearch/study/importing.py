@@ -226,14 +226,13 @@ class _Costs:
         measured = estimates | row.values
         values = tuple(measured[o.name] for o in self._objectives)
         extra: dict[str, Any] = {"source": row.source}
-        if row.errors:
-            extra["standard_errors"] = row.errors
         computed = [o.name for o in self._objectives if o.name not in row.values]
         if computed:
             extra["computed"] = computed
         details = Details(
             average_bits=measured.get("average_bits"),
             accuracy_se=row.errors.get("accuracy"),
+            standard_errors={k: v for k, v in row.errors.items() if k != "accuracy"} or None,
             measured={k: v for k, v in measured.items() if math.isfinite(v)},
             extra=extra,
         )

@@ -52,7 +52,7 @@ def keep_weights(request: Request, trial: int, listener: Listener | None = None)
     found = evaluator.evaluate_keeping(candidate, row.seed, fresh)
     name = facts.quality.name
     logged, now = (row.values or {})[name], found.values[name]
-    error = row.details.accuracy_se or 0.0
+    error = row.details.error_of(name) or 0.0
     if abs(now - logged) > LARGEST * error:
         fresh.unlink(missing_ok=True)
         raise RunFailed(

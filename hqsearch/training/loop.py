@@ -31,7 +31,7 @@ from hqsearch.training.state import (
     restore_optimizer,
     save_checkpoint,
 )
-from hqsearch.training.task import CLASSIFICATION, Task, checked_scores, mean_score
+from hqsearch.training.task import CLASSIFICATION, Task, checked_scores, summarized
 
 OptimizerName = Literal["adamw", "adam", "sgd"]
 DecayName = Literal["cosine", "linear", "constant"]
@@ -140,27 +140,34 @@ class EvalResult:
     """What an evaluation found.
 
     Attributes:
-        accuracy: fraction of samples that are right; of another task, its mean score.
+        accuracy: fraction of samples that are right; of another task, its metric.
         correct: bool ``[n]``, sample by sample, so that two networks can be compared in pairs;
             where scores are no plain right and wrong, whether they are 1.
         loss: the task's, mean over all samples.
-        scores: float64 ``[n]``, from 0 to 1.
+        scores: float64 ``[n]``, from 0 to 1 unless the task has another metric.
+        task: what was measured.
     """
 
     accuracy: float
     correct: NDArray[np.bool_]
     loss: float
     scores: NDArray[np.float64]
+    task: Task = CLASSIFICATION
+
+    @classmethod
+    def of(cls, scores: NDArray[np.float64], loss: float, task: Task) -> EvalResult:
+        """From the scores ``[n]`` of a whole split."""
+        return cls(summarized(task, scores)[0], scores == 1.0, loss, scores, task)
 
     @property
     def standard_error(self) -> float:
         """Of ``accuracy``; of plain right and wrong that of a binomial fraction."""
-        return mean_score(self.scores)[1]
+        return summarized(self.task, self.scores)[1]
 
     @property
     def is_binary(self) -> bool:
         """Whether every sample is right or wrong."""
-        return bool(np.isin(self.scores, (0.0, 1.0)).all())
+        return self.task.is_share and bool(np.isin(self.scores, (0.0, 1.0)).all())
 
 
 def learning_rate(step: int, steps: int, schedule: Schedule) -> float:
@@ -278,12 +285,12 @@ def evaluate(
                 if not bool(torch.isfinite(output).all()):
                     raise FloatingPointError("the network's output is not finite.")
                 output = output.double()
-                scores.append(checked_scores(task.scores(output, target), len(wanted)))
+                scores.append(checked_scores(task.scores(output, target), len(wanted), task))
                 loss += float(task.loss(output, target)) * len(wanted)
     finally:
         model.train(training)
     every = np.concatenate(scores)
-    return EvalResult(mean_score(every)[0], every == 1.0, loss / len(every), every)
+    return EvalResult.of(every, loss / len(every), task)
 
 
 def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

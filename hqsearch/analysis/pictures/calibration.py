@@ -60,7 +60,7 @@ def calibration_picture(facts: Facts) -> Calibration:
         )
     rows, quality = spread_over(facts.completed, MOST), facts.quality
     values = np.array([(t.values or {})[quality.name] for t in rows])
-    errors = np.array([t.details.accuracy_se or 0.0 for t in rows])
+    errors = np.array([t.details.error_of(quality.name) or 0.0 for t in rows])
     space = facts.space
     codes = space.encode(Candidate.of({n: t.choices[n] for n in space.names}) for t in rows)
     model = fit(Design(space), codes, values, errors)

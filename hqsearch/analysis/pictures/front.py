@@ -148,9 +148,10 @@ def _on_validation(facts: Facts) -> bool:
 
 def _standard_error(trial: TrialRow, quality: Objective) -> float | None:
     # Parsing the details of 5,000 trials takes longer than drawing them.
-    if quality.name != "accuracy" or '"accuracy_se"' not in trial.details_json:
+    key = "accuracy_se" if quality.name == "accuracy" else "standard_errors"
+    if f'"{key}"' not in trial.details_json:
         return None
-    return trial.details.accuracy_se or None
+    return trial.details.error_of(quality.name) or None
 
 
 def _finite(value: Any) -> float | None:

@@ -219,8 +219,8 @@ def readable(row: TrialRow, details: Details) -> dict[str, Any]:
         told["copy of"] = row.copy_of
     if row.failure:
         told["failure"] = f"{row.failure}: {row.reason}"
-    if details.accuracy_se:
-        told["standard error"] = round(details.accuracy_se, 5)
+    if details.error:
+        told["standard error"] = round(details.error, 5)
     layers = details.layers or ()
     energies = [f"{r.layer} {number(r.energy, 3)}" for r in layers if r.energy is not None]
     rates = [f"{r.layer} {number(r.rate, 3)}" for r in layers if r.rate is not None]

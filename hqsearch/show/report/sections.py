@@ -12,6 +12,7 @@ from hqsearch.analysis.pictures.facts import Facts
 from hqsearch.analysis.words import choice_counts, found_by, imported_lines
 from hqsearch.problem.objective import Objective
 from hqsearch.show.confirmation import MARKS
+from hqsearch.show.tables import error_text
 from hqsearch.show.text import number, value_text
 from hqsearch.store.records import TrialRow
 
@@ -74,8 +75,7 @@ def front_table(facts: Facts) -> str:
     for trial in facts.front:
         values = trial.values or {}
         cells = [str(trial.number), *(value_text(o, values.get(o.name)) for o in facts.objectives)]
-        error = trial.details.accuracy_se
-        cells.append("–" if error is None else f"{100 * error:.1f}")
+        cells.append(error_text(trial, facts.objectives))
         if confirmation:
             own = None if trial.imported else confirmation.of(trial.key)
             cells.append(_confirmed(own, facts.quality))
