@@ -12,7 +12,7 @@ from hqsearch.cli.output import emit_json, print_text
 from hqsearch.errors import InputError
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @options.study_and_folder
 @click.option("--accuracy", metavar="LIMIT", help="'>= 0.92', '>= 92 %'.")
 @click.option("--energy", metavar="LIMIT", help="'<= 20 uJ', '<= 0.3 fp32'.")
@@ -26,6 +26,7 @@ from hqsearch.errors import InputError
 @click.option(
     "--limit", "more", multiple=True, metavar="NAME LIMIT", help="'average_bits <= 3'; repeat."
 )
+@click.argument("others", nargs=-1, type=click.UNPROCESSED, metavar="[--METRIC LIMIT]...")
 @options.json_only
 def choose(
     study: str,
@@ -34,6 +35,7 @@ def choose(
     energy: str | None,
     storages: tuple[str, ...],
     more: tuple[str, ...],
+    others: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """The member of the front to take, and why: by limits, else the knee."""
@@ -42,7 +44,7 @@ def choose(
     given = [("accuracy", accuracy), ("energy", energy)]
     urls = [text for text in storages if not _is_limit(text)]
     given += [("storage", text) for text in storages if _is_limit(text)]
-    given += [_named(text) for text in more]
+    given += [*(_named(text) for text in more), *_others(others)]
     limits = {name: text for name, text in given if text is not None}
     if len(urls) > 1 or len(limits) < sum(text is not None for _, text in given):
         raise InputError("choose: the same limit, or two logs, were given")
@@ -52,6 +54,21 @@ def choose(
         emit_json(chosen.as_json())
     else:
         print_text(repr(chosen))
+
+
+def _others(words: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Limits on objectives that a study brings: ``--mae '<= 0.2'`` as name and limit.
+
+    Raises:
+        InputError: something else than pairs of them.
+    """
+    waiting, found = list(words), []
+    while waiting:
+        name, equals, limit = waiting.pop(0).partition("=")
+        if not name.startswith("--") or not (equals or waiting):
+            raise InputError(f"choose: {name}: expected --METRIC LIMIT, such as --mae '<= 0.2'")
+        found.append((name.removeprefix("--"), limit if equals else waiting.pop(0)))
+    return found
 
 
 def _is_limit(text: str) -> bool:

@@ -95,7 +95,8 @@ class Details(FlatRecord):
 
     readers: ClassVar[Mapping[str, Reader]] = {
         "average_bits": number, "accuracy_se": number, "validation_samples": integer,
-        "standard_errors": numbers, "test_samples": integer, "correct": text, "energy_estimate": number,
+        "standard_errors": numbers, "test_samples": integer, "correct": text,
+        "energy_estimate": number,
         "training_seconds": number, "cpu_seconds": number, "layers": rows_of(LayerRow),
         "rates": table, "entropy": numbers, "rungs": rows_of(RungRow), "epochs": integer,
         "measured": numbers, "versions": texts,
