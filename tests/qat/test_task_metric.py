@@ -127,6 +127,7 @@ def test_its_name_stands_everywhere(study: hqsearch.Study) -> None:
     assert "the study measures mae" in front.verdict
     page = study.report().read_text()
     assert "mae, classes" in page
+    assert "Down is better" in page
 
 
 def test_choosing_takes_the_least(study: hqsearch.Study, folder: Path) -> None:
@@ -181,8 +182,9 @@ def test_it_is_confirmed_by_its_own_error(study: hqsearch.Study) -> None:
 
 
 def test_strategies_lower_it(study: hqsearch.Study) -> None:
-    done = study.run("nsga2", evaluations=11, executor="in-process", workers=1)
-    assert done.finished == 11
+    asked = ["random", "nsga2"]
+    done = study.compare(asked, evaluations=9, seeds=1, executor="in-process", workers=1)
+    assert "saves is told at equal accuracy" in str(done)
 
 
 def test_an_objective_that_the_task_has_not(folder: Path) -> None:

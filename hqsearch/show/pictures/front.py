@@ -35,10 +35,11 @@ def _reading(picture: FrontPicture) -> str:
         else ""
     )
     bars = " Bars are ±1 standard error." if any(p.error for p in picture.members) else ""
+    up, above = ("Up", "above") if picture.quality.direction == "max" else ("Down", "below")
     return (
-        f"Up is better, left is cheaper; large marks are the front, what nothing else beats in "
+        f"{up} is better, left is cheaper; large marks are the front, what nothing else beats in "
         f"every objective at once.{bars} A diamond is a uniform assignment of every layer: a "
-        f"search is worth it where its front runs above and left of them.{more}"
+        f"search is worth it where its front runs {above} and left of them.{more}"
     )
 
 
