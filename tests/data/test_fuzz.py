@@ -257,10 +257,12 @@ def one_cut_folder(data: st.DataObject) -> None:
         try:
             frames = prepare_data(spec, Path(folder) / "cache", workers=1)
         except DataError as error:
-            assert str(error)
+            told = str(error)
         else:
+            told = frames.summary
             assert frames.train.frames.shape[1:] == (2, 2, 8, 12)
             assert frames.train.frames.any(axis=(1, 2, 3, 4)).all()
+        assert told.strip()
 
 
 @pytest.fixture(scope="module")
