@@ -79,3 +79,22 @@ def test_the_data_are_shown_as_they_were_given(trained: hqsearch.Study, tmp_path
 def test_a_study_without_data_shows_none(toy_study: hqsearch.Study) -> None:
     with pytest.raises(InputError, match="has prepared no frames"):
         toy_study.show_data()
+
+
+def test_pictures_are_shown_in_their_colours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    split = rng.integers(0, 256, (12, 3, 16, 16), dtype=np.uint8), np.arange(12) % 2
+    study = hqsearch.Study(
+        "colour",
+        model="convformer",
+        options={"widths": [8, 8, 8], "depth": 1, "heads": 1, "timesteps": 1},
+        data=hqsearch.Images(split, split, split),
+        choices=["2u", "fp32"],
+        settings={"evaluation.parent_epochs": 1, "evaluation.epochs": 1},
+        studies_dir=tmp_path,
+    )
+    study.run("random", evaluations=2, executor="in-process")
+    figure = study.show_data()
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    assert shown.shape == (2 * 17, 17, 3)
+    np.testing.assert_array_equal(shown[:16, :16], split[0][0].transpose(1, 2, 0))

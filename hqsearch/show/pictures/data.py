@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from hqsearch.show.palette import COLOURS, INK, MUTED
 from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
 
 READING = (
-    "Every row is one training sample of a class, time from left to right; dark is where the first "
-    "channel (ON) has more, light where the second has. Below: the mean value of a pixel as it is "
-    "stored, by class and split, with the range of the middle 80 % of samples. Splits whose marks "
-    "lie apart are not of one kind."
+    "Every row is one training sample of a class, time from left to right. Of events dark is where "
+    "the first channel (ON) has more, light where the second has; pictures are in their colours. "
+    "Below: the mean value of a pixel as it is stored, by class and split, with the range of the "
+    "middle 80 % of samples. Splits whose marks lie apart are not of one kind."
 )
+#: Letters of a note in a line.
+_NOTE = 52
 _MARKS = {"train": ("o", "ink"), "validation": ("s", "muted"), "test": ("^", "evaluated")}
 
 
@@ -39,22 +42,29 @@ def draw_data(picture: DataPicture) -> Drawing:
     )
     splits = dict.fromkeys(f.split for f in picture.figures)
     entries = [Entry(s, COLOURS[_MARKS[s][1]].light, _MARKS[s][0]) for s in splits]
-    title = "\n".join([picture.title, *picture.notes[:1]])
+    notes = [textwrap.fill(note, _NOTE) for note in picture.notes[:1]]
+    title = "\n".join([picture.title, *notes])
     return Drawing(title, READING, [frames, figures], entries)
 
 
 def _draw_frames(axes: Any, picture: DataPicture) -> None:
-    frames = picture.frames.astype(np.int16)
-    signed = frames.shape[2] == 2
-    image = frames[:, :, 0] - frames[:, :, 1] if signed else frames.sum(axis=2)
-    rows, steps, height, width = image.shape
-    # A line of grey between the frames.
-    padded = np.full((rows, steps, height + 1, width + 1), np.nan)
-    padded[:, :, :height, :width] = image
-    sheet = padded.transpose(0, 2, 1, 3).reshape(rows * (height + 1), steps * (width + 1))
-    largest = float(np.abs(image).max()) or 1.0
-    axes.imshow(sheet, cmap="Greys", vmin=-largest, vmax=largest, interpolation="nearest",
-                aspect="equal")  # fmt: skip
+    rows, steps, channels, height, width = picture.frames.shape
+    if channels == 3:  # red, green, blue: as they are, a line of white between them
+        coloured = np.full((rows, steps, height + 1, width + 1, 3), 255, np.uint8)
+        coloured[:, :, :height, :width] = picture.frames.transpose(0, 1, 3, 4, 2)
+        sheet = coloured.transpose(0, 2, 1, 3, 4)
+        sheet = sheet.reshape(rows * (height + 1), steps * (width + 1), 3)
+        axes.imshow(sheet, interpolation="nearest", aspect="equal")
+    else:
+        frames = picture.frames.astype(np.int16)
+        image = frames[:, :, 0] - frames[:, :, 1] if channels == 2 else frames.sum(axis=2)
+        # A line of grey between the frames.
+        padded = np.full((rows, steps, height + 1, width + 1), np.nan)
+        padded[:, :, :height, :width] = image
+        sheet = padded.transpose(0, 2, 1, 3).reshape(rows * (height + 1), steps * (width + 1))
+        largest = float(np.abs(image).max()) or 1.0
+        axes.imshow(sheet, cmap="Greys", vmin=-largest, vmax=largest, interpolation="nearest",
+                    aspect="equal")  # fmt: skip
     names = [picture.classes[label] for label in picture.shown]
     axes.set_yticks([(row + 0.5) * (height + 1) for row in range(rows)], names)
     ticks = [(step + 0.5) * (width + 1) for step in range(steps)]
@@ -82,6 +92,6 @@ def _draw_figures(axes: Any, picture: DataPicture, labels: list[int]) -> None:
     axes.set_yticks(range(len(labels)), names, fontsize=7)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("value as stored; samples train/validation/test below the names", color=INK)
+    axes.set_xlabel("value as stored; below the\nnames: train/validation/test samples", color=INK)
     axes.grid(visible=True, axis="x", color=COLOURS["grid"].light)
     axes.tick_params(axis="y", length=0, color=MUTED)
