@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.evaluators.synthetic_2 import Synthetic2, costs_of
 from hqsearch.problem.pareto import non_dominated
+
+from .synthetic_2 import Synthetic2, costs_of
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -38,7 +39,8 @@ def attainable(evaluator: Synthetic2, weights: int = WEIGHTS) -> Codes:
 
 
 def _baselines(evaluator: Synthetic2) -> Codes:
-    return evaluator.space.encode(evaluator.space.baselines().values())
+    codes: Codes = evaluator.space.encode(evaluator.space.baselines().values())
+    return codes
 
 
 def _scalarized(evaluator: Synthetic2, count: int) -> Codes:

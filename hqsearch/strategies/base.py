@@ -35,6 +35,10 @@ COHORT = 12
 class StrategyOptions(Strict):
     """``[strategy.<name>]``; each strategy extends it."""
 
+    #: What runs were like that were logged before an option existed. A log holds every option of
+    #: a run with its value; those that it lacks have these, whatever the defaults are today.
+    BEFORE: ClassVar[Mapping[str, Any]] = {}
+
 
 class Signal(Enum):
     """What :meth:`Strategy.next` says when it has no proposal."""

@@ -8,45 +8,54 @@ like all other candidates. This is what HAWQ (Dong et al. 2019; Yao et al. 2021)
 ModelOpt, AIMET and Sony's MCT do, and what a search must beat. The sweep covers the costs evenly
 in their logarithms, coarsely first (Halton sequence), so that any number of evaluations spans the
 front. Structural parts are scored and solved one by one, and the sweep goes through them in turn.
+Where the sweep finds nothing new any more, single changes of what it found follow, best by the
+same model first: its optima are few in a small space, and their neighbours are nearly as good.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.errors import DefinitionError
 from hqsearch.evaluator.tasks import SCORES
+from hqsearch.problem.additive import neighbours
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.integer_program import ChooseOne, Hinge
+from hqsearch.problem.pareto import non_dominated
+from hqsearch.strategies.additive_program import BARREN, AdditiveProgram, van_der_corput
 from hqsearch.strategies.base import (
     Problem,
     Result,
     Signal,
     Strategy,
+    StrategyOptions,
     StrategyTask,
     TaskResult,
 )
 from hqsearch.strategies.scoring import scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
 
-Floats = npt.NDArray[np.float64]
+#: Origin of a single change in the log.
+NEIGHBOUR = "neighbour"
 
-#: Limits in a row that give nothing new before there is nothing left to propose.
-BARREN = 64
-#: Weight of the (scaled) costs against the scores: only decides between equal scores.
-TIE = 1e-6
-#: One per cost that is swept.
-PRIMES = (2, 3, 5, 7, 11)
+
+class SensitivityOptions(StrategyOptions):
+    """``[strategy.sensitivity]``."""
+
+    BEFORE: ClassVar[Mapping[str, Any]] = {"neighbours": False}
+
+    neighbours: bool = True
+    """Go on with single changes of its optima when there are no more of them."""
 
 
 class Sensitivity(Strategy):
     """Asks for the scores, then proposes the additive model's front; learns nothing after."""
 
     name: ClassVar[str] = "sensitivity"
+    Options: ClassVar[type[StrategyOptions]] = SensitivityOptions
     tasks_needed: ClassVar[frozenset[str]] = frozenset({SCORES})
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
@@ -58,6 +67,8 @@ class Sensitivity(Strategy):
         self._scores: dict[str, Scores] = {}
         self._programs: list[AdditiveProgram] = []
         self._solved = 0
+        self._found: dict[Candidate, None] = {}
+        self._around: deque[Candidate] = deque()
 
     def notes(self) -> list[str]:
         return ["sensitivity: accuracy losses of single layers are taken to add up"]
@@ -96,99 +107,52 @@ class Sensitivity(Strategy):
             if solved is not None and solved[0] not in self._seen:
                 candidate, label = solved
                 self._seen.add(candidate)
+                self._found[candidate] = None
                 self._origins[candidate] = label
                 return candidate
-        return Signal.DONE
+        return self._change_on() if self.options.neighbours else Signal.DONE
 
+    def _change_on(self) -> Candidate | Signal:
+        """The next single change: of the new ones those that the model holds for undominated."""
+        if not self._around:
+            self._around.extend(self._undominated_changes())
+        if not self._around:
+            return Signal.DONE
+        candidate = self._around.popleft()
+        self._seen.add(candidate)
+        self._found[candidate] = None
+        self._origins[candidate] = NEIGHBOUR
+        return candidate
 
-class AdditiveProgram:
-    """Best assignments of the additive model under cost limits, in one structural part.
+    def _undominated_changes(self) -> list[Candidate]:
+        space, budgets = self.problem.space, self.problem.budgets
+        if not self._found:
+            return []
+        sizes, among = space.cardinalities, space.weighted
+        codes = np.vstack([neighbours(c, sizes, among) for c in space.encode(self._found)])
+        codes = np.unique(codes, axis=0)
+        new = [c not in self._seen for c in space.decode(codes)]
+        codes = codes[np.array(new, dtype=np.bool_)]
+        metrics = self.problem.tables.metrics(codes)
+        within = budgets.violations(metrics) <= 0
+        codes, metrics = codes[within], metrics[within]
+        if not len(codes):
+            return []
+        names = self._programs[0].names
+        costs = metrics[:, [self.problem.metrics.index(name) for name in names]]
+        front = np.flatnonzero(non_dominated(np.column_stack([self._losses(codes), costs])))
+        # Evenly over the front however many are asked for: the digits of places, mirrored.
+        order = sorted(range(len(front)), key=lambda place: van_der_corput(place, 2))
+        ranked = front[np.argsort(costs[front, 0], kind="stable")]
+        return space.decode(codes[ranked[order]])
 
-    Args:
-        problem: whose costs are limited.
-        scores: losses of every value alone, in this part.
-        part: its key; the only one without structural dimensions.
-
-    Raises:
-        DefinitionError: cheap metrics that are no sums over dimensions, or no cheap objective.
-    """
-
-    def __init__(self, problem: Problem, scores: Scores, part: str = "") -> None:
-        self.part, self.space = part, problem.space.parts[part]
-        tables = problem.tables
-        if not tables.additive:
-            raise DefinitionError(
-                "strategy sensitivity needs costs that are sums over the space's dimensions; "
-                "this evaluator's are not: use another strategy"
-            )
-        self.problem = problem
-        self.names = [o.name for o in problem.objectives if o.name in problem.metrics]
-        if not self.names:
-            raise DefinitionError(
-                "strategy sensitivity needs an objective that is known beforehand"
-            )
-        columns = [problem.metrics.index(name) for name in self.names]
-        sums = tables.parts[part]
-        self._added, self._base, self._overflow = sums.rows, sums.base, sums.overflow
-        self._swept = columns
-        self._least = (sums.base + sum(t.min(axis=0) for t in sums.tables))[columns]
-        self._most = (sums.base + sum(t.max(axis=0) for t in sums.tables))[columns]
-        if self._overflow is not None and self._overflow.column in columns:
-            place = columns.index(self._overflow.column)
-            ends = tables.part_extremes(self._overflow.column)[part]
-            self._least[place], self._most[place] = ends
-        for budget in problem.budgets.budgets:
-            if budget.metric in self.names:
-                # Above a budget there is nothing to sweep.
-                place = self.names.index(budget.metric)
-                self._most[place] = min(self._most[place], budget.limit)
-        added = np.concatenate(scores.increase)
-        largest = max(float(added.max()), 1e-300)
-        scaled = self._added[:, columns] / np.maximum(self._most - self._least, 1e-300)
-        self._target = added / largest + TIE * scaled.sum(axis=1)
-        self._scale = np.maximum(self._most - self._least, 1e-300)
-        self._limits = [(problem.metrics.index(b.metric), b.limit) for b in problem.budgets.budgets]
-
-    def solve(self, index: int) -> tuple[Candidate, str] | None:
-        """The best assignment under the ``index``-th limits (from 1); None where there is none."""
-        share = np.array([_van_der_corput(index, p) for p in PRIMES[: len(self._swept)]])
-        limits = self._least * (self._most / np.maximum(self._least, 1e-300)) ** share
-        rows = [self._added[:, c] for c in self._swept] + [
-            self._added[:, c] for c, _ in self._limits
-        ]
-        upper = [float(v) - self._base[c] for v, c in zip(limits, self._swept, strict=True)]
-        upper += [limit - self._base[c] for c, limit in self._limits]
-        code = ChooseOne(
-            self.space.cardinalities, self._target, np.array(rows), np.array(upper), self._hinge()
-        ).solve()
-        if code is None:
-            return None
-        label = ", ".join(
-            f"{name} <= {self._relative(name, float(limit))}"
-            for name, limit in zip(self.names, limits, strict=True)
-        )
-        return self.space.decode(code)[0], f"{self.part}: {label}" if self.part else label
-
-    def _hinge(self) -> Hinge | None:
-        """What does not fit into a memory, where an objective or a budget pays for it."""
-        overflow, columns = self._overflow, [*self._swept, *(c for c, _ in self._limits)]
-        if overflow is None or overflow.column not in columns:
-            return None
-        tie = 0.0
-        if overflow.column in self._swept:
-            tie = TIE * overflow.price / float(self._scale[self._swept.index(overflow.column)])
-        return overflow.hinge(self._added, self._base, columns, tie)
-
-    def _relative(self, name: str, limit: float) -> str:
-        full = self.problem.reference.get(name)
-        return f"{limit / full:.3g} fp32" if full else f"{limit:.4g}"
-
-
-def _van_der_corput(index: int, base: int) -> float:
-    """The ``index``-th number of the van der Corput sequence: digits mirrored at the point."""
-    share, weight = 0.0, 1.0
-    while index:
-        weight /= base
-        index, digit = divmod(index, base)
-        share += weight * digit
-    return share
+    def _losses(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Sums of scores ``[n]``; of a part that was not scored infinite."""
+        space = self.problem.space
+        part_of, total = space.part_indices(codes), np.full(len(codes), np.inf)
+        for index, part in enumerate(space.parts):
+            rows = part_of == index
+            if part in self._scores:
+                tables = self._scores[part].increase
+                total[rows] = sum(tables[place][codes[rows, place]] for place in space.weighted)
+        return total

@@ -49,7 +49,7 @@ from hqsearch.study.opening import (
     study_folder,
     versions,
 )
-from hqsearch.study.running import read_study, require_tasks, run_identity, start
+from hqsearch.study.running import of_its_time, read_study, require_tasks, run_identity, start
 from hqsearch.wording import option, setting
 
 #: Of the study: its yardstick.
@@ -210,7 +210,7 @@ class _Runner:
         except StudyMissing:
             return None
         for run in reversed(runs):
-            if (run.strategy, run.seed, run.options) == (strategy, seed, identity):
+            if (run.strategy, run.seed) == (strategy, seed) and of_its_time(run) == identity:
                 self._trials = trials
                 return run, charges(run, runs, trials, (), self._evaluations)
         return None

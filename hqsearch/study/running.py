@@ -56,6 +56,7 @@ __all__ = [
     "Finished",
     "Request",
     "device_of",
+    "of_its_time",
     "read_study",
     "require_tasks",
     "resume",
@@ -116,7 +117,7 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
             "seed": run.seed,
             "constraints": run.options["constraints"],
             "search": validate(SearchOptions, run.options.get("search", {}), "the run's [search]"),
-            "strategy": {run.strategy: run.options["strategy"]},
+            "strategy": {run.strategy: of_its_time(run)["strategy"]},
         }
     )
     request = replace(
@@ -350,12 +351,20 @@ def run_identity(
     return identity
 
 
+def of_its_time(run: RunRecord) -> dict[str, Any]:
+    """What tells a run from others, with what options were before there was a choice."""
+    before = strategy_class(run.strategy).Options.BEFORE
+    return {**run.options, "strategy": {**before, **run.options["strategy"]}}
+
+
 def _same_run(
     runs: Sequence[RunRecord], definition: StudyDefinition, strategy: str, identity: dict[str, Any]
 ) -> RunRecord | None:
     """The run that is to be gone on with, as far as is asked for now; None where there is none."""
     for run in reversed(runs):
-        if (run.strategy, run.seed, run.options) == (strategy, definition.seed, identity):
+        if (run.strategy, run.seed) != (strategy, definition.seed):
+            continue
+        if of_its_time(run) == identity:
             return replace(run, evaluations=definition.evaluations)
     return None
 

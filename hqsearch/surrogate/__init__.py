@@ -3,5 +3,17 @@
 from hqsearch.surrogate.additive import Posterior, Settings, fit
 from hqsearch.surrogate.design import Design, Scores
 from hqsearch.surrogate.improvement import Front, expected_improvement
+from hqsearch.surrogate.model import Model
+from hqsearch.surrogate.scored import ScoredPosterior
 
-__all__ = ["Design", "Front", "Posterior", "Scores", "Settings", "expected_improvement", "fit"]
+__all__ = [
+    "Design",
+    "Front",
+    "Model",
+    "Posterior",
+    "ScoredPosterior",
+    "Scores",
+    "Settings",
+    "expected_improvement",
+    "fit",
+]

@@ -60,9 +60,7 @@ def rates_of(path: Path) -> dict[str, LayerRate]:
     return found
 
 
-def table_of(
-    layers: Sequence[Any], workload: Workload, profile: str, rates: str
-) -> dict[str, Any]:
+def table_of(layers: Sequence[Any], workload: Workload, profile: str, rates: str) -> dict[str, Any]:
     """Costs by dimension and choice: energy µJ, storage bits and code bits."""
     study = load_study(embedded("studies")["gesture"])
     space = derive_space(load_space("spikformer", study), layers)
@@ -82,9 +80,7 @@ def table_of(
         "profile": profile,
         "rates": rates,
         "layers": [d.name for d in space.dimensions],
-        "weights": [
-            sum(workload.layers[p].weights for p in d.layers) for d in space.dimensions
-        ],
+        "weights": [sum(workload.layers[p].weights for p in d.layers) for d in space.dimensions],
         "energy": summed(energies),
         "storage": summed(stored),
         "codes": summed(codes),

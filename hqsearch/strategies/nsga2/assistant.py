@@ -16,10 +16,12 @@ from threadpoolctl import ThreadpoolController
 
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem, Result
-from hqsearch.strategies.nsga2.batch import Batch, Columns
+from hqsearch.strategies.nsga2.batch import BOLDNESS, SCORED_BOLDNESS, Batch, Columns
 from hqsearch.surrogate import (
     Design,
+    Model,
     Posterior,
+    ScoredPosterior,
     Scores,
     Settings,
     fit,
@@ -33,6 +35,9 @@ LEAST = 5
 #: A surrogate knows something when its skill exceeds this over the root of the number of
 #: evaluations: what nine of ten get by chance where there is nothing to know stays below.
 CHANCE = 1.5
+#: Up to here scores are trusted; from here on, only as long as they predict better than a model
+#: that does not know them.
+TRUSTED = 20
 #: The prior is chosen anew when there are this many times as many measurements.
 REFIT = 1.15
 #: Relative difference (logarithm) up to which a measured cost is the estimated one.
@@ -45,7 +50,9 @@ class Assistant:
     def __init__(self, problem: Problem, scores: Mapping[str, Scores] | None = None) -> None:
         self.problem = problem
         self._plain = Design(problem.space)
-        self._design = Design(problem.space, scores)
+        # Parts of a structure have scores of their own, which a linear model can put side by side.
+        self._scores = dict(scores or {}) if not problem.space.structural else {}
+        self._design = Design(problem.space, None if self._scores else scores)
         names = [o.name for o in problem.objectives]
         dear = [i for i, name in enumerate(names) if name not in problem.metrics]
         self._main = dear[0] if dear else 0
@@ -98,8 +105,9 @@ class Assistant:
             return []
         self._age(len(measured))
         codes = space.encode(r.candidate for r in measured)
-        columns = self._fit(measured, codes)
-        if columns.model.skill() <= CHANCE / np.sqrt(len(measured)):
+        columns, skill = self._fit(measured, codes)
+        scored = isinstance(columns.model, ScoredPosterior)
+        if skill <= CHANCE / np.sqrt(len(measured)) and not (scored and len(measured) < TRUSTED):
             return []
         if pending:
             waiting = space.encode(pending)
@@ -111,12 +119,13 @@ class Assistant:
         found = Batch(self.problem, self.costs, columns, codes[feasible], taken, generator)
         return found.choose(count)
 
-    def _fit(self, measured: Sequence[Result], codes: Codes) -> Columns:
-        """A posterior of the main objective, and what is known or predicted of the others."""
+    def _fit(self, measured: Sequence[Result], codes: Codes) -> tuple[Columns, float]:
+        """A posterior of the main objective with its skill, and what is known or predicted of the
+        others."""
         values = np.array([r.values for r in measured])
         noise = np.array([np.nan if r.noise is None else r.noise for r in measured])
         straight, top = self._estimates(codes)
-        model = self._model(self._main, codes, values[:, self._main], noise)
+        model, skill = self._best_model(codes, values[:, self._main], noise)
         predictors = []
         for column, objective in enumerate(self.problem.objectives):
             if column == self._main:
@@ -136,7 +145,22 @@ class Assistant:
             return np.column_stack([p(codes, cheap, on_top) for p in predictors])
 
         sign = -1.0 if self.problem.objectives[self._main].direction == "max" else 1.0
-        return Columns(self._main, sign, model, known, self.costs.bends)
+        boldness = SCORED_BOLDNESS if isinstance(model, ScoredPosterior) else BOLDNESS
+        return Columns(self._main, sign, model, known, self.costs.bends, boldness), skill
+
+    def _best_model(self, codes: Codes, values: Floats, noise: Floats) -> tuple[Model, float]:
+        """By scores, or without them where those are seen to mislead; with its skill."""
+        plain = self._model(self._main, codes, values, noise)
+        skill = plain.skill()
+        scores = self._scores.get("")
+        if scores is None or not any(own.max() > 0 for own in scores.increase):
+            return plain, skill
+        sign = -1.0 if self.problem.objectives[self._main].direction == "max" else 1.0
+        scored = ScoredPosterior.fit(self.problem.space, scores, codes, values, noise, sign)
+        own = scored.skill()
+        if len(values) >= TRUSTED and skill > own:
+            return plain, skill
+        return scored, own
 
     def _estimates(self, codes: Codes, bend: float | None = None) -> tuple[Floats, Floats]:
         """Cheap metrics as sums, and what comes on top; each ``[n, n_metrics]``."""

@@ -18,7 +18,7 @@ from hqsearch.problem.additive import AdditiveTables, neighbours
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
-from hqsearch.surrogate import Front, Posterior, expected_improvement
+from hqsearch.surrogate import Front, Model, expected_improvement
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -26,6 +26,8 @@ Codes = npt.NDArray[np.int64]
 #: Share of the posterior's deviation that the expected gain uses. All of it explores the large
 #: volume near the dearest candidates, where next to nothing is to be gained.
 BOLDNESS = 0.3
+#: The same of a model that scores give its shape: what it is unsure of is mostly not worth a look.
+SCORED_BOLDNESS = 0.1
 #: The virtual evolution: where costs are sums over dimensions, scalarizations and single changes
 #: were measured to find as much without it.
 POPULATION, GENERATIONS = 60, 20
@@ -55,9 +57,10 @@ class Columns:
 
     main: int
     sign: float
-    model: Posterior
+    model: Model
     known: Known
     bends: bool = False
+    boldness: float = BOLDNESS
 
 
 class Batch:
@@ -144,7 +147,7 @@ class Batch:
         return expected_improvement(
             self._front,
             self.columns.sign * mean,
-            BOLDNESS * deviation,
+            self.columns.boldness * deviation,
             _evened(self.columns.known(codes)),
             self.reference,
         )

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -38,6 +38,7 @@ from hqsearch.errors import InputError
 from hqsearch.evaluator.tasks import SCORES
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.pareto import non_dominated
+from hqsearch.strategies.additive_program import best_by_scores
 from hqsearch.strategies.base import (
     Problem,
     Result,
@@ -59,12 +60,16 @@ INHERITED = ("gumbel", "sensitivity")
 #: Origins in the log: of the surrogate's candidates, place and size of the batch; and pymoo's.
 ASSISTED = re.compile(r"assisted (\d+)/(\d+)")
 BRED = "bred"
+#: And of what the scores' integer program has solved, before its limits.
+SOLVED = "solved"
 #: Draws per missing individual before the space counts as exhausted.
 ATTEMPTS = 100
 
 
 class Nsga2Options(StrategyOptions):
     """``[strategy.nsga2]``."""
+
+    BEFORE: ClassVar[Mapping[str, Any]] = {"solved": 0, "drawn": 0}
 
     population: Annotated[int, Field(ge=4, le=10_000)] = 12
     crossover: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
@@ -81,10 +86,13 @@ class Nsga2Options(StrategyOptions):
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Candidates of an assisted generation, a third of a population by default; the first one,
     which a surrogate knows nothing of yet, is of two batches."""
-    prior: bool = False
-    """Score every layer and choice without training first, for the surrogate, where the evaluator
-    can. Off: it costs some trainings' time and gained nothing on average on ``synthetic`` and
-    ``recorded``; on other spaces it was not measured."""
+    prior: bool | None = None
+    """Score every layer and choice without training first, for the surrogate: where the evaluator
+    can, by default. How much the scores weigh is learned."""
+    solved: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Best assignments by the scores alone, spread over the front, that are trained first."""
+    drawn: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Random ones that are trained first beside what is solved or was found by others."""
     history: bool = True
     """Start from what gumbel and sensitivity found in the study's earlier runs, and let the
     surrogate learn from all of them."""
@@ -138,8 +146,10 @@ class Nsga2(Strategy):
         self._origins: dict[Candidate, str] = {}
         self._recorded: tuple[Candidate, str] | None = None
         self._deferred: _Deferred | None = None
-        scored = options.assist and options.prior and SCORES in problem.tasks
+        scored = options.assist and options.prior is not False and SCORES in problem.tasks
         self._scoring = deque(scoring_tasks(problem.space) if scored else [])
+        self._passes = self._unscored = len(self._scoring)
+        self._solves = scored and options.solved > 0 and problem.tables.additive
         self._scores: dict[str, Scores] = {}
         self._baselines_awaited = len(problem.baselines)
         self._algorithm = make_nsga2(
@@ -167,7 +177,7 @@ class Nsga2(Strategy):
 
     @property
     def planned_tasks(self) -> int:
-        return len(self.problem.space.parts) if self.options.assist and self.options.prior else 0
+        return self._passes
 
     @property
     def cohort(self) -> int | None:
@@ -209,6 +219,8 @@ class Nsga2(Strategy):
             self._think()
         if not self._started:
             self._start()
+        if self._solves and not self._unscored:
+            self._solve()
         if not self._queue and not self._exhausted:
             if self.options.mode == "steady":
                 self._breed()
@@ -274,6 +286,7 @@ class Nsga2(Strategy):
 
     def observe_task(self, result: TaskResult) -> None:
         self._awaited -= 1
+        self._unscored -= 1
         self._scores |= scores_of(result, self.problem.space)
 
     def _assisted(self, count: int, generator: np.random.Generator) -> bool:
@@ -330,8 +343,23 @@ class Nsga2(Strategy):
             joining = int((self.problem.budgets.violations(estimates) <= 0).sum())
         inherited = [c for c in self._inherited() if c not in self._seen]
         self._enqueue(inherited)
+        self._solves = self._solves and not inherited
         wanted = max(self._first - joining - len(inherited), 0 if inherited else 2)
+        if self._solves:
+            # What the scores say is worth more than random ones.
+            wanted = self.options.drawn
+        elif inherited:
+            wanted = max(wanted, self.options.drawn)
         for _ in range(wanted):
+            self._enqueue_unseen(generator)
+
+    def _solve(self) -> None:
+        """Queue what is best by the scores alone; random ones where the passes failed."""
+        self._solves = False
+        found = best_by_scores(self.problem, self._scores, self._seen, self.options.solved)
+        self._enqueue(list(found), *(f"{SOLVED} {label}" for label in found.values()))
+        generator = self.generator(0, 5)
+        for _ in range(0 if self._scores else self.options.solved):
             self._enqueue_unseen(generator)
 
     def _inherited(self) -> dict[Candidate, str]:

@@ -178,7 +178,7 @@ def test_steps_back_where_it_knows_nothing(synthetic: Synthetic) -> None:
 
     origins = []
     for seed in range(10):
-        strategy = nsga2(problem_of(synthetic), seed)
+        strategy = nsga2(problem_of(synthetic), seed, prior=False)
         noise = np.random.default_rng(seed)
         for slot, candidate in enumerate(strategy.problem.baselines):
             told(strategy, slot, candidate, "baseline", noise)
@@ -194,7 +194,7 @@ def test_steps_back_where_it_knows_nothing(synthetic: Synthetic) -> None:
 
 def test_measured_costs_correct_the_estimates(synthetic: Synthetic) -> None:
     """Recorded energy differs from the estimate by what the layers' choices do to it."""
-    strategy = nsga2(problem_of(synthetic), 0)
+    strategy = nsga2(problem_of(synthetic), 0, prior=False)
     slots = iter(range(100))
 
     def told(candidate: Candidate, kind: str) -> None:
@@ -216,25 +216,25 @@ def test_starts_from_what_gumbel_found(synthetic: Synthetic) -> None:
     history = tuple(
         Result(i, c, "search", values(synthetic, c), strategy="gumbel") for i, c in enumerate(found)
     )
-    strategy = nsga2(problem_of(synthetic, history), 0)
+    strategy = nsga2(problem_of(synthetic, history), 0, prior=False)
     noted = next(n for n in strategy.notes() if "gumbel" in n)
     count = int(noted.split()[2])
     assert noted == f"starts from {count} candidates that gumbel found"
     assert 0 < count <= 6
     proposed = [strategy.next() for _ in range(count)]
     assert set(proposed) <= set(found)
-    alone = nsga2(problem_of(synthetic, history), 0, history=False)
+    alone = nsga2(problem_of(synthetic, history), 0, history=False, prior=False)
     assert not any("gumbel" in n for n in alone.notes())
     assert alone.next() not in found
 
 
-def test_asks_for_scores_first_if_told_to(synthetic: Synthetic) -> None:
-    strategy = nsga2(problem_of(synthetic), 0, prior=True)
+def test_asks_for_scores_first(synthetic: Synthetic) -> None:
+    strategy = nsga2(problem_of(synthetic), 0)
     asked = strategy.next()
     assert isinstance(asked, StrategyTask)
     assert asked.task == ScoresTask()
-    results = drive(synthetic, nsga2(problem_of(synthetic), 0, prior=True), 30)
-    assert share(synthetic, results) > 0.85
+    results = drive(synthetic, nsga2(problem_of(synthetic), 0), 30)
+    assert share(synthetic, results) > 0.9
 
 
 def test_workers_that_would_idle_are_told_of(synthetic: Synthetic) -> None:
