@@ -228,8 +228,8 @@ class Synthetic2(Evaluator):
         errors: dict[str, dict[str, float]] = {}
         for dimension, loss in zip(self.space.dimensions, self.losses, strict=True):
             log = LAYER_ERROR * generator.standard_normal()
-            log = log + CHOICE_ERROR * generator.standard_normal(len(loss))
-            scored = loss * np.exp(log) + floor * generator.standard_normal(len(loss))
+            own = CHOICE_ERROR * generator.standard_normal(len(loss))
+            scored = loss * np.exp(log + own) + floor * generator.standard_normal(len(loss))
             scored = np.where(loss > 0, scored, 0.0)
             scores[dimension.name] = dict(zip(dimension.values, scored.tolist(), strict=True))
             errors[dimension.name] = dict.fromkeys(dimension.values, floor)

@@ -68,6 +68,7 @@ class Sensitivity(Strategy):
         self._programs: list[AdditiveProgram] = []
         self._solved = 0
         self._found: dict[Candidate, None] = {}
+        self._swept = False
         self._around: deque[Candidate] = deque()
 
     def notes(self) -> list[str]:
@@ -100,7 +101,7 @@ class Sensitivity(Strategy):
 
     def _solve_on(self) -> Candidate | Signal:
         """The next new solution: a limit for every part, then the next limit."""
-        for _ in range(BARREN * len(self._programs)):
+        for _ in range(0 if self._swept else BARREN * len(self._programs)):
             index, part = divmod(self._solved, len(self._programs))
             self._solved += 1
             solved = self._programs[part].solve(index + 1)
@@ -110,6 +111,7 @@ class Sensitivity(Strategy):
                 self._found[candidate] = None
                 self._origins[candidate] = label
                 return candidate
+        self._swept = True
         return self._change_on() if self.options.neighbours else Signal.DONE
 
     def _change_on(self) -> Candidate | Signal:

@@ -183,3 +183,23 @@ def test_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """The standard output may be one JSON document; HiGHS prints to it on its own."""
     proposals(problem())
     assert capfd.readouterr().out == ""
+
+
+def test_goes_on_with_neighbours_of_its_optima() -> None:
+    found, strategy = proposals(problem())
+    origins = [strategy.origin(c) for c in found]
+    own = origins.index("neighbour")
+    assert 0 < own < len(origins)
+    assert set(origins[own:]) == {"neighbour"}
+    for place in range(own, len(found)):
+        changes = [
+            sum(a != b for a, b in zip(found[place].items, c.items, strict=True))
+            for c in found[:place]
+        ]
+        assert min(changes) == 1
+
+
+def test_runs_from_before_neighbours_end_with_their_optima() -> None:
+    options = strategy_class("sensitivity").Options
+    assert options.BEFORE == {"neighbours": False}
+    assert "neighbours" in options.model_fields
