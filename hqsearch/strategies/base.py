@@ -162,6 +162,9 @@ class Strategy(ABC):
     tasks_needed: ClassVar[frozenset[str]] = frozenset()
     #: Whether its candidates may be stopped early against each other.
     stoppable: ClassVar[bool] = True
+    #: Whether it ends after a number of candidates that does not grow with the evaluations; only
+    #: then is something left for a strategy that starts from it in a comparison.
+    ends: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         self.problem, self.options, self.seed = problem, options, seed

@@ -81,6 +81,7 @@ class Gumbel(Strategy):
     Options: ClassVar[type[StrategyOptions]] = GumbelOptions
     tasks_needed: ClassVar[frozenset[str]] = frozenset({SUPERNET})
     stoppable: ClassVar[bool] = False
+    ends: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)

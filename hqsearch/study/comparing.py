@@ -144,6 +144,11 @@ def _check(request: Request, definition: StudyDefinition, variants: Sequence[Var
     evaluator = make_evaluator_for(definition, folder, request)
     for variant in variants:
         require_tasks(strategy_class(variant.strategy), evaluator, definition)
+        if variant.source is not None and not strategy_class(variant.source.strategy).ends:
+            raise InputError(
+                f"{variant.label}: {variant.source.label} goes on as long as it is let, and would "
+                "leave nothing to what starts from it; start from gumbel, which ends by itself"
+            )
         _options(definition_of(_asked(request, variant, definition.seed)), variant)
     attributes = recorded_study(storage_url(request.storage, folder), definition.name, folder)
     if attributes:

@@ -142,6 +142,14 @@ def test_one_that_starts_from_another_is_charged_for_it(tmp_path: Path) -> None:
         run(tmp_path, "nsga2:from=gumbel", seeds=1, evaluations=5, **tiny)
 
 
+def test_a_start_that_leaves_nothing_is_refused_before_anything_is_spent(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match="random goes on as long as it is let"):
+        run(tmp_path, "nsga2:from=random", seeds=1, evaluations=14)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_compared_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="early_stopping=none"):
         run(tmp_path, "random", **{"evaluation.epochs": 4, "search.early_stopping": "halving"})
