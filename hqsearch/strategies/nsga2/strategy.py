@@ -21,7 +21,7 @@ optimum of the scores and a random one, and the surrogate learns by what the sco
 (:mod:`hqsearch.surrogate.scored`), or does without them once it predicts better so. With
 ``assist = false`` this is plain NSGA-II.
 
-The defaults rest on ``synthetic-2`` (settings chosen on instances 0 to 99; medians of instances 1000
+The defaults rest on ``synthetic-2`` (chosen on instances 0 to 99; medians of instances 1000
 to 1019 by the costs of gesture-memory after 16, 24 and 48 evaluations: 0.983, 0.988, 0.991 of what
 there is to find; ``sensitivity`` 0.976, 0.984, 0.990; without scores 0.922, 0.928, 0.954); see
 ``hqsearch guide results``.
