@@ -23,6 +23,7 @@ def test_options_that_a_log_lacks_are_what_they_were() -> None:
     run = logged("nsga2", {**then, "prior": False})
     found = kind.Options.model_validate(of_its_time(run)["strategy"])
     assert (found.prior, found.solved, found.drawn) == (False, 0, 0)
+    assert found.errors == "additive"
 
 
 def test_what_a_log_holds_stays() -> None:

@@ -47,11 +47,14 @@ SAME = 1e-6
 class Assistant:
     """Fits surrogates to results and proposes the batch that promises most."""
 
-    def __init__(self, problem: Problem, scores: Mapping[str, Scores] | None = None) -> None:
+    def __init__(
+        self, problem: Problem, scores: Mapping[str, Scores] | None = None, factors: bool = True
+    ) -> None:
         self.problem = problem
         self._plain = Design(problem.space)
         # Parts of a structure have scores of their own, which a linear model can put side by side.
-        self._scores = dict(scores or {}) if not problem.space.structural else {}
+        factors = factors and not problem.space.structural
+        self._scores = dict(scores or {}) if factors else {}
         self._design = Design(problem.space, None if self._scores else scores)
         names = [o.name for o in problem.objectives]
         dear = [i for i, name in enumerate(names) if name not in problem.metrics]

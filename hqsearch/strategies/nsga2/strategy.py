@@ -77,7 +77,7 @@ ATTEMPTS = 100
 class Nsga2Options(StrategyOptions):
     """``[strategy.nsga2]``."""
 
-    BEFORE: ClassVar[Mapping[str, Any]] = {"solved": 0, "drawn": 0}
+    BEFORE: ClassVar[Mapping[str, Any]] = {"solved": 0, "drawn": 0, "errors": "additive"}
 
     population: Annotated[int, Field(ge=4, le=10_000)] = 12
     crossover: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
@@ -101,6 +101,8 @@ class Nsga2Options(StrategyOptions):
     """Best assignments by the scores alone, spread over the front, that are trained first."""
     drawn: Annotated[int, Field(ge=0, le=1000)] = 1
     """Random ones that are trained first beside what is solved or was found by others."""
+    errors: Literal["factors", "additive"] = "factors"
+    """How scores are taken to err: by factors, or as one more term of the additive model."""
     history: bool = True
     """Start from what gumbel and sensitivity found in the study's earlier runs, and let the
     surrogate learn from all of them."""
@@ -302,7 +304,8 @@ class Nsga2(Strategy):
         if not self.options.assist:
             return False
         if self._assistant is None:
-            self._assistant = Assistant(self.problem, self._scores)
+            factors = self.options.errors == "factors"
+            self._assistant = Assistant(self.problem, self._scores, factors)
         results = [*self._history, *self._measured]
         candidate, origin = self._recorded or (None, "")
         place = ASSISTED.fullmatch(origin)
