@@ -64,7 +64,7 @@ def plan_memory(graph: Graph) -> Plan:
         if isinstance(node, TimeSum):
             sums[node.output] = total // 4
             total += 4 * value.size
-        if isinstance(node, Neuron) and node.levels == 1:
+        if isinstance(node, Neuron) and node.keeps:
             membranes[node.output] = counts[node.bits]
             counts[node.bits] += value.size
         if isinstance(node, Layer):

@@ -224,11 +224,12 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         if isinstance(node, Layer):
             name = self._layer(node)
             run = f"hq_run_layer(&{name}, {read[0]}, {out}, hq_events, hq_row);"
-        elif isinstance(node, Neuron) and node.levels > 1:
-            run = f"hq_run_counting_neuron(&{self._neuron(node)}, {read[0]}, {out});"
+        elif isinstance(node, Neuron) and node.counts:
+            kept = {node.bits: self._membranes(node)} if node.keeps else {}
+            both = ", ".join(kept.get(width, "0") for width in (32, 64))
+            run = f"hq_run_counting_neuron(&{self._neuron(node)}, {read[0]}, {both}, {out});"
         elif isinstance(node, Neuron):
-            membranes = f"hq_membranes{node.bits} + {self.plan.membranes[node.output]}"
-            name = self._neuron(node)
+            name, membranes = self._neuron(node), self._membranes(node)
             run = f"hq_run_neuron{node.bits}(&{name}, {read[0]}, {membranes}, {out});"
         elif isinstance(node, Rescale):
             run = f"hq_run_rescale(&{self._rescale(node)}, {read[0]}, {out});"
@@ -316,6 +317,9 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         self._declare(_array("int32_t", name, numbers.tolist()))
         return name
 
+    def _membranes(self, node: Neuron) -> str:
+        return f"hq_membranes{node.bits} + {self.plan.membranes[node.output]}"
+
     def _constants(self, node: Node) -> str:
         """Both constants of a node, and for each whether there is one for every channel."""
         parts = self.network.constants[node.output]
@@ -342,7 +346,8 @@ extern const char *const hq_paths[HQ_OPERATIONS];
         name = f"neuron{node.output}"
         self._declare(
             f"static const hq_neuron {name} = {{{self._constants(node)}, "
-            f"{', '.join(map(str, shifts))}, {value.positions}, {value.channels}, {node.levels}}};"
+            f"{', '.join(map(str, shifts))}, {value.positions}, {value.channels}, {node.levels}, "
+            f"{node.rest}}};"
         )
         return name
 

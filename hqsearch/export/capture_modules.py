@@ -21,7 +21,7 @@ from hqsearch.export.neurons import fixed_point, has_gain, in_units
 from hqsearch.export.rescaling import INPUT_BITS, input_digits, rescaled
 from hqsearch.export.values import Captured, Floats, Integers, Layout, Tag, prod
 from hqsearch.export.weights import integer_weights, neuron_constants
-from hqsearch.models.integer_neurons import IntegerNeuron
+from hqsearch.models.integer_neurons import IntegerLIF, IntegerNeuron
 from hqsearch.models.layers import WEIGHT_LAYERS
 from hqsearch.models.recognition import absorbs_normalization, is_neuron
 from hqsearch.models.repconv import BorderNorm
@@ -145,20 +145,24 @@ def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> 
             f"neuron {path!r} does not get all timesteps of its input at once, [T, …]; networks "
             "that loop over timesteps cannot be exported."
         )
-    leak, threshold = _constants(path, module, x)
+    leak, threshold, rest = _constants(path, module, x)
     levels = int(getattr(module, "levels", 1))
     stored = capture.stored.get(value.layer or "")
     if stored is not None and (stored.threshold is None or stored.neuron != path):
         stored = None
-    if stored is None and not has_gain(threshold, tag.scale, tag.offset, _reach(value)):
+    own_unit = tag.plain and tag.scale[0] > 0
+    gained = has_gain(threshold, tag.scale, tag.offset, _reach(value))
+    if stored is None and not (own_unit if rest else gained):
         tag = rescaled(capture, tag, capture.digits)
         value = tag.value
-    reach = _reach(value)
+    # What leaks to 1 / 2^rest adds up to at most twice its input.
+    reach = _reach(value) * (2 if rest else 1)
     if stored is not None:
         level, bias = neuron_constants(stored, capture.weights[stored.path][1])
     else:
         level, bias = in_units(threshold, tag.scale, tag.offset, reach)
-    fixed = fixed_point(path, leak, value.steps, level, bias, reach, levels)
+    counting = levels > 1 or rest > 0
+    fixed = fixed_point(path, leak, value.steps, level, bias, reach, counting=counting)
     one = np.ones(1, np.int64)
     spikes = capture.new_value(value.layout, one * 0, one * levels, value.steps)
     capture.nodes.append(
@@ -170,6 +174,7 @@ def neuron(capture: Capture, path: str, module: Any, x: Tensor, out: Tensor) -> 
             leak,
             *fixed.shape(),
             levels,
+            rest,
         )
     )
     capture.constants[spikes.number] = (fixed.thresholds, fixed.biases)
@@ -247,20 +252,28 @@ def window_of(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
     return Window(*(tuple(map(int, part)) for part in (kernel, stride, padding, dilation)))  # type: ignore[arg-type]
 
 
-def _constants(path: str, module: Any, x: Tensor) -> tuple[int, float]:
-    """k of the time constant 2^k, and the (first) threshold.
+def _constants(path: str, module: Any, x: Tensor) -> tuple[int, float, int]:
+    """k of the time constant 2^k, the (first) threshold, and l of a rest that leaks to 2^-l.
 
     Raises:
         ExportError: another neuron than a leaky integrate-and-fire neuron with hard reset to 0,
-            or one that emits integers and keeps nothing.
+            or one of hqsearch's own that emit integers.
     """
     kind = type(module).__name__
-    if isinstance(module, IntegerNeuron):
-        return 0, module.threshold
+    if isinstance(module, IntegerNeuron) or (isinstance(module, IntegerLIF) and not module.leak):
+        return 0, module.threshold, 0
+    if isinstance(module, IntegerLIF):
+        rest = -math.log2(module.leak)
+        if not rest.is_integer():
+            raise ExportError(
+                f"neuron {path!r} ({kind}) has the leak {module.leak:g}; only 1/2, 1/4, 1/8, … "
+                "shift."
+            )
+        return 0, module.threshold, int(rest)
     if int(getattr(module, "levels", 1)) != 1:
         raise ExportError(
-            f"neuron {path!r} ({kind}) emits integers and keeps a rest of them; of such, only "
-            "'integer', which keeps nothing, can be exported."
+            f"neuron {path!r} ({kind}) emits integers; of such, only those of hqsearch can be "
+            "exported: 'integer' and 'integer-lif'."
         )
     if not absorbs_normalization(module):
         raise ExportError(
@@ -287,7 +300,7 @@ def _constants(path: str, module: Any, x: Tensor) -> tuple[int, float]:
             f"neuron {path!r} ({kind}) does something else than charge with time constant {tau:g}, "
             f"fire at {threshold:g} and reset to 0; it has no integer form."
         )
-    return int(leak), threshold
+    return int(leak), threshold, 0
 
 
 def _fired(current: Tensor, tau: float, threshold: float) -> Tensor:

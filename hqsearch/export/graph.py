@@ -36,6 +36,8 @@ from hqsearch.errors import DefinitionError
 GRAPH_VERSION: Final = 2
 #: What is read, too.
 EARLIER: Final = (1,)
+#: What its neurons were.
+_ABSENT: Final = {"levels": 1, "rest": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,10 @@ class Neuron(Node):
         fires where M >= threshold << threshold_shift, or <= where the threshold is negative
 
     This is exact: M divides evenly in each of T steps. ``bits`` is the width of M, 32 or 64. With
-    ``levels`` above 1 nothing is kept (``leak`` is 0) and the output counts thresholds: the j with
-    M >= (2j - 1) (threshold << threshold_shift), j = 1 … levels.
+    ``levels`` above 1, or ``rest``, M is not averaged (``leak`` is 0) and the output m counts
+    thresholds: the j with M >= (2j - 1) (threshold << threshold_shift), j = 1 … levels. With
+    ``rest`` the next step begins with (M - 2 m (threshold << threshold_shift)) >> rest, else
+    with 0.
     Thresholds and biases are one for each channel, or one for all; those of a neuron that took in a
     stored layer, ``layer``, are stored with it, else ``layer`` is empty.
     """
@@ -126,6 +130,17 @@ class Neuron(Node):
     bias_shift: int
     bits: int
     levels: int = 1
+    rest: int = 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an integer neuron."""
+        return self.levels > 1 or self.rest > 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it has a membrane."""
+        return not self.counts or self.rest > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +322,7 @@ def _node(item: Mapping[str, Any]) -> Node:
     kind = KINDS[item["kind"]]
     given = {}
     for field in fields(kind):
-        value = item.get(field.name, 1) if field.name == "levels" else item[field.name]
+        value = item[field.name] if field.name in item else _ABSENT[field.name]
         if field.name == "window":
             pairs = [_whole_numbers(value[part.name]) for part in fields(Window)]
             value = Window(*((first, second) for first, second in pairs))

@@ -243,13 +243,8 @@ def _neuron(network: IntegerNetwork, node: Neuron, x: Integers) -> Integers:
     thresholds, biases = _by_channel(network, node, x)
     level = thresholds << node.threshold_shift
     bias = biases << (point - node.leak + node.bias_shift)
-    if node.levels > 1:
-        reached = (x << node.fraction) + bias
-        fired = [
-            np.where(thresholds < 0, reached <= level * odd, reached >= level * odd)
-            for odd in range(1, 2 * node.levels, 2)
-        ]
-        return np.asarray(np.sum(fired, axis=0, dtype=np.int64))
+    if node.counts:
+        return _counted(node, (x << node.fraction) + bias, level)
     spikes, membrane = np.zeros_like(x), np.zeros_like(x[0])
     for step, total in enumerate(x):
         membrane = membrane - (membrane >> node.leak)
@@ -258,6 +253,18 @@ def _neuron(network: IntegerNetwork, node: Neuron, x: Integers) -> Integers:
         membrane[fired] = 0
         spikes[step] = fired
     return spikes
+
+
+def _counted(node: Neuron, reached: Integers, level: Integers) -> Integers:
+    """Unit spikes of an integer neuron that charges by ``reached`` [T, C, …]."""
+    counts, rest = np.zeros_like(reached), np.zeros_like(reached[0])
+    for step, charge in enumerate(reached):
+        membrane = rest + charge
+        for odd in range(1, 2 * node.levels, 2):
+            counts[step] += np.where(level < 0, membrane <= level * odd, membrane >= level * odd)
+        if node.rest:
+            rest = (membrane - 2 * counts[step] * level) >> node.rest
+    return counts
 
 
 def _taps(x: Integers, window: Window, shape: tuple[int, ...]) -> Iterator[tuple[Any, Integers]]:

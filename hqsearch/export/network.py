@@ -90,7 +90,7 @@ class IntegerNetwork:
                     unit, reach = made[node.inputs[0]]
                     level = neuron_constants(layers[node.layer], unit)
                     fixed = fixed_point(
-                        node.path, node.leak, graph.timesteps, *level, reach, node.levels
+                        node.path, node.leak, graph.timesteps, *level, reach, counting=node.counts
                     )
                     if fixed.shape() != (
                         node.fraction, node.threshold_shift, node.bias_shift, node.bits

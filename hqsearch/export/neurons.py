@@ -58,7 +58,8 @@ def fixed_point(
     threshold: Floats,
     bias: Floats,
     reach: Integers,
-    levels: int = 1,
+    *,
+    counting: bool = False,
 ) -> FixedPoint:
     """Constants of a neuron that charges towards ``sum + bias``.
 
@@ -69,7 +70,7 @@ def fixed_point(
         threshold: [C] or [1], in units of the sums; of a channel that fires below it, negative.
         bias: alike.
         reach: largest magnitude of the sums, [C] or [1]; 0 where they are always 0.
-        levels: unit spikes that it fires at most; above 1 it keeps nothing.
+        counting: whether it counts odd multiples of its threshold.
 
     Raises:
         ExportError: 64 bits do not hold the membrane.
@@ -85,7 +86,7 @@ def fixed_point(
     highest = float(reached.max()) + 1.0
     rooms = {
         bits: math.floor(math.log2(limit / highest)) - leak * timesteps
-        for bits, limit in ((32, SUM_LIMIT), (64, WIDE_LIMIT if levels == 1 else MULTIPLES_LIMIT))
+        for bits, limit in ((32, SUM_LIMIT), (64, MULTIPLES_LIMIT if counting else WIDE_LIMIT))
     }
     needed = DIGITS - math.floor(math.log2(np.median(np.abs(threshold))))
     bits = 32 if rooms[32] >= min(max(needed, 0), FRACTION) else 64

@@ -102,11 +102,13 @@ def settled(model: nn.Module, seed: int) -> nn.Module:
     return model.eval()
 
 
-def qsd(seed: int = 0, levels: int = 4, **options: Any) -> nn.Module:
+def qsd(seed: int = 0, levels: int = 4, timesteps: int = 2, **options: Any) -> nn.Module:
     """16 × 16 frames, a residual stream of real values, integer neurons, RepConvs folded."""
     given = {"embed_dims": [8, 8, 16, 16], "depth": 2, "heads": 2, "strides": [1, 2, 2, 1]}
     given |= {"levels": levels, "fold": True, **options}
-    model = build_model("qsd", given, timesteps=2, size=16, classes=5, in_channels=2, seed=seed)
+    model = build_model(
+        "qsd", given, timesteps=timesteps, size=16, classes=5, in_channels=2, seed=seed
+    )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, gains in model.named_parameters():
@@ -135,6 +137,8 @@ def made(kind: str, seed: int = 0) -> tuple[nn.Module, tuple[int, ...]]:
             return Tokens().eval(), (4, 2, 3, 7)
     if kind == "qsd":
         return qsd(seed), (2, 2, 16, 16)
+    if kind == "stateful qsd":
+        return qsd(seed, levels=3, timesteps=4, neuron="integer-lif"), (4, 2, 16, 16)
     if kind == "integer spikformer":
         return spikformer(seed=seed, neuron="integer", levels=3), (4, 2, 16, 16)
     return spikformer(seed=seed), (4, 2, 16, 16)

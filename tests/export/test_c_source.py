@@ -36,6 +36,7 @@ def test_two_hundred_samples_to_the_bit(tmp_path: Path) -> None:
         ("spikformer", ["4l", "3u", "2l", "6u"]),
         ("integer spikformer", ["4l", "3u", "fp32", "2l"]),
         ("qsd", ["4u", "2l", "fp32", "4l", "8u"]),
+        ("stateful qsd", ["4l", "3u", "fp32"]),
     ],
 )
 def test_sanitizers_are_silent_and_counts_equal(

@@ -18,7 +18,8 @@ PROFILE = load_profile("horowitz-45nm-memory")
 
 
 @pytest.mark.parametrize(
-    "kind", ["convolutional", "dense", "tokens", "spikformer", "integer spikformer", "qsd"]
+    "kind",
+    ["convolutional", "dense", "tokens", "spikformer", "integer spikformer", "qsd", "stateful qsd"],
 )
 @pytest.mark.parametrize("choices", [["4u", "3l"], ["2l"]])
 def test_accumulations_are_those_of_the_cost_model(kind: str, choices: list[str]) -> None:
@@ -32,7 +33,7 @@ def test_accumulations_are_those_of_the_cost_model(kind: str, choices: list[str]
     rows = {row.path: row for row in costs.rows}
     rescaled = {node.path for node in network.graph.nodes if isinstance(node, Rescale)}
     assert set(rows) == {op.path for op in workload.operations} | {LOGITS} | rescaled
-    assert bool(rescaled) == (kind == "qsd")
+    assert bool(rescaled) == (kind.endswith("qsd"))
     scales = {path for path in rows if path.rpartition(".")[2].startswith("scale")}
     assert set(costs.run.counts) == set(rows) - scales  # which are in the factors of rescaling
     for row in rows.values():
@@ -41,7 +42,8 @@ def test_accumulations_are_those_of_the_cost_model(kind: str, choices: list[str]
             both = row.path.startswith("mean") and kind == "tokens"  # space and time at once
             assert both or row.counted[name] == row.estimated[name]
         if row.recorded is not None:
-            assert row.recorded == pytest.approx(row.exact, rel=1e-3)
+            # A stream in fixed point may flip a spike or two of so few samples.
+            assert row.recorded == pytest.approx(row.exact, rel=1e-2 if rescaled else 1e-3)
     assert sum(row.recorded is not None for row in rows.values()) >= 2
 
 

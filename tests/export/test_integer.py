@@ -24,7 +24,8 @@ CHOICES = {
 
 @pytest.mark.parametrize("choices", CHOICES)
 @pytest.mark.parametrize(
-    "kind", ["convolutional", "dense", "tokens", "spikformer", "integer spikformer", "qsd"]
+    "kind",
+    ["convolutional", "dense", "tokens", "spikformer", "integer spikformer", "qsd", "stateful qsd"],
 )
 def test_integers_give_the_logits_of_torch(kind: str, choices: str) -> None:
     model, shape = made(kind, seed=5 if kind == "integer spikformer" else 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from hqsearch.export.network import IntegerNetwork, integer_network
 from hqsearch.export.packed_layers import quantized_layers
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model, weight_layers
+from hqsearch.models.integer_neurons import IntegerLIF
 from hqsearch.models.neurons import LIF, SpikingNeuron
 from hqsearch.quant import quantize_model
 
@@ -206,21 +206,18 @@ def test_a_layer_on_real_values_whose_neuron_took_its_scale_in_is_named() -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("leak", "told"),
     [
-        (
-            {"neuron": "integer-lif", "fold": True},
-            r"\(IntegerLIF\) emits integers and keeps a rest",
-        ),
-        ({}, "'blocks4.0.attention.q.norm1' is part of a RepConv that was not folded"),
+        (0.3, r"\(IntegerLIF\) has the leak 0.3; only 1/2, 1/4, 1/8"),
+        (0.25, r"'blocks4.0.attention.q.norm1' is part of a RepConv that was not folded"),
     ],
 )
-def test_what_of_the_qsd_transformer_has_no_integer_form(
-    options: dict[str, Any], told: str
-) -> None:
-    given = {"embed_dims": [8, 8, 16, 16], "depth": 1, "heads": 2, "strides": [1, 2, 2, 1]}
+def test_what_of_the_qsd_transformer_has_no_integer_form(leak: float, told: str) -> None:
+    options = {"embed_dims": [8, 8, 16, 16], "depth": 1, "heads": 2, "strides": [1, 2, 2, 1]}
     sizes = {"timesteps": SHAPE[0], "size": 16, "classes": 3, "in_channels": 2}
-    model = build_model("qsd", {**given, **options}, **sizes)
+    model = build_model("qsd", {**options, "neuron": "integer-lif"}, **sizes)
+    for neuron in (m for m in model.modules() if isinstance(m, IntegerLIF)):
+        neuron.leak = leak
     frames = torch.zeros(SHAPE[0], 1, 2, 16, 16)
     stored = quantized_layers(model, trace_workload(model, frames, 4))
     with pytest.raises(ExportError, match=told):

@@ -114,7 +114,7 @@ def test_an_integer_neuron_counts_odd_multiples(sign: float) -> None:
     """Every sum from end to end, against fractions; 2D - 1 times the threshold fits, too."""
     levels, threshold, bias = 255, np.array([sign * 7.3]), np.array([1.25])
     sums = np.arange(-4000, 4001)
-    fixed = fixed_point("n", 0, 4, threshold, bias, np.array([4000]), levels)
+    fixed = fixed_point("n", 0, 4, threshold, bias, np.array([4000]), counting=True)
     level = int(fixed.thresholds[0]) << fixed.threshold_shift
     reached = (sums << fixed.fraction) + (int(fixed.biases[0]) << fixed.bias_shift)
     odd = np.arange(1, 2 * levels, 2)

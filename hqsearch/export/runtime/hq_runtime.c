@@ -202,21 +202,27 @@ void hq_run_neuron64(const hq_neuron *n, hq_value x, int64_t *membranes, uint8_t
 }
 
 /* How many odd multiples of the threshold are reached. */
-void hq_run_counting_neuron(const hq_neuron *n, hq_value x, uint8_t *counts) {
+void hq_run_counting_neuron(const hq_neuron *n, hq_value x, int32_t *membranes32,
+                            int64_t *membranes64, uint8_t *counts) {
   uint32_t position, channel, i = 0;
   for (position = 0; position < n->positions; position++)
     for (channel = 0; channel < n->channels; channel++, i++) {
       const int64_t threshold =
           left64(n->thresholds[n->each_threshold ? channel : 0], n->threshold_shift);
       const int64_t bias = n->biases[n->each_bias ? channel : 0];
-      const int64_t m = left64(element(x, i), n->sum_shift) + left64(bias, n->bias_shift);
+      int64_t m = left64(element(x, i), n->sum_shift) + left64(bias, n->bias_shift);
       int64_t level = threshold;
       uint8_t count = 0;
+      if (membranes32) m += membranes32[i];
+      if (membranes64) m += membranes64[i];
       while (count < n->levels && (threshold < 0 ? m <= level : m >= level)) {
         count++;
         level += 2 * threshold;
       }
       counts[i] = count;
+      m = (m - 2 * count * threshold) >> n->rest;
+      if (membranes32) membranes32[i] = (int32_t)m;
+      if (membranes64) membranes64[i] = m;
       HQ_COUNTED(updates, 1);
     }
 }

@@ -44,7 +44,7 @@ typedef struct {
   uint8_t each_threshold, each_bias;
   uint8_t leak, sum_shift, bias_shift, threshold_shift;
   uint32_t positions, channels;
-  uint8_t levels; /* unit spikes at most; above 1 nothing is kept */
+  uint8_t levels, rest; /* unit spikes at most; by how much what was not fired is shifted */
 } hq_neuron;
 
 /* Constants are one for each channel, or one. */
@@ -82,7 +82,9 @@ extern hq_count *hq_here;
 void hq_run_layer(const hq_layer *layer, hq_value x, int32_t *sums, hq_event *events, int32_t *row);
 void hq_run_neuron32(const hq_neuron *neuron, hq_value x, int32_t *membranes, uint8_t *spikes);
 void hq_run_neuron64(const hq_neuron *neuron, hq_value x, int64_t *membranes, uint8_t *spikes);
-void hq_run_counting_neuron(const hq_neuron *neuron, hq_value x, uint8_t *counts);
+/* Membranes are of one width, or of none where nothing is kept. */
+void hq_run_counting_neuron(const hq_neuron *neuron, hq_value x, int32_t *membranes32,
+                            int64_t *membranes64, uint8_t *counts);
 void hq_run_rescale(const hq_rescale *rescale, hq_value x, int32_t *out);
 void hq_run_pool(const hq_pool *pool, hq_value x, void *out, int wide);
 void hq_run_product(const hq_product *product, hq_value left, hq_value right, int32_t *out);
