@@ -320,7 +320,7 @@ def _whole_numbers(items: Any) -> tuple[int, ...]:
 
 def _node(item: Mapping[str, Any]) -> Node:
     kind = KINDS[item["kind"]]
-    given = {}
+    given: dict[str, Any] = {}
     for field in fields(kind):
         value = item[field.name] if field.name in item else _ABSENT[field.name]
         if field.name == "window":
