@@ -322,7 +322,7 @@ def _node(item: Mapping[str, Any]) -> Node:
     kind = KINDS[item["kind"]]
     given: dict[str, Any] = {}
     for field in fields(kind):
-        value = item[field.name] if field.name in item else _ABSENT[field.name]
+        value: Any = item[field.name] if field.name in item else _ABSENT[field.name]
         if field.name == "window":
             pairs = [_whole_numbers(value[part.name]) for part in fields(Window)]
             value = Window(*((first, second) for first, second in pairs))
