@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import torch
 
-from hqsearch.hardware import CostModel, load_profile
+from hqsearch.hardware import CostModel, load_profile, profile_names
 from hqsearch.hardware.tables import breakdown, layer_table, part_of, to_csv
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.models import build_model
@@ -51,6 +51,24 @@ def test_weights_are_counted_and_their_energy_has_a_name_of_its_own() -> None:
     kinds = ("compute", "energy_weights", "membrane", "traffic", "rest")
     for row in rows.values():
         assert sum(row[kind] for kind in kinds) == row["energy"]
+
+
+@pytest.mark.parametrize("profile", profile_names())
+@pytest.mark.parametrize("choice", ["2l", "8u", "fp32"])
+def test_no_column_stands_for_two_things(profile: str, choice: str) -> None:
+    model = CostModel(costs().workload, load_profile(profile), {})
+    energy, storage = model.energy(model.uniform(choice)), model.storage(model.uniform(choice))
+    rows = layer_table(energy, storage)
+    weights = {path: op.weights for path, op in model.workload.layers.items()}
+    assert {r["path"]: r["weights"] for r in rows if r["kind"] == "weight"} == weights
+    assert len({tuple(row) for row in rows}) == 1
+    assert sum(row["energy"] for row in rows) == pytest.approx(energy.total, rel=1e-12)
+    for name in energy.rows[0].columns:
+        key = "energy_weights" if name == "weights" else name
+        assert sum(row[key] for row in rows) == pytest.approx(energy.column(name), rel=1e-12)
+    told = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    assert [int(row["weights"]) for row in told] == [row["weights"] for row in rows]
+    assert [float(row["energy"]) for row in told] == [row["energy"] for row in rows]
 
 
 def test_both_counts_of_operations_are_shown() -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqsearch.quant import FakeQuantizer, decode, make_quantizer
+from hqsearch.quant import FakeQuantizer, decode, make_quantizer, quantize_model
 from hqsearch.quant.fake import best_scale
 from hqsearch.schemes.choice import all_choices, parse_choice
 
@@ -236,6 +236,27 @@ def test_scales_learn():
             (quantizer(weight) - 3 * weight).square().sum().backward()
             optimizer.step()
         assert bool((quantizer.scale() > before).float().mean() > 0.8)
+
+
+@pytest.mark.parametrize("choice", ["2l", "3l", "4l"])
+@pytest.mark.parametrize("factor", [8.0, 1 / 8])
+def test_exponents_follow_weights_that_go_far(choice, factor):
+    """In a long training; in a short one they stay, as the scheme says."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(16, 4))
+    target = model[0].weight.detach() * factor
+    quantize_model(model, {"0": choice})
+    (quantizer,) = (m for m in model.modules() if isinstance(m, FakeQuantizer))
+    before = quantizer.scale().detach()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(600):
+        loss = (model[0].weight - target).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    moved = quantizer.scale().detach() / before
+    assert bool((moved >= 4 if factor > 1 else moved <= 0.5).all())
+    assert torch.equal(moved.log2(), moved.log2().round())
 
 
 def test_fp32_has_no_quantizer():

@@ -96,6 +96,73 @@ def test_what_the_network_does_not_read_is_named_and_not_stored() -> None:
         )  # fmt: skip
 
 
+class Using(nn.Module):
+    """A convolution, a neuron, what a subclass does with the spikes, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.neuron, self.head = nn.Conv2d(2, 4, 3, padding=1), LIF(), nn.Linear(256, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.neuron(self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        return self.head(self.use(y).flatten(2)).mean(0)
+
+    def use(self, y: Tensor) -> Tensor:
+        return y
+
+
+class ShapeAlone(Using):
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1, 4, 8, 8))
+
+    def use(self, y: Tensor) -> Tensor:
+        return y.view(*y.shape[:2], *self.place.shape[1:])
+
+
+class InTraining(Using):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain, self.norm = nn.Parameter(torch.ones(4, 1, 1)), nn.BatchNorm2d(4)
+
+    def use(self, y: Tensor) -> Tensor:
+        return self.norm(y.flatten(0, 1)).view_as(y) * self.gain if self.training else y
+
+
+class OneOfThree(Using):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gains = nn.ParameterList(nn.Parameter(torch.ones(4, 1, 1)) for _ in range(3))
+        self.ways = nn.ModuleDict({"a": nn.Conv2d(4, 4, 1), "b": nn.Conv2d(4, 4, 1)})
+
+    def use(self, y: Tensor) -> Tensor:
+        return self.ways["a"]((y * self.gains[1]).flatten(0, 1)).view_as(y)
+
+
+class ByAnotherName(Using):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(4, 1, 1))
+        self.same, self.table = self.gain, nn.Embedding(10, 4)
+        self.register_buffer("factor", torch.tensor(2.0))
+
+    def use(self, y: Tensor) -> Tensor:
+        return y * self.same.data.detach() * float(self.factor)
+
+
+@pytest.mark.parametrize(
+    ("network", "unread"),
+    [
+        (ShapeAlone, {"place": 256}),
+        (InTraining, {"gain": 4, "norm": 16}),
+        (OneOfThree, {"gains.0": 4, "gains.2": 4, "ways.b": 20}),
+        (ByAnotherName, {"table.weight": 40}),
+    ],
+)
+def test_more_parameters_that_nothing_reads(network: type[Using], unread: dict[str, int]) -> None:
+    assert dict(trace_workload(network().eval(), frames(2, 8, 8), 2).unread) == unread
+
+
 def test_spikformer_input_kinds_and_what_follows() -> None:
     layers = spikformer_workload().layers
     kinds = {path: (op.input_kind, op.input_levels) for path, op in layers.items()}
