@@ -16,7 +16,7 @@ from hqsearch.errors import ImportRefused, InputError
 from hqsearch.problem.candidate import Candidate
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import TrialRow
-from hqsearch.study.confirming import candidates
+from hqsearch.study.confirming import _searched, candidates
 from hqsearch.study.doctor import examine
 from hqsearch.study.opening import Request, make_evaluator_for
 from hqsearch.study.running import read_study
@@ -66,7 +66,7 @@ def test_what_is_imported_is_marked_and_nothing_rests_on_it(study: hqsearch.Stud
     assert (told["kind"], told["strategy"], told["seed"]) == ("imported", "import", 3)
     assert told["details"]["origin"] == told["details"]["source"] == "lab A, table 3"
     assert told["details"]["computed"] == ["storage"]
-    assert told["details"]["standard_errors"] == {"accuracy": 0.004}
+    assert told["details"]["accuracy_se"] == 0.004
     assert trial.values is not None
     assert trial.values["accuracy"] == 0.99
     assert study.trial(13).seed == -1
@@ -105,7 +105,7 @@ def test_nothing_imported_answers_an_evaluation_or_is_confirmed(study: hqsearch.
     again = [t for t in study.trials() if t.run == 2]
     assert all(t.copy_of is None or t.copy_of < 12 for t in again)
     _, runs, trials = read_study(Request("toy", "", studies_dir=study.folder.parent))
-    chosen = candidates(runs, trials, study.front().objectives, space)
+    chosen = candidates(_searched(runs, trials, study.front().objectives), space)
     assert Candidate.of(CHOICES).key not in chosen
 
 
