@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import re
+import sys
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -107,7 +109,8 @@ def _loads(text: str, where: str) -> dict[str, Any]:
     except RecursionError:
         raise DefinitionError(f"{where}: not valid TOML: brackets are nested too deep") from None
     except ValueError as error:  # more digits than Python reads, or a date that does not exist
-        what = "a number is too long" if "digits" in str(error) else str(error)
+        digits = max(map(len, re.findall("[0-9]+", text.replace("_", ""))), default=0)
+        what = "a number is too long" if digits > sys.get_int_max_str_digits() else str(error)
         raise DefinitionError(f"{where}: not valid TOML: {what}") from None
     check_values(tables, where)
     return tables

@@ -112,6 +112,7 @@ def studies_overview(studies_dir: Path) -> list[dict[str, Any]]:
             row["runs"] = [{"error": str(error)}]
             continue
         row["runs"] = _runs(results)
+        row["title"] = row["title"] or str(results.study.get("title") or "")
         results.close()
     return rows
 

@@ -68,6 +68,7 @@ class Trial(Printed):
 
     @cached_property
     def details(self) -> dict[str, Any]:
+        """Everything else that was recorded with it, by the keys of ``--json``'s ``details``."""
         details: dict[str, Any] = self.as_json()["details"]
         return details
 

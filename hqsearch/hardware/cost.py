@@ -11,7 +11,6 @@ the vectorised estimate, the report and the sum of its rows agree to the last di
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -370,13 +369,3 @@ def _grouped(tables: Sequence[Floats]) -> list[tuple[list[int], list[int], Float
         else:
             groups.append(([index], [1], table))
     return groups
-
-
-def all_codes(sizes: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Every candidate of a space with these numbers of choices, [prod(sizes), n_layers]."""
-    index = np.arange(math.prod(sizes))
-    codes = np.empty((len(index), len(sizes)), np.uint8)
-    for column, size in enumerate(sizes):
-        codes[:, column] = index % size
-        index //= size
-    return codes

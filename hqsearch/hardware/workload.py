@@ -138,17 +138,6 @@ class Operation:
         return (self.macs_per_step - self.padding_macs_per_step) * self.timesteps
 
     @property
-    def fan_out(self) -> float:
-        """Accumulates that one input value takes part in, on average."""
-        valid = self.macs_per_step - self.padding_macs_per_step
-        return valid / self.inputs if self.inputs else 0.0
-
-    @property
-    def reuse(self) -> int:
-        """Uses of one weight per inference: output positions times timesteps."""
-        return self.positions * self.timesteps
-
-    @property
     def spike_driven(self) -> bool:
         """Whether the inputs are unit spikes, so that the cost follows the firing rate."""
         return self.input_source == "spikes"
@@ -252,18 +241,6 @@ class Workload:
             given = LayerRate(nonzero, rate * levels, 0.0)
             changed.append(op.at_rate(given) if spikes or frames else op)
         return replace(self, operations=tuple(changed))
-
-    def at_timesteps(self, timesteps: int) -> Workload:
-        """The same network run for another number of steps at the same rates."""
-        if timesteps < 1:
-            raise DefinitionError(f"a network runs at least 1 timestep; {timesteps} was given.")
-        changed = tuple(
-            replace(op, timesteps=op.timesteps * timesteps // self.timesteps)
-            if op.timesteps % self.timesteps == 0
-            else op
-            for op in self.operations
-        )
-        return replace(self, operations=changed, timesteps=timesteps)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``."""

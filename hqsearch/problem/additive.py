@@ -129,11 +129,6 @@ class AdditiveTables:
         """Whether anything comes on top of sums."""
         return self.additive and any(sums.overflow for sums in self.parts.values())
 
-    def amounts(self, codes: Codes) -> Floats:
-        """What comes on top of sums, by metric ``[n, n_metrics]``; 0 where nothing does."""
-        metrics = self.metrics(codes)
-        return metrics - self.straightened(codes, 0.0) if self.bends else np.zeros_like(metrics)
-
     def extremes(
         self, column: int, allowed: Callable[[str], bool] | None = None
     ) -> tuple[float, float]:

@@ -39,13 +39,3 @@ def hypervolume(costs: Costs, reference: npt.ArrayLike) -> float:
     reference = np.asarray(reference, dtype=np.float64)
     inside = costs[(costs < reference).all(axis=1)] if len(costs) else costs
     return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
-
-
-def scaled_hypervolume(
-    costs: Costs, ideal: npt.ArrayLike, nadir: npt.ArrayLike, reference: float = 1.1
-) -> float:
-    """Hypervolume after mapping ``ideal`` to 0 and ``nadir`` to 1, reference in every column."""
-    low, high = np.asarray(ideal, dtype=np.float64), np.asarray(nadir, dtype=np.float64)
-    span = np.where(high > low, high - low, 1.0)
-    scaled = (np.asarray(costs, dtype=np.float64) - low) / span
-    return hypervolume(scaled, np.full(scaled.shape[1], reference))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hqsearch.data.looking import encoding_seen, few_frames, split_facts
 from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Inspection
-from hqsearch.hardware import Workload
+from hqsearch.hardware import Operation, Workload
 from hqsearch.models.adapters import neuron_facts
 from hqsearch.models.adapters.declared import class_name
 from hqsearch.models.recognition import looks_like_a_neuron
@@ -113,8 +113,16 @@ def _look_at_modules(found: Inspection, part: Part, model: nn.Module, traced: Wo
     neurons = {p: f for p, m in model.named_modules() if (f := neuron_facts(m)) is not None}
     found.facts["neurons"] = {path: str(facts) for path, facts in neurons.items()}
     found.facts["operations"] = dict(
-        Counter(f"{op.kind}, {op.input_kind}" for op in traced.operations)
+        Counter(f"{_called(op)}, {op.input_kind}" for op in traced.operations)
     )
+    for path, facts in neurons.items():
+        if facts.source == "[model] neurons" and facts.reset == "unknown":
+            found.notes.append(
+                f"nothing says what a spike of {path} does to its potential, so it takes in no "
+                "normalisation: [model] neurons = [{class = "
+                f'"{class_name(type(model.get_submodule(path)))}", reset = "zero"'
+                '}], or "value", "subtract" or "none"'
+            )
     if part.idle_layers:
         listed = ", ".join(part.idle_layers)
         found.notes.append(
@@ -152,6 +160,12 @@ def _look_at_modules(found: Inspection, part: Part, model: nn.Module, traced: Wo
                 "validation samples are drawn from train/ here: if your weights were trained on "
                 "them, accuracies flatter; recordings that they never saw belong into validation/"
             )
+
+
+def _called(operation: Operation) -> str:
+    """Its kind; a product of two activations, value by value, is no attention of a reader's."""
+    each = operation.macs_per_step == operation.outputs
+    return "product" if operation.kind == "attention" and each else operation.kind
 
 
 def _try_forward(found: Inspection, part: Part, model: nn.Module, frames: Tensor) -> bool:

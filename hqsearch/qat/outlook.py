@@ -17,13 +17,16 @@ from hqsearch.qat.structural_part import Part
 
 #: Forward and backward pass of a sample, in forward passes.
 TRAINING_PASSES = 3
-#: An evaluation of ``gesture``: seconds on one core (7.6 minutes for 48 in release 0.1, and 0.70
-#: of that since; both guide/results.md), training samples × epochs, samples measured, and
-#: multiply-accumulates of a sample.
-GESTURE_SECONDS = 9.5 * 0.70
+#: Of a training step besides its arithmetic, on the same core: networks of four modules took 3.7
+#: to 12 ms for each of 2 to 120 steps, and next to nothing for arithmetic.
+STEP_SECONDS = 0.005
+#: An evaluation of ``gesture``, without its 70 steps of those: seconds on one core (7.6 minutes
+#: for 48 in release 0.1, and 0.70 of that since; both guide/results.md), training samples ×
+#: epochs, samples measured, and multiply-accumulates of a sample.
+GESTURE_SECONDS = 9.5 * 0.70 - 2 * 35 * STEP_SECONDS
 GESTURE_WORK = (2 * 1100 * TRAINING_PASSES + 1000) * 26.4e6
 BASIS = (
-    "a rough figure, scaled by multiply-accumulates from study gesture on one x86 core "
+    "a rough figure, scaled by multiply-accumulates from study gesture on one idle x86 core "
     "(hqsearch guide results)"
 )
 #: Bytes per weight of a parent: its weights, and a checkpoint with two moments of Adam.
@@ -42,7 +45,7 @@ def outlook_of(traced: Mapping[Part, Workload]) -> Outlook:
     """
     study = next(iter(traced)).study
     options, steps = study.options, dict[str, None]()
-    work = disk = evaluation = 0
+    work = disk = evaluation = steps_before = steps_each = 0
     for part, workload in traced.items():
         macs = sum(operation.macs for operation in workload.operations)
         data = part.data_outlook()
@@ -58,16 +61,20 @@ def outlook_of(traced: Mapping[Part, Workload]) -> Outlook:
             step = f"measure your weights{of}" if given else f"train the fp32 parent{of} ({epochs})"
             steps[step] = None
             passes = data.samples["train"] * options.parent_epochs * TRAINING_PASSES
+            steps_before += options.parent_epochs * -(-data.samples["train"] // options.batch_size)
             work += (passes + data.samples["validation"]) * macs
             disk += BYTES_PER_WEIGHT * sum(layer.weights for layer in part.layers)
         trained = data.samples["train"] * options.epochs * TRAINING_PASSES
         evaluation += (trained + data.samples["validation"]) * macs
+        steps_each += options.epochs * -(-data.samples["train"] // options.batch_size)
     known = study.device == "cpu"
     per_second = GESTURE_WORK / GESTURE_SECONDS
+    before = work / per_second + steps_before * STEP_SECONDS
+    each = (evaluation / per_second + steps_each * STEP_SECONDS) / len(traced)
     return Outlook(
         steps=tuple(steps),
-        preparation_seconds=work / per_second if known else None,
-        evaluation_seconds=evaluation / len(traced) / per_second if known else None,
+        preparation_seconds=before if known else None,
+        evaluation_seconds=each if known else None,
         basis=BASIS if known else "",
         disk_bytes=disk,
     )

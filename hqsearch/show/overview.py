@@ -26,12 +26,13 @@ def studies_table(rows: Sequence[dict[str, Any]]) -> LiteralTable:
             else f"{_name(run)}: {run['finished']}/{run['evaluations']}"
             for run in row["runs"]
         ]
-        table.add_row(row["name"], row["title"], "\n".join(runs) or "–")
+        table.add_row(row["name"], row["title"] or "–", "\n".join(runs) or "–")
     return table
 
 
 def status_text(facts: dict[str, Any]) -> str:
-    lines = [f"{facts['study']}: {facts['title']}", *facts["notes"]]
+    title = f": {facts['title']}" if facts["title"] else ""
+    lines = [f"{facts['study']}{title}", *facts["notes"]]
     driver = facts["driver"]
     lines.append(f"driver: {driver}" if driver else "driver: none is running")
     for run in facts["runs"]:

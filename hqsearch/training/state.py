@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from hqsearch.atomic import is_full
 from hqsearch.errors import DiskFull, RunFailed
 
+#: Bytes free on a disk that a failed write may have filled: less is none.
+ROOM = 1 << 16
 #: The file of a checkpoint folder that names its tensors; replaced last.
 #: File whose presence in a checkpoint folder says that a checkpoint is finished.
 CHECKPOINT_INDEX = "checkpoint.json"
@@ -146,12 +149,13 @@ def _replace(path: Path, write: Any) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except (OSError, SafetensorError) as error:
-        if isinstance(error, SafetensorError):
-            full = "No space left" in str(error)  # its text is all that it says
-        else:
-            full = is_full(error)
-        if full:
+        if is_full(error) or (isinstance(error, SafetensorError) and not _has_room(path.parent)):
             raise DiskFull(f"no space left for {path}; free some and resume.") from error
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _has_room(folder: Path) -> bool:
+    """Asked while the draft is there: the writer of tensors says of no error what it was."""
+    return shutil.disk_usage(folder).free >= ROOM

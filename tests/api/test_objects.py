@@ -376,8 +376,29 @@ class Own(Tiny):
 
 @pytest.mark.parametrize("neurons", [[Spiking], [{"class": Spiking, "reset": "zero"}]])
 def test_neurons_are_declared_by_their_classes(edge: Edge, neurons: list[Any]) -> None:
-    facts = edge(Own(), neurons=neurons).check().findings.facts
-    assert "[model] neurons" in facts["neurons"]["lif"]
+    found = edge(Own(), neurons=neurons).check()
+    assert "[model] neurons" in found.findings.facts["neurons"]["lif"]
+    asked = [note for note in found.notes if "nothing says what a spike of lif does" in note]
+    assert len(asked) == (neurons == [Spiking])
+    assert all('Spiking", reset = "zero"}]' in note for note in asked)
+
+
+class Leaky(Spiking):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        fired, v = [], torch.zeros_like(x[0])
+        for current in x:
+            v = v * 0.5 + current
+            fired.append((v >= 1.0).float())
+            v = v * (1.0 - fired[-1])
+        return torch.stack(fired)
+
+
+def test_products_value_by_value_are_no_attention(edge: Edge) -> None:
+    model = Own()
+    model.lif = Leaky()
+    operations = edge(model).check().findings.facts["operations"]
+    assert any(name.startswith("product") for name in operations), operations
+    assert not any(name.startswith("attention") for name in operations)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import hqsearch
+from hqsearch.analysis.overview import studies_overview
 from hqsearch.cli import cli
 from hqsearch.errors import (
     DefinitionError,
@@ -221,6 +222,8 @@ def test_a_study_without_a_definition_file_goes_on_from_its_log(tmp_path: Path) 
     named = hqsearch.Study("small", studies_dir=tmp_path)
     assert named.run("random", evaluations=10).finished == 10
     assert named.front().title == "T"
+    (row,) = [r for r in studies_overview(tmp_path) if r["name"] == "small"]
+    assert row["title"] == "T"
     assert all(set(t.choices.values()) <= {"2u", "4u", "fp32"} for t in named.trials())
     assert named.check().candidates == made.check().candidates
     with pytest.raises(UnknownName, match="unknown key"):

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 
 from hqsearch.hardware import CostModel, load_profile
-from hqsearch.hardware.cost import all_codes
-from hqsearch.hardware.cost_front import cheap_front, staircase
 from hqsearch.hardware.rates import RateMeter
 from hqsearch.hardware.trace import trace_workload
 from hqsearch.hardware.uncertainty import vary_constants
@@ -59,17 +57,6 @@ def main() -> None:
     rate = len(codes) / seconds(lambda: bent.estimate(codes)) / 1e6
     print(f"the same where codes may not fit        {rate:8.2f} M candidates/s")
 
-    eight = CostModel(workload, profile, dict.fromkeys(list(workload.layers)[4:12], CHOICES))
-
-    def enumerate_front() -> int:
-        found = eight.estimate(all_codes([5] * 8))
-        return len(staircase(np.stack([found.energy, found.storage], axis=1)))
-
-    print(f"front of 5^8 by enumeration             {seconds(enumerate_front, 3):8.3f} s")
-    print(f"front of 5^8 layer by layer             {seconds(lambda: cheap_front(eight)):8.3f} s")
-    print(
-        f"front of 5^18 layer by layer            {seconds(lambda: cheap_front(costs), 3):8.3f} s"
-    )
     points = [(costs.uniform(CHOICES[i % 5]), None) for i in range(20)]
     start = time.perf_counter()
     vary_constants(workload, profile, points)

@@ -21,7 +21,7 @@ from rich.console import Console
 from hqsearch.definition import embedded, load_study
 from hqsearch.evaluator import Setup
 from hqsearch.evaluator.registry import make_evaluator
-from hqsearch.problem.pareto import scaled_hypervolume
+from hqsearch.problem.pareto import hypervolume
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRecord
@@ -54,7 +54,9 @@ def share(trials: list[TrialRecord], toy: Toy, front: np.ndarray) -> float:
     codes = toy.space.encode([t.proposal.candidate for t in trials if t.state == "COMPLETE"])
     costs = np.column_stack([-toy.accuracy_codes(codes), toy.cheap_codes(codes)[:, :2]])
     low, high = front.min(axis=0), front.max(axis=0)
-    return scaled_hypervolume(costs, low, high) / scaled_hypervolume(front, low, high)
+    corner = [1.1] * costs.shape[1]
+    own, whole = ((x - low) / (high - low) for x in (costs, front))
+    return hypervolume(own, corner) / hypervolume(whole, corner)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -100,6 +101,8 @@ def api_page() -> str:
 def _entry(name: str, value: Any) -> Iterator[str]:
     yield f"## {name}"
     yield ""
+    if isinstance(value, ModuleType):  # a package that can be called
+        value = value.__call__  # type: ignore[operator]
     if not inspect.isclass(value) and not inspect.isroutine(value):
         yield f"`hqsearch.{name}`: a {type(value).__name__}."
         return

@@ -118,6 +118,18 @@ def test_pages_made_from_the_code_are_up_to_date(path: Path) -> None:
     assert path.read_text() == made, "run: python tests/guide/generate.py"
 
 
+def test_every_space_is_in_the_guide() -> None:
+    page = guide.page("your-own").text
+    assert [name for name in embedded("spaces") if f"`{name}`" not in page] == []
+
+
+def test_the_api_page_says_something_of_everything() -> None:
+    page = (generate.GUIDE / "api.md").read_text()
+    assert "\nexport(model: Any, path: str" in page
+    silent = re.findall(r"^#{2,3} (.+)\n+(?:#{2,3} |\Z)", page, re.MULTILINE)
+    assert silent == []
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hqsearch.hardware import CostModel, Operation, Workload, load_profile
-from hqsearch.hardware.cost import all_codes
 from hqsearch.hardware.storage import layer_storage, storage_report
 from hqsearch.schemes.choice import parse_choice
 from hqsearch.schemes.packing import whole_bytes
@@ -67,7 +67,7 @@ def test_the_estimate_of_every_candidate_is_its_storage_to_the_bit() -> None:
     choices = ("1b", "2u", "3u", "5u", "7u", "3l", "fp32")
     layers = {op.path: choices for op in ops}
     model = CostModel(workload.with_rate(0.1), load_profile("horowitz-45nm-memory"), layers)
-    codes = all_codes([len(choices)] * len(ops))
+    codes = np.indices([len(choices)] * len(ops)).reshape(len(ops), -1).T
     estimate = model.estimate(codes)
     for row, kib in zip(codes, estimate.storage, strict=True):
         chosen = {op.path: choices[code] for op, code in zip(ops, row, strict=True)}

@@ -65,12 +65,12 @@ def test_what_does_not_fit_and_its_straight_lines() -> None:
     cheap, overflow = drawn(0)
     tables = AdditiveTables(SPACE, cheap, overflows={"": overflow})
     costs = every(cheap)
-    amounts = tables.amounts(EVERY)
+    below, above = tables.straightened(EVERY, 0.0), tables.straightened(EVERY, 1.0)
+    amounts = tables.metrics(EVERY) - below
     expected = overflow.price * np.maximum(costs[:, 2] - overflow.capacity, 0.0)
     np.testing.assert_allclose(amounts[:, 0], expected, atol=1e-12)
     assert 0 < (expected > 0).mean() < 1
     assert not amounts[:, 1:].any()
-    below, above = tables.straightened(EVERY, 0.0), tables.straightened(EVERY, 1.0)
     np.testing.assert_allclose(np.maximum(below, above), costs, rtol=1e-12)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hqsearch.problem.pareto import hypervolume, non_dominated, scaled_hypervolume
+from hqsearch.problem.pareto import hypervolume, non_dominated
 
 
 @given(
@@ -27,7 +27,6 @@ def test_nan_is_never_on_the_front() -> None:
 def test_hypervolume_of_known_shapes() -> None:
     assert hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), [1.0, 1.0]) == pytest.approx(0.75)
     assert hypervolume(np.array([[2.0, 2.0]]), [1.0, 1.0]) == 0.0
-    assert scaled_hypervolume(np.array([[2.0, 4.0]]), [2, 4], [4, 8], 1.0) == pytest.approx(1.0)
 
 
 def test_one_row_and_equal_rows_are_their_front() -> None:
@@ -45,16 +44,6 @@ def test_rows_at_the_reference_beyond_it_or_with_nan_add_nothing() -> None:
     assert hypervolume(np.empty((0, 2)), [1.0, 1.0]) == 0.0
 
 
-def test_scaling_by_hand() -> None:
-    points = np.array([[3.0, 10.0], [2.0, 30.0]])
-    # Of a box from (2, 10) to (4, 50): (0.5, 0) and (0, 0.5), up to 1.1.
-    assert scaled_hypervolume(points, [2, 10], [4, 50]) == pytest.approx(1.1**2 - 0.5**2)
-    assert scaled_hypervolume(points, [2, 10], [4, 50], 2.0) == pytest.approx(4 - 0.25)
-    # Without a range a column keeps its unit.
-    assert scaled_hypervolume(np.array([[2.5, 10.0]]), [2, 10], [2, 50], 1.0) == pytest.approx(0.5)
-
-
 def test_rows_may_be_a_plain_list() -> None:
     assert non_dominated([[1, 2], [2, 1], [2, 2]]).tolist() == [True, True, False]  # type: ignore[arg-type]
     assert hypervolume([[0.5, 0.5]], [1, 1]) == 0.25  # type: ignore[arg-type]
-    assert scaled_hypervolume([[1, 1]], [0, 0], [2, 2], 1.0) == 0.25  # type: ignore[arg-type]

@@ -60,9 +60,17 @@ def test_times_grow_with_the_work(make_study: MakeStudy, tmp_path: Path) -> None
     macs = sum(operation.macs for operation in traced.operations)
     # 22 samples, forward and backward, of two epochs more.
     more = 2 * 22 * 3 * macs * module.GESTURE_SECONDS / module.GESTURE_WORK
+    more += 2 * module.STEP_SECONDS * -(-22 // part.study.options.batch_size)
     assert short.evaluation_seconds is not None
     assert long.evaluation_seconds == pytest.approx(short.evaluation_seconds + more)
     assert "rough" in short.basis
+
+
+def test_a_small_network_pays_for_its_steps(make_study: MakeStudy, tmp_path: Path) -> None:
+    part = Part(make_study(tmp_path, {"evaluation.batch_size": 2, "evaluation.epochs": 3}))
+    told = outlook_of({part: trace_untrained(part, "refuse")})
+    assert told.evaluation_seconds is not None
+    assert told.evaluation_seconds > 3 * 11 * module.STEP_SECONDS
 
 
 def test_on_a_gpu_no_time_is_known(make_study: MakeStudy, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hqsearch.errors import UnknownName
-from hqsearch.problem.pareto import scaled_hypervolume
+from hqsearch.problem.pareto import hypervolume
 from hqsearch.strategies import Problem, Result, Signal, Strategy, strategy_class, strategy_names
 from hqsearch.testing import StrategyContract
 
@@ -69,7 +69,7 @@ class TestNsga2(StrategyContract):
             found = strategy.drive(problem, seed, 120)
             values = np.array([self.measure(problem, c) for c in [*found, *problem.baselines]])
             costs = values * [-1.0, 1.0]
-            return scaled_hypervolume(costs, [-1.0, 10.0], [0.0, 30.0])
+            return hypervolume((costs - [-1.0, 10.0]) / [1.0, 20.0], [1.1, 1.1])
 
         own = np.median([volume(self, s) for s in range(5)])
         other = np.median([volume(TestRandom(), s) for s in range(5)])

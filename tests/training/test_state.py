@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from hqsearch.errors import DiskFull, RunFailed
 from hqsearch.training import load_tensors, save_tensors, state
@@ -46,3 +49,17 @@ def test_missing_and_damaged_files(tmp_path):
 
 def test_keeping_memory_can_be_asked_for_twice():
     assert keep_freed_memory() == keep_freed_memory()
+
+
+@pytest.mark.parametrize(("free", "error"), [(0, DiskFull), (1 << 30, SafetensorError)])
+def test_a_writer_that_failed_is_asked_whether_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[Exception]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise SafetensorError("whatever it says")
+
+    monkeypatch.setattr(state, "save_file", fails)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(error):
+        save_tensors({"a": torch.ones(2)}, tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from typing import Any
 from hqsearch.analysis.pictures.bits import BitMap
 from hqsearch.show.palette import COLOURS, PAPER, choice_colour, text_on
 from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
-from hqsearch.show.text import number, value_text
+from hqsearch.show.text import value_text
 
 READING = (
     "Every column is one member of the front, cheapest first, every row one layer; the choice "
@@ -67,14 +67,3 @@ def _draw(axes: Any, picture: BitMap) -> None:
     axes.set_xlabel(f"{by.name}, {by.unit}; number of the trial")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def column_title(picture: BitMap, place: int) -> str:
-    """A member in a line: trial, values, bits."""
-    column = picture.columns[place]
-    values = ", ".join(
-        f"{o.name} {value_text(o, column.values.get(o.name))}"
-        + ("" if o.unit == "fraction" else f" {o.unit}")
-        for o in picture.objectives
-    )
-    return f"trial {column.trial}: {values}, {number(column.average_bits, 3)} bits on average"

@@ -46,8 +46,6 @@ def test_time_loops_count_every_step_once() -> None:
     assert head.input_kind == "binary"
     assert (conv.norm, conv.neuron) == (None, "neuron")
     assert conv.padding_macs_per_step == 4 * 2  # one tap at each end of each output channel
-    assert conv.fan_out == (conv.macs_per_step - 8) / 12
-    assert conv.reuse == 6 * T
 
 
 def test_norms_that_belong_to_no_layer_are_operations_and_parameters() -> None:
