@@ -66,7 +66,10 @@ EVERY = [(release, study) for release, studies in STUDIES.items() for study in s
 FINISHED = [(release, study) for release, study in EVERY if study in FINISHING]
 #: In ``status`` the only facts that are not in the log, or are means of measured times; and what
 #: was not told yet.
-OTHER = ("driver", "seconds_per_evaluation", "worker_seconds_left", "disk", "models", "verdict")
+OTHER = (
+    "driver", "seconds_per_evaluation", "worker_seconds_left", "disk", "models", "verdict",
+    "imported",
+)  # fmt: skip
 
 #: Tables of what hqsearch and Optuna add to a trial.
 ATTRIBUTES = ("user_attributes", "system_attributes")
