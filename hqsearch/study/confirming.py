@@ -118,7 +118,7 @@ def confirm(
         definition, folder_of(definition.name, request.studies_dir), request
     )
     length = _final_epochs(evaluator) if epochs == "final" else epochs
-    searched = _searched(runs, trials, objectives)
+    searched = searched_in(runs, trials, objectives)
     chosen = candidates(searched, evaluator.space)
     if not chosen:
         raise InputError(f"study {definition.name!r} has no completed trial to confirm yet")
@@ -161,9 +161,10 @@ def _final_epochs(evaluator: Evaluator) -> int:
     return int(epochs)
 
 
-def _searched(
+def searched_in(
     runs: Sequence[RunRecord], trials: Sequence[TrialRecord], objectives: tuple[Objective, ...]
 ) -> Searched:
+    """What the searches of a study measured here: all that is confirmed comes of it."""
     rows = measured_here(TrialRow.of(t, objectives) for t in trials)
     own = [r for r in runs if r.searches]
     front = front_of(rows, objectives, own[-1].budgets if own else ())

@@ -13,6 +13,7 @@ from hqsearch.store.records import TrialRow
 def row(**details: Any) -> TrialRow:
     facts = SimpleNamespace(
         number=3, state="COMPLETE", run=0, strategy="nsga2", kind="search", origin="", copy_of=None,
+        imported=False,
         values={}, average_bits=4.0, seed=0, seconds=1.5, attempts=1, stopped_at=None,
         violation=0.0, failure=None, reason=None, imported=None, details=Details(**details),
     )  # fmt: skip

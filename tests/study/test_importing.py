@@ -16,7 +16,7 @@ from hqsearch.errors import ImportRefused, InputError
 from hqsearch.problem.candidate import Candidate
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import TrialRow
-from hqsearch.study.confirming import _searched, candidates
+from hqsearch.study.confirming import candidates, searched_in
 from hqsearch.study.doctor import examine
 from hqsearch.study.opening import Request, make_evaluator_for
 from hqsearch.study.running import read_study
@@ -105,7 +105,9 @@ def test_nothing_imported_answers_an_evaluation_or_is_confirmed(study: hqsearch.
     again = [t for t in study.trials() if t.run == 2]
     assert all(t.copy_of is None or t.copy_of < 12 for t in again)
     _, runs, trials = read_study(Request("toy", "", studies_dir=study.folder.parent))
-    chosen = candidates(_searched(runs, trials, study.front().objectives), space)
+    searched = searched_in(runs, trials, study.front().objectives)
+    chosen = candidates(searched, space)
+    assert ROW["choices"] not in [t.choices for t in searched.trials]
     assert Candidate.of(CHOICES).key not in chosen
 
 
