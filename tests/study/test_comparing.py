@@ -151,7 +151,7 @@ def test_a_start_that_leaves_nothing_is_refused_before_anything_is_spent(
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="early_stopping=none"):
+    with pytest.raises(InputError, match="trains every candidate to the end"):
         run(tmp_path, "random", **{"evaluation.epochs": 4, "search.early_stopping": "halving"})
     with pytest.raises(UnknownName, match="did you mean 'assist'"):
         run(tmp_path, "random,nsga2:asist=true")
