@@ -204,7 +204,7 @@ def _traced(definition: StudyDefinition, options: CommandOptions) -> Workload:
         seed=options.seed,
     )
     frames = torch.zeros(model.timesteps, 1, channels, height, width)
-    with suppress(RuntimeError, TypeError):  # a user's network may look at its values
+    with suppress(Exception):  # a user's network may look at its values; it is run on some then
         meta = trace_workload(copy.deepcopy(net).to("meta"), frames.to("meta"), options.input_bits)
         return meta.with_rate(options.rate)
     try:
