@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.analysis.confirmation import LUCK, Confirmation, confirmation_of
+from hqsearch.analysis.confirmation import LUCK, ConfirmedFront, confirmation_of
 from hqsearch.analysis.limits import Limit, metric_of, parse_limits
 from hqsearch.analysis.paired import metric_difference
 from hqsearch.analysis.words import values_text
@@ -132,13 +132,13 @@ class _Field:
     def __init__(
         self,
         front: Sequence[TrialRow],
-        confirmation: Confirmation | None,
+        confirmation: ConfirmedFront | None,
         objectives: tuple[Objective, ...],
     ) -> None:
         self.objectives = objectives
         self.quality = next((o for o in objectives if not o.cheap), objectives[0])
         self.price = first_cost(objectives)
-        self.confirmed: Confirmation | None = None
+        self.confirmed: ConfirmedFront | None = None
         self.members, self.lucky = list(front), 0
         if confirmation is not None and all(confirmation.of(t.key) for t in front):
             held = [t for t in front if self._status(confirmation, t) != LUCK]
@@ -147,7 +147,7 @@ class _Field:
                 self.members, self.lucky = held, len(front) - len(held)
 
     @staticmethod
-    def _status(confirmation: Confirmation, trial: TrialRow) -> str:
+    def _status(confirmation: ConfirmedFront, trial: TrialRow) -> str:
         member = confirmation.of(trial.key)
         assert member is not None
         return member.status

@@ -52,7 +52,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparedStrategies:
     """What the runs of a comparison came to."""
 
     study: str
@@ -79,12 +79,12 @@ class Comparison:
         return [e for e in self.entries if e.variant == variant]
 
 
-def equal_seconds(comparison: Comparison) -> float:
+def equal_seconds(comparison: ComparedStrategies) -> float:
     """Worker time that every strategy has spent at its end: the least median of them."""
     return min(median(worker_seconds(e) for e in comparison.of(v)) for v in comparison.variants)
 
 
-def ranked(comparison: Comparison) -> list[Variant]:
+def ranked(comparison: ComparedStrategies) -> list[Variant]:
     """Strategies by median hypervolume, best first."""
     return sorted(
         comparison.variants,
@@ -92,7 +92,7 @@ def ranked(comparison: Comparison) -> list[Variant]:
     )
 
 
-def verdict_lines(comparison: Comparison) -> list[str]:
+def verdict_lines(comparison: ComparedStrategies) -> list[str]:
     """Against the uniform assignments, between the strategies, and how far it carries."""
     lines = [f"No verdict, {comparison.hopeless}."] if comparison.hopeless else []
     lines += [_against_uniform(comparison, variant) for variant in ranked(comparison)]
@@ -110,7 +110,7 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _against_uniform(comparison: Comparison, variant: Variant) -> str:
+def _against_uniform(comparison: ComparedStrategies, variant: Variant) -> str:
     entries = comparison.of(variant)
     start = 100 * float(comparison.uniform.hypervolume[-1])
     gain = 100 * median(final_hypervolume(e) for e in entries) - start
@@ -146,7 +146,7 @@ def _against_uniform(comparison: Comparison, variant: Variant) -> str:
     return f"{grown}; saves at as much accuracy against uniform {told}"
 
 
-def _between(comparison: Comparison) -> list[str]:
+def _between(comparison: ComparedStrategies) -> list[str]:
     """The best strategy against each other one: a two-sided Mann–Whitney test over seeds."""
     order = ranked(comparison)
     if len(order) < 2 or len(comparison.seeds) < 2:
@@ -168,7 +168,7 @@ def _between(comparison: Comparison) -> list[str]:
     return lines
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: ComparedStrategies) -> dict[str, Any]:
     """Everything, as one JSON document."""
     return {
         "study": comparison.study,
@@ -190,7 +190,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _strategy_json(comparison: Comparison, variant: Variant) -> dict[str, Any]:
+def _strategy_json(comparison: ComparedStrategies, variant: Variant) -> dict[str, Any]:
     entries = comparison.of(variant)
     courses = [e.course for e in entries]
     middle, low, high = spread([final_hypervolume(e) for e in entries])
@@ -233,7 +233,7 @@ def _strategy_json(comparison: Comparison, variant: Variant) -> dict[str, Any]:
     }
 
 
-def write_comparison(comparison: Comparison, path: Path) -> None:
+def write_comparison(comparison: ComparedStrategies, path: Path) -> None:
     text = json.dumps(comparison_json(comparison), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text + "\n")
 

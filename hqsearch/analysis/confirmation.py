@@ -88,7 +88,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Confirmation:
+class ConfirmedFront:
     """The latest confirmation of a study, as far as the present front goes.
 
     ``missing`` are trials of front members and baselines without a replicate.
@@ -134,7 +134,7 @@ class Confirmation:
 
 def confirmation_of(
     front: Sequence[TrialRow], trials: Sequence[TrialRow], objectives: tuple[Objective, ...]
-) -> Confirmation | None:
+) -> ConfirmedFront | None:
     """Sum the latest confirmation up; None where there is none."""
     runs = [t for t in trials if t.kind == "replicate"]
     last = max((t.run for t in runs), default=-1)
@@ -192,7 +192,7 @@ def confirmation_of(
     cost = first_cost(objectives)
     by = cost.name if cost is not None else quality
     first = next(iter(next(iter(replicates.values())).values()))
-    return Confirmation(
+    return ConfirmedFront(
         quality=quality,
         epochs=first.details.epochs,
         samples=first.details.test_samples,

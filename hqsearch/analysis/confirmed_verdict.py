@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from hqsearch.analysis.bounds import TRAINING_NOISE, lower_bound
-from hqsearch.analysis.confirmation import CONTROLS, LUCK, Confirmation, Member, confirmation_of
+from hqsearch.analysis.confirmation import CONTROLS, LUCK, ConfirmedFront, Member, confirmation_of
 from hqsearch.analysis.rules import Terms
 from hqsearch.analysis.verdict import (
     Contender,
@@ -23,7 +23,7 @@ from hqsearch.problem.objective import Objective
 from hqsearch.store.records import TrialRow
 
 
-def confirmed_verdicts(confirmation: Confirmation, terms: Terms | None = None) -> list[Verdict]:
+def confirmed_verdicts(confirmation: ConfirmedFront, terms: Terms | None = None) -> list[Verdict]:
     """One verdict per confirmed baseline and control.
 
     By front members that are none of them and whose place did not rest on luck.
@@ -48,7 +48,7 @@ def confirmed_verdicts(confirmation: Confirmation, terms: Terms | None = None) -
     return found
 
 
-def _contender(confirmation: Confirmation, member: Member, judge: Member) -> Contender | None:
+def _contender(confirmation: ConfirmedFront, member: Member, judge: Member) -> Contender | None:
     saved = savings(member.confirmed, judge.confirmed)
     if not saved:
         return None
@@ -59,7 +59,7 @@ def _contender(confirmation: Confirmation, member: Member, judge: Member) -> Con
     return Contender(member.trial, saved, gap, True, samples, seeds)
 
 
-def control_lines(confirmation: Confirmation) -> list[str]:
+def control_lines(confirmation: ConfirmedFront) -> list[str]:
     """What the search buys over the strongest control at no more cost: its best member."""
     able = [m for m in confirmation.members if m.on_front and m.status != LUCK and not m.label]
     labels = {m.label: m for m in confirmation.members if m.label}
@@ -125,7 +125,7 @@ def study_verdict(
     return "\n".join(lines)
 
 
-def _failed_replicates(confirmation: Confirmation, trials: Sequence[TrialRow]) -> list[str]:
+def _failed_replicates(confirmation: ConfirmedFront, trials: Sequence[TrialRow]) -> list[str]:
     """A sentence for each uniform baseline of which no replicate succeeded."""
     confirmed = {member.key for member in confirmation.members}
     replicates = [t for t in trials if t.kind == "replicate"]
@@ -142,7 +142,7 @@ def _failed_replicates(confirmation: Confirmation, trials: Sequence[TrialRow]) -
     ]
 
 
-def basis(confirmation: Confirmation) -> str:
+def basis(confirmation: ConfirmedFront) -> str:
     """What confirmed means rest on: seeds, samples, epochs."""
     many = "seeds" if confirmation.seeds > 1 else "seed"
     text = f"{confirmation.seeds} fresh {many} a candidate"
@@ -151,7 +151,7 @@ def basis(confirmation: Confirmation) -> str:
     return text + (f", {confirmation.epochs} epochs" if confirmation.epochs else "")
 
 
-def _gaps(confirmation: Confirmation) -> list[str]:
+def _gaps(confirmation: ConfirmedFront) -> list[str]:
     """What a reader must know about what is missing."""
     lines = []
     if confirmation.missing:

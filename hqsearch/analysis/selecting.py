@@ -29,7 +29,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Columns:
+class TrialColumns:
     """What conditions and orders may name in a study: fixed columns, objectives, dimensions."""
 
     objectives: Sequence[Objective]
@@ -73,7 +73,7 @@ class Columns:
 
 def selected(
     rows: Sequence[TrialRow],
-    columns: Columns,
+    columns: TrialColumns,
     where: Sequence[str] = (),
     sort: str | None = None,
     limit: int | None = None,
@@ -104,7 +104,7 @@ def selected(
     return kept if limit is None else kept[:limit]
 
 
-def _test(text: str, columns: Columns) -> Callable[[TrialRow], bool]:
+def _test(text: str, columns: TrialColumns) -> Callable[[TrialRow], bool]:
     match = _CONDITION.fullmatch(text)
     if match is None or not match[3]:
         raise DefinitionError(

@@ -224,7 +224,7 @@ class Confirmation(Printed):
     def __init__(
         self,
         study: str,
-        summary: confirmation.Confirmation,
+        summary: confirmation.ConfirmedFront,
         objectives: tuple[Objective, ...],
         verdict: str,
     ) -> None:

@@ -21,7 +21,7 @@ class Comparison(Printed):
         verdict: what it says, and how far that carries, in sentences.
     """
 
-    def __init__(self, summary: comparison.Comparison) -> None:
+    def __init__(self, summary: comparison.ComparedStrategies) -> None:
         from hqsearch.analysis.comparison import verdict_lines
 
         self.summary = summary

@@ -122,13 +122,13 @@ class Trials(Sequence[Trial], Printed):
             UnknownName: a column that there is not.
             DefinitionError: a condition that cannot be read.
         """
-        from hqsearch.analysis.selecting import Columns, selected
+        from hqsearch.analysis.selecting import TrialColumns, selected
 
         for condition in where:
             require(condition, str, "a condition", "a text such as 'energy <= 3 uJ'")
         require(sort, str, "sort", "a column")
         limit = whole(limit, "limit", 0)
-        columns = Columns(self.objectives, list(self.rows[0].choices) if self.rows else [])
+        columns = TrialColumns(self.objectives, list(self.rows[0].choices) if self.rows else [])
         return Trials(self.study, selected(self.rows, columns, where, sort, limit), self.objectives)
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -214,7 +214,7 @@ class Front(Trials):
         self.own = tuple(own_front_of(self.rows, self.every, objectives, budgets))
 
     @cached_property
-    def confirmation(self) -> confirmation.Confirmation | None:
+    def confirmation(self) -> confirmation.ConfirmedFront | None:
         """What the latest confirmation came to for these members; None where there is none."""
         from hqsearch.analysis.confirmation import confirmation_of
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hqsearch.command.process import Finished
+from hqsearch.command.process import Exited
 from hqsearch.errors import RunFailed, closest
 from hqsearch.evaluator.json_record import WrongType, measured_number
 from hqsearch.hardware import LayerRate
@@ -19,7 +19,7 @@ QUOTED = 1500
 LARGEST = 1 << 24
 
 
-def read_answer(done: Finished, result: Path | None) -> dict[str, Any]:
+def read_answer(done: Exited, result: Path | None) -> dict[str, Any]:
     """The object in ``result``, or on the last line of standard output that is not empty.
 
     Args:
@@ -121,7 +121,7 @@ def binomial_error(accuracy: float, samples: Any) -> float | None:
     return None if math.isnan(accuracy) else math.sqrt(accuracy * (1 - accuracy) / samples)
 
 
-def _written(result: Path, done: Finished) -> str:
+def _written(result: Path, done: Exited) -> str:
     try:
         with result.open("rb") as file:
             content = file.read(LARGEST + 1)

@@ -26,7 +26,7 @@ _BITS_PER_KIB = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class SizedLayer:
     """A weight layer, as far as a space needs to know it."""
 
     path: str
@@ -59,8 +59,8 @@ class CodeCosts:
     metrics: ClassVar[tuple[str, ...]] = ("storage", "average_bits")
 
     @property
-    def layers(self) -> Sequence[Layer]:
-        return [Layer(path, weights) for path, weights in self.sizes.items()]
+    def layers(self) -> Sequence[SizedLayer]:
+        return [SizedLayer(path, weights) for path, weights in self.sizes.items()]
 
     def cheap(self, space: Space, candidates: Sequence[Candidate]) -> Floats:
         bits = np.array([self._bits(space.assignment(c)) for c in candidates], np.float64)
@@ -92,8 +92,8 @@ class NetworkCosts:
         self._model: tuple[Space, CostModel] | None = None
 
     @property
-    def layers(self) -> Sequence[Layer]:
-        return [Layer(path, op.weights) for path, op in self.workload.layers.items()]
+    def layers(self) -> Sequence[SizedLayer]:
+        return [SizedLayer(path, op.weights) for path, op in self.workload.layers.items()]
 
     def model(self, space: Space) -> CostModel:
         """Cost tables of the layers of ``space``, made once."""

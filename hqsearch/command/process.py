@@ -23,7 +23,7 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Finished:
+class Exited:
     """What a command left: its exit code and the end of what it wrote."""
 
     code: int
@@ -33,9 +33,9 @@ class Finished:
     def ending(self) -> str:
         """How it ended, for people.
 
-        >>> Finished(1, "", "").ending()
+        >>> Exited(1, "", "").ending()
         'exit code 1'
-        >>> Finished(137, "", "").ending()
+        >>> Exited(137, "", "").ending()
         'killed by SIGKILL (out of memory?)'
         """
         if self.code <= 128:
@@ -47,7 +47,7 @@ class Finished:
         return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Finished:
+def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Exited:
     """Run it to its end. It dies, with all its children, when this process does.
 
     Args:
@@ -80,7 +80,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
             theirs = -1
             process.wait()
         output, errors = (stream.text() for stream in streams)
-        return Finished(code, output, errors)
+        return Exited(code, output, errors)
     finally:
         for end in (ours, theirs):
             if end >= 0:

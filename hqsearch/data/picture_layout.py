@@ -18,7 +18,7 @@ _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "t
 
 
 @dataclass(frozen=True)
-class Layout:
+class PictureLayout:
     """Pictures by split.
 
     Attributes:
@@ -33,7 +33,7 @@ class Layout:
     warnings: tuple[str, ...] = ()
 
 
-def lay_out(store: PictureStore, where: str, *, val_is_test: bool = False) -> Layout:
+def lay_out(store: PictureStore, where: str, *, val_is_test: bool = False) -> PictureLayout:
     """Find classes and splits.
 
     Args:
@@ -88,7 +88,7 @@ def lay_out(store: PictureStore, where: str, *, val_is_test: bool = False) -> La
     warnings += _compare(pools, classes, where)
     if len(classes) < 2:
         raise DataError(f"{where} holds one class only ({classes[0]!r}); two or more are needed.")
-    return Layout(classes, dict(pools), tuple(warnings))
+    return PictureLayout(classes, dict(pools), tuple(warnings))
 
 
 def _around(names: list[str]) -> int:

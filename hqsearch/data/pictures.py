@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hqsearch.data.encoding import Encoding, encoding_of
 from hqsearch.data.frames import DESCRIPTION, SPLITS, small_validation
 from hqsearch.data.picture_files import BrokenPicture, Decoded, open_picture
-from hqsearch.data.picture_layout import Layout, lay_out
+from hqsearch.data.picture_layout import PictureLayout, lay_out
 from hqsearch.data.picture_stores import CifarStore, FolderStore, PictureStore, ZipStore
 from hqsearch.data.samples import Problem, Progress, refuse_all
 from hqsearch.data.source import making
@@ -75,7 +75,7 @@ class PictureSource:
         return _open_store(self.path, self.spec.dataset)
 
     @cached_property
-    def layout(self) -> Layout:
+    def layout(self) -> PictureLayout:
         """Classes and splits as the folders say them."""
         return lay_out(self.store, str(self.path), val_is_test=self.spec.dataset == "imagenet")
 

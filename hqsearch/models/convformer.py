@@ -110,7 +110,7 @@ class _FiringConv(nn.Module):
         return out
 
 
-class ConvBlock(nn.Module):
+class ConvformerConvBlock(nn.Module):
     """Two firing 3x3 convolutions through a wider hidden layer, added to their input."""
 
     def __init__(self, config: ConvformerConfig, width: int) -> None:
@@ -124,7 +124,7 @@ class ConvBlock(nn.Module):
         return out
 
 
-class Attention(nn.Module):
+class ConvformerAttention(nn.Module):
     """q, k, v as spikes; their products fire; projected."""
 
     def __init__(self, config: ConvformerConfig, width: int) -> None:
@@ -154,7 +154,7 @@ class Attention(nn.Module):
         return out
 
 
-class Mlp(nn.Module):
+class ConvformerMlp(nn.Module):
     """Two pointwise layers, a neuron before each."""
 
     def __init__(self, config: ConvformerConfig, width: int) -> None:
@@ -173,13 +173,13 @@ class Mlp(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class ConvformerBlock(nn.Module):
     """Attention and MLP, each added to its input."""
 
     def __init__(self, config: ConvformerConfig, width: int) -> None:
         super().__init__()
-        self.attention = Attention(config, width)
-        self.mlp = Mlp(config, width)
+        self.attention = ConvformerAttention(config, width)
+        self.mlp = ConvformerMlp(config, width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(x)
@@ -196,11 +196,11 @@ class Convformer(nn.Module):
         first, second, third = config.widths
         self.stem = nn.Conv2d(config.in_channels, first, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(first)
-        self.conv1 = ConvBlock(config, first)
+        self.conv1 = ConvformerConvBlock(config, first)
         self.down1 = _FiringConv(config, first, second, stride=2)
-        self.conv2 = ConvBlock(config, second)
+        self.conv2 = ConvformerConvBlock(config, second)
         self.down2 = _FiringConv(config, second, third, stride=2)
-        self.blocks = nn.Sequential(*(Block(config, third) for _ in range(config.depth)))
+        self.blocks = nn.Sequential(*(ConvformerBlock(config, third) for _ in range(config.depth)))
         self.fire = _Fire(config)
         self.head = nn.Linear(third, config.classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -158,7 +158,7 @@ class SeparableConv(nn.Module):
         return out
 
 
-class ConvBlock(nn.Module):
+class QsdConvBlock(nn.Module):
     """A separable convolution and two 3x3 ones, each added to its input."""
 
     def __init__(self, config: QsdConfig, channels: int) -> None:
@@ -179,7 +179,7 @@ class ConvBlock(nn.Module):
         return out
 
 
-class Attention(nn.Module):
+class QsdAttention(nn.Module):
     """q, k, v by RepConvs with normalisations and neurons; their products fire; projected."""
 
     def __init__(self, config: QsdConfig, channels: int) -> None:
@@ -210,7 +210,7 @@ class Attention(nn.Module):
         return out
 
 
-class Mlp(nn.Module):
+class QsdMlp(nn.Module):
     """Two pointwise layers with biases, a neuron before each, a normalisation behind."""
 
     def __init__(self, config: QsdConfig, channels: int) -> None:
@@ -229,13 +229,13 @@ class Mlp(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class QsdBlock(nn.Module):
     """Attention and MLP, each times a learned gain per channel and added to its input."""
 
     def __init__(self, config: QsdConfig, channels: int) -> None:
         super().__init__()
-        self.attention = Attention(config, channels)
-        self.mlp = Mlp(config, channels)
+        self.attention = QsdAttention(config, channels)
+        self.mlp = QsdMlp(config, channels)
         self.attention_scale = nn.Parameter(torch.full((channels,), LAYER_SCALE))
         self.mlp_scale = nn.Parameter(torch.full((channels,), LAYER_SCALE))
 
@@ -255,16 +255,16 @@ class Qsd(nn.Module):
         s0, s1, s2, s3 = config.strides
         third, fourth = config.blocks
         self.stem = Downsample(config, config.in_channels, e0 // 2, s0, kernel=7)
-        self.conv1_1 = ConvBlock(config, e0 // 2)
+        self.conv1_1 = QsdConvBlock(config, e0 // 2)
         self.down1 = Downsample(config, e0 // 2, e0, s1)
-        self.conv1_2 = ConvBlock(config, e0)
+        self.conv1_2 = QsdConvBlock(config, e0)
         self.down2 = Downsample(config, e0, e1, s2)
-        self.conv2_1 = ConvBlock(config, e1)
-        self.conv2_2 = ConvBlock(config, e1)
+        self.conv2_1 = QsdConvBlock(config, e1)
+        self.conv2_2 = QsdConvBlock(config, e1)
         self.down3 = Downsample(config, e1, e2, s3)
-        self.blocks3 = nn.Sequential(*(Block(config, e2) for _ in range(third)))
+        self.blocks3 = nn.Sequential(*(QsdBlock(config, e2) for _ in range(third)))
         self.down4 = Downsample(config, e2, e3, 1)
-        self.blocks4 = nn.Sequential(*(Block(config, e3) for _ in range(fourth)))
+        self.blocks4 = nn.Sequential(*(QsdBlock(config, e3) for _ in range(fourth)))
         self.fire = Fire(config)
         self.head = nn.Linear(e3, config.classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -38,7 +38,7 @@ from hqsearch.training import (
     save_state,
     train,
 )
-from hqsearch.training.batches import Frames, Samples
+from hqsearch.training.batches import Samples, StoredFrames
 
 WEIGHTS = "model.safetensors"
 PROGRESS = "progress.json"
@@ -206,7 +206,7 @@ def _joined(first: Samples, second: Samples) -> Samples:
 class _Joined:
     """Frames of two splits, one after the other; read one by one, as they may be memory-mapped."""
 
-    def __init__(self, first: Frames, second: Frames) -> None:
+    def __init__(self, first: StoredFrames, second: StoredFrames) -> None:
         self._first, self._second = first, second
         self.shape = (len(first) + len(second), *first.shape[1:])
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hqsearch.errors import DefinitionError
-from hqsearch.training.batches import Frames, Samples
+from hqsearch.training.batches import Samples, StoredFrames
 
 _SPLIT = 0
 
@@ -47,7 +47,7 @@ def rows_of(samples: Samples, chosen: NDArray[np.int64]) -> Samples:
 class _Rows:
     """Rows of frames that may be memory-mapped: read one by one, never all at once."""
 
-    def __init__(self, frames: Frames, chosen: NDArray[np.int64]) -> None:
+    def __init__(self, frames: StoredFrames, chosen: NDArray[np.int64]) -> None:
         self._frames, self._chosen = frames, chosen
         self.shape = (len(chosen), *frames.shape[1:])
 

@@ -63,6 +63,21 @@ class Batching:
     border: BorderName = "zero"
 
 
+@dataclass(frozen=True)
+class Goal:
+    """What a relaxation's weights and logits learn.
+
+    Attributes:
+        teacher: of the model, where weights learn of one, too; None: of the labels alone.
+        task: whose loss they lower.
+        label_smoothing: of that loss.
+    """
+
+    teacher: Teacher | None = None
+    task: Task = CLASSIFICATION
+    label_smoothing: float = 0.0
+
+
 class QatRelaxation(Relaxation):
     """See the module's docstring.
 
@@ -74,9 +89,7 @@ class QatRelaxation(Relaxation):
         training: the training split.
         batching: how the split is divided and read.
         device: where to compute.
-        teacher: of the model, where weights learn of one, too; None: of the labels alone.
-        task: whose loss weights and logits lower.
-        label_smoothing: of that loss.
+        goal: what weights and logits learn.
 
     Raises:
         DefinitionError: a training split too small to hold a part of it out.
@@ -92,11 +105,11 @@ class QatRelaxation(Relaxation):
         training: Samples,
         batching: Batching,
         device: str = "cpu",
-        teacher: Teacher | None = None,
-        task: Task = CLASSIFICATION,
-        label_smoothing: float = 0.0,
+        goal: Goal | None = None,
     ) -> None:
-        self._teacher, self._task, self._label_smoothing = teacher, task, label_smoothing
+        goal = goal or Goal()
+        self._teacher, self._task = goal.teacher, goal.task
+        self._label_smoothing = goal.label_smoothing
         keep_freed_memory()
         self.choices = tuple(len(d.values) for d in space.dimensions)
         self._space, self._parent_costs = space, costs
@@ -306,7 +319,5 @@ def relaxation_of(part: Part, space: Space, batching: Batching) -> QatRelaxation
         training,
         batching,
         device,
-        part.teacher(model),
-        part.study.task,
-        part.study.options.label_smoothing,
+        Goal(part.teacher(model), part.study.task, part.study.options.label_smoothing),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 
 from hqsearch.analysis.comparison import (
-    Comparison,
+    ComparedStrategies,
     equal_seconds,
     final_hypervolume,
     median_of,
@@ -29,7 +29,7 @@ _COLORS = ("#1f5fa8", "#d9702b", "#3a8f5c", "#8a4fa3", "#b3424a", "#7a6a4f", "#3
 _GREY = "#8f96a0"
 
 
-def comparison_table(comparison: Comparison) -> LiteralTable:
+def comparison_table(comparison: ComparedStrategies) -> LiteralTable:
     """One row per strategy, best first; the uniform assignments alone at the end."""
     yard = comparison.yardstick
     cost = next(o for o in comparison.objectives if o.name == yard.cost)
@@ -77,7 +77,7 @@ def comparison_table(comparison: Comparison) -> LiteralTable:
     return table
 
 
-def comparison_text(comparison: Comparison) -> str:
+def comparison_text(comparison: ComparedStrategies) -> str:
     """What is compared by what, and the verdict in words."""
     yard = comparison.yardstick
     units = {o.name: "" if o.unit == "fraction" else f" {o.unit}" for o in comparison.objectives}
@@ -110,7 +110,7 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n".join([*lines, "Verdict:", *(f"  {line}" for line in verdict_lines(comparison))])
 
 
-def save_comparison(comparison: Comparison, folder: Path) -> Path:
+def save_comparison(comparison: ComparedStrategies, folder: Path) -> Path:
     """Write ``<n>.json`` and ``<n>.png``, the next free number; returns the JSON's path."""
     folder.mkdir(parents=True, exist_ok=True)
     taken = [int(p.stem) for p in folder.glob("*.json") if p.stem.isdigit()]
@@ -120,7 +120,7 @@ def save_comparison(comparison: Comparison, folder: Path) -> Path:
     return path
 
 
-def plot_comparison(comparison: Comparison, path: Path) -> None:
+def plot_comparison(comparison: ComparedStrategies, path: Path) -> None:
     """Hypervolume against evaluations and against worker time: median, quartiles shaded."""
     check_plot(path)
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 
-from hqsearch.analysis.confirmation import CONFIRMED, LUCK, UNCERTAIN, Confirmation, Member
+from hqsearch.analysis.confirmation import CONFIRMED, LUCK, UNCERTAIN, ConfirmedFront, Member
 from hqsearch.analysis.confirmed_verdict import basis
 from hqsearch.problem.objective import ACCURACY, Objective, difference_text, measured_objective
 from hqsearch.show.literal_table import LiteralTable
@@ -22,7 +22,7 @@ MEANING = (
 
 
 def front_marks(
-    confirmation: Confirmation | None, objectives: Sequence[Objective] = (ACCURACY,)
+    confirmation: ConfirmedFront | None, objectives: Sequence[Objective] = (ACCURACY,)
 ) -> dict[int, str]:
     """Trial → confirmed accuracy and mark, for the table of the front."""
     quality = measured_objective(objectives)
@@ -36,11 +36,11 @@ def front_marks(
 
 
 def confirmation_table(
-    confirmation: Confirmation, objectives: tuple[Objective, ...], study: str
+    confirmation: ConfirmedFront, objectives: tuple[Objective, ...], study: str
 ) -> LiteralTable:
     """Confirmed candidates, cheapest first."""
     table = LiteralTable(
-        title=f"Confirmation of {study}: {basis(confirmation)}",
+        title=f"ConfirmedFront of {study}: {basis(confirmation)}",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -81,7 +81,7 @@ def _in_unit(objective: Objective, value: float, sign: str = "") -> str:
     return difference_text(objective, value, sign)
 
 
-def confirmation_text(confirmation: Confirmation) -> str:
+def confirmation_text(confirmation: ConfirmedFront) -> str:
     """What the marks mean, and who did not hold."""
     lines = [
         f"{MEANING}.",

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hqsearch.analysis.comparison import Comparison, Entry, Variant
+from hqsearch.analysis.comparison import ComparedStrategies, Entry, Variant
 from hqsearch.analysis.rules import Terms
 from hqsearch.analysis.verdict import verdicts
 from hqsearch.analysis.yardstick import (
@@ -95,7 +95,7 @@ def compare(
     seeds: int,
     listener: Listener | None = None,
     clock: Clock = "wall",
-) -> Comparison:
+) -> ComparedStrategies:
     """Run what is missing, then read what all of it came to.
 
     Args:
@@ -290,7 +290,7 @@ def _read(
     ordinals: Mapping[tuple[str, int], int],
     yardstick: Yardstick,
     clock: Clock,
-) -> Comparison:
+) -> ComparedStrategies:
     attributes, runs, trials = read_study(request)
     objectives = _objectives(attributes)
     tasks, terms = _tasks(request, definition), Terms.of(attributes["study"])
@@ -311,7 +311,7 @@ def _read(
         c.trial is not None and c.trial.outcome and c.trial.outcome.details.accuracy_se
         for c in everything
     )
-    return Comparison(
+    return ComparedStrategies(
         study=definition.name,
         title=str(attributes["study"].get("title") or definition.name),
         created=datetime.now().isoformat(timespec="seconds"),

@@ -2,13 +2,13 @@
 
 from hqsearch.surrogate.additive import Posterior, Settings, fit
 from hqsearch.surrogate.design import Design, Scores
-from hqsearch.surrogate.improvement import Front, expected_improvement
+from hqsearch.surrogate.improvement import CellFront, expected_improvement
 from hqsearch.surrogate.model import Model
 from hqsearch.surrogate.scored import ScoredPosterior
 
 __all__ = [
+    "CellFront",
     "Design",
-    "Front",
     "Model",
     "Posterior",
     "ScoredPosterior",

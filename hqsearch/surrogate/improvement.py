@@ -26,7 +26,7 @@ BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
-class Front:
+class CellFront:
     """A front cut into cells of its known objectives.
 
     Attributes:
@@ -38,7 +38,7 @@ class Front:
     level: Floats
 
     @classmethod
-    def of(cls, uncertain: Floats, known: Floats, reference: Floats) -> Front:
+    def of(cls, uncertain: Floats, known: Floats, reference: Floats) -> CellFront:
         """From costs ``uncertain [k]``, ``known [k, m − 1]`` and ``reference [m]``, whose first
         column is the uncertain one."""
         costs = np.column_stack([uncertain, known])
@@ -74,7 +74,7 @@ class Front:
 
 
 def expected_improvement(
-    front: Front, mean: Floats, deviation: Floats, known: Floats, reference: Floats
+    front: CellFront, mean: Floats, deviation: Floats, known: Floats, reference: Floats
 ) -> Floats:
     """Expected gain ``[n]`` in hypervolume up to ``reference [m]``.
 
@@ -91,7 +91,7 @@ def expected_improvement(
 
 
 def _improvement(
-    front: Front, mean: Floats, deviation: Floats, known: Floats, reference: Floats
+    front: CellFront, mean: Floats, deviation: Floats, known: Floats, reference: Floats
 ) -> Floats:
     levels, order, starts = front.cells
     gain = _normal_improvement(mean, deviation, np.minimum(levels, reference[0]))

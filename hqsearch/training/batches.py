@@ -20,7 +20,7 @@ BorderName = Literal["zero", "reflect"]
 _ORDER, _SHIFT, _FLIP = 0, 1, 2
 
 
-class Frames(Protocol):
+class StoredFrames(Protocol):
     """Frames uint8 ``[n, T, C, H, W]`` that are read row by row or in slices, never whole."""
 
     @property
@@ -39,7 +39,7 @@ class Samples:
         to_float: stored frames to the network's input.
     """
 
-    frames: Frames
+    frames: StoredFrames
     labels: NDArray[Any]
     to_float: ToFloat
 
@@ -48,7 +48,7 @@ class Samples:
 
 
 def training_batches(
-    frames: Frames,
+    frames: StoredFrames,
     labels: NDArray[Any],
     batch_size: int,
     shift: int,
@@ -73,7 +73,7 @@ def training_batches(
         border: what moves in: zeros, or what lies at the border, reflected.
 
     Yields:
-        Frames uint8 ``[T, N, C, H, W]`` and labels int64 ``[N]``.
+        StoredFrames uint8 ``[T, N, C, H, W]`` and labels int64 ``[N]``.
     """
     order = np.random.default_rng([*key, _ORDER]).permutation(len(labels))
     shifts = np.random.default_rng([*key, _SHIFT]).integers(-shift, shift + 1, (len(labels), 2))
@@ -109,7 +109,7 @@ def training_batches(
             yield waiting.popleft().result()
 
 
-def plain_batches(frames: Frames, batch_size: int) -> Iterator[Tensor]:
+def plain_batches(frames: StoredFrames, batch_size: int) -> Iterator[Tensor]:
     """All samples in order: uint8 ``[T, N, C, H, W]``."""
     for start in range(0, len(frames), batch_size):
         batch = np.asarray(frames[start : start + batch_size])

@@ -216,6 +216,7 @@ def train(
     model.to(device)
     optimizer = make_optimizer(model, schedule)
     names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+    work = _Work(samples, schedule, device, task, teacher)
     history: list[EpochRecord] = []
     if segment.resume_from is not None:
         history = _resume(model, optimizer, names, schedule, segment.resume_from)
@@ -229,9 +230,7 @@ def train(
             state = np.random.SeedSequence([schedule.seed, epoch]).generate_state(1)
             torch.manual_seed(int(state[0]))
             with teacher or nullcontext():
-                record = _train_epoch(
-                    model, optimizer, samples, schedule, epoch, device, task, teacher
-                )
+                record = _train_epoch(model, optimizer, work, epoch)
         require_finite(model, f"after epoch {epoch + 1}")
         history.append(record)
         if segment.checkpoint is not None:
@@ -321,16 +320,22 @@ def _schedule_json(schedule: Schedule) -> dict[str, Any]:
     return told
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What every epoch of a training has in common; see :func:`train`."""
+
+    samples: Samples
+    schedule: Schedule
+    device: str | torch.device
+    task: Task
+    teacher: Teacher | None
+
+
 def _train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    samples: Samples,
-    schedule: Schedule,
-    epoch: int,
-    device: str | torch.device,
-    task: Task,
-    teacher: Teacher | None = None,
+    model: nn.Module, optimizer: torch.optim.Optimizer, work: _Work, epoch: int
 ) -> EpochRecord:
+    samples, schedule, task, teacher = work.samples, work.schedule, work.task, work.teacher
+    device = work.device
     model.train()
     per_epoch = math.ceil(len(samples) / schedule.batch_size)
     total, right = 0.0, 0.0

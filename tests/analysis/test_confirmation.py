@@ -11,7 +11,7 @@ from hqsearch.analysis.confirmation import (
     CONFIRMED,
     LUCK,
     UNCERTAIN,
-    Confirmation,
+    ConfirmedFront,
     confirmation_of,
 )
 from hqsearch.analysis.confirmed_verdict import study_verdict
@@ -47,7 +47,7 @@ def row(
     )
 
 
-def study(accuracies: dict[str, float], samples: int = 2000) -> Confirmation | None:
+def study(accuracies: dict[str, float], samples: int = 2000) -> ConfirmedFront | None:
     """A front whose members' replicates have these accuracies, sample by sample."""
     cost = {"a=2u": (1.0, 10.0), "a=x": (1.5, 15.0), "a=y": (1.4, 14.0), "a=4u": (2.0, 20.0)}
     searched = {"a=2u": 0.80, "a=x": 0.92, "a=y": 0.90, "a=4u": 0.91}

@@ -20,7 +20,7 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space, derive_space
 from hqsearch.qat import relaxation as relaxation_module
 from hqsearch.qat.held_out import held_out_part
-from hqsearch.qat.relaxation import Batching, QatRelaxation
+from hqsearch.qat.relaxation import Batching, Goal, QatRelaxation
 from hqsearch.quant import quantize_model
 from hqsearch.training import Samples, Task
 
@@ -249,8 +249,8 @@ def test_the_studys_own_loss_is_lowered(learn: Any) -> None:
     plain = relax(spikformer())
     space, costs = plain._space, plain._parent_costs
     given = spikformer(), space, costs, samples(), Batching(0.25, 6, 1, 5)
-    own_task = QatRelaxation(*given, task=Halves(), label_smoothing=0.25)
-    smoothed = QatRelaxation(spikformer(), *given[1:], label_smoothing=0.25)
+    own_task = QatRelaxation(*given, goal=Goal(task=Halves(), label_smoothing=0.25))
+    smoothed = QatRelaxation(spikformer(), *given[1:], goal=Goal(label_smoothing=0.25))
     batch = next(plain.weight_batches(0))
     candidate = space.random(np.random.default_rng(4))
     for relaxation, scale in ((own_task, 0.5), (smoothed, 1.0)):

@@ -15,7 +15,7 @@ def row(**details: Any) -> TrialRow:
         number=3, state="COMPLETE", run=0, strategy="nsga2", kind="search", origin="", copy_of=None,
         imported=False,
         values={}, average_bits=4.0, seed=0, seconds=1.5, attempts=1, stopped_at=None,
-        violation=0.0, failure=None, reason=None, imported=None, details=Details(**details),
+        violation=0.0, failure=None, reason=None, details=Details(**details),
     )  # fmt: skip
     return cast(TrialRow, facts)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hqsearch.analysis.comparison import Comparison, comparison_json, verdict_lines
+from hqsearch.analysis.comparison import ComparedStrategies, comparison_json, verdict_lines
 from hqsearch.analysis.yardstick import Yardstick
 from hqsearch.cli import cli
 from hqsearch.errors import InputError, StudyMismatch, UnknownName
@@ -24,7 +24,7 @@ SMALL = {"strategy.nsga2.population": 4}
 
 def run(
     folder: Path, strategies: str, seeds: int = 2, evaluations: int = 12, **more: Any
-) -> Comparison:
+) -> ComparedStrategies:
     overrides = {**SMALL, **more}
     request = Request("toy", "", evaluations, studies_dir=folder, overrides=overrides)
     return compare(request, strategies.split(","), seeds)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hqsearch.problem.pareto import hypervolume
-from hqsearch.surrogate import Front, expected_improvement
+from hqsearch.surrogate import CellFront, expected_improvement
 
 
 @settings(deadline=None, max_examples=60)
@@ -19,7 +19,7 @@ def test_without_doubt_it_is_the_gain(seed: int, objectives: int, size: int) -> 
     front = generator.integers(0, 8, (size, objectives)) / 8
     new = generator.integers(0, 9, (12, objectives)) / 8
     reference = np.ones(objectives)
-    cut = Front.of(front[:, 0], front[:, 1:], reference)
+    cut = CellFront.of(front[:, 0], front[:, 1:], reference)
     gains = expected_improvement(cut, new[:, 0], np.zeros(12), new[:, 1:], reference)
     before = hypervolume(front, reference)
     expected = [hypervolume(np.vstack([front, row]), reference) - before for row in new]
@@ -30,7 +30,7 @@ def test_with_doubt_it_is_the_mean_gain() -> None:
     generator = np.random.default_rng(0)
     front, reference = generator.random((6, 3)), np.ones(3)
     known = np.array([[0.2, 0.3]])
-    cut = Front.of(front[:, 0], front[:, 1:], reference)
+    cut = CellFront.of(front[:, 0], front[:, 1:], reference)
     gain = expected_improvement(cut, np.array([0.4]), np.array([0.2]), known, reference)
     drawn = 0.4 + 0.2 * generator.standard_normal(4000)
     rows = np.column_stack([drawn, np.repeat(known, 4000, axis=0)])
@@ -49,7 +49,7 @@ def normal_gain(level: float, mean: float, deviation: float) -> float:
 @pytest.mark.parametrize("deviation", [0.01, 0.1, 1.0])
 def test_the_gain_over_two_members_by_hand(deviation: float) -> None:
     """Cells of the known cost: below 1 nothing dominates, from 1 to 2 the first, to 4 both."""
-    front = Front.of(np.array([0.6, 0.2]), np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
+    front = CellFront.of(np.array([0.6, 0.2]), np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
     assert [e.tolist() for e in front.edges] == [[1.0, 2.0, 4.0]]
     np.testing.assert_array_equal(front.level, [0.6, 0.2, 0.2])
     for known, lengths in ((0.5, (0.5, 1, 2)), (1.5, (0, 0.5, 2)), (3.0, (0, 0, 1)), (4.0, (0,))):
@@ -68,14 +68,14 @@ def test_the_gain_over_two_members_by_hand(deviation: float) -> None:
 
 
 def test_members_beyond_the_reference_or_dominated_make_no_cells() -> None:
-    front = Front.of(
+    front = CellFront.of(
         np.array([0.5, 0.6, 0.1, 2.0]),
         np.array([[1.0], [1.5], [9.0], [0.5]]),
         np.array([1.0, 4.0]),
     )
     assert [e.tolist() for e in front.edges] == [[1.0, 4.0]]
     assert front.level.tolist() == [0.5, 0.5]
-    empty = Front.of(np.empty(0), np.empty((0, 2)), np.array([1.0, 4.0, 3.0]))
+    empty = CellFront.of(np.empty(0), np.empty((0, 2)), np.array([1.0, 4.0, 3.0]))
     assert [e.tolist() for e in empty.edges] == [[4.0], [3.0]]
     assert empty.level.tolist() == [[1.0]]
     assert expected_improvement(
@@ -84,14 +84,14 @@ def test_members_beyond_the_reference_or_dominated_make_no_cells() -> None:
 
 
 def test_no_candidates_no_gains() -> None:
-    front = Front.of(np.array([0.5]), np.array([[1.0]]), np.array([1.0, 4.0]))
+    front = CellFront.of(np.array([0.5]), np.array([[1.0]]), np.array([1.0, 4.0]))
     gains = expected_improvement(front, np.empty(0), np.empty(0), np.empty((0, 1)), np.ones(2))
     assert gains.shape == (0,)
 
 
 def test_blocks_of_candidates_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(3)
-    front = Front.of(generator.random(5), generator.random((5, 2)), np.ones(3))
+    front = CellFront.of(generator.random(5), generator.random((5, 2)), np.ones(3))
     asked = generator.random(11), 0.1 * generator.random(11), generator.random((11, 2)), np.ones(3)
     whole = expected_improvement(front, *asked)
     for block in (1, 3 * front.level.size, 100 * front.level.size):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.analysis.choosing import choose
-from hqsearch.analysis.confirmation import Confirmation, confirmation_of
+from hqsearch.analysis.confirmation import ConfirmedFront, confirmation_of
 from hqsearch.analysis.confirmed_verdict import study_verdict
 from hqsearch.analysis.overview import require_study, require_whole
 from hqsearch.analysis.rules import resolution_note
@@ -106,7 +106,7 @@ class Facts:
         return [t for t in self.trials if t.imported]
 
     @cached_property
-    def confirmation(self) -> Confirmation | None:
+    def confirmation(self) -> ConfirmedFront | None:
         return confirmation_of(self.own_front, self.trials, self.objectives)
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from hqsearch.hardware.trace.state import TraceState
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class TensorCall:
     name: str
     args: Sequence[Any]
     operands: Sequence[Tensor]
-    tags: Sequence[Tag]
+    tags: Sequence[TensorTag]
     x: Tensor
     results: Sequence[Tensor]
 
     @property
-    def tag(self) -> Tag:
+    def tag(self) -> TensorTag:
         """Tag of ``x``."""
         return self.tags[0]
 
@@ -37,7 +37,7 @@ class TensorCall:
         """The first result."""
         return self.results[0]
 
-    def all(self, tag: Tag) -> list[Tag]:
+    def all(self, tag: TensorTag) -> list[TensorTag]:
         """The same tag for every result."""
         return [tag] * len(self.results)
 

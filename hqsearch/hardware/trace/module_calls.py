@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from hqsearch.hardware.rates import input_uses
 from hqsearch.hardware.trace import tensor_rules
 from hqsearch.hardware.trace.state import TraceState
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 from hqsearch.hardware.uses import convolution_uses, taps_read
 from hqsearch.hardware.workload import InputKind
 from hqsearch.models.adapters import NeuronFacts, neuron_facts
@@ -95,7 +95,7 @@ def neuron(trace: TraceState, path: str, module: nn.Module, x: Tensor, out: Any)
     facts = neuron_facts(module) or Declared(type(module).__name__).facts(module)
     trace.operations.read_by(tag, path if facts.absorbs else None)
     kind, levels = _emitted(facts, spikes)
-    emitted = Tag(kind, "spikes", tag.steps, tag.outer, levels, facts.unit, None, path)
+    emitted = TensorTag(kind, "spikes", tag.steps, tag.outer, levels, facts.unit, None, path)
     totals = trace.operations.add("neuron", path, emitted, x, spikes, 0, 1)
     totals.extra = {"stateful": facts.stateful}
     # One call may find what another did not.
@@ -103,7 +103,7 @@ def neuron(trace: TraceState, path: str, module: nn.Module, x: Tensor, out: Any)
     trace.measure(totals, spikes, facts.unit)
     for leaf in tree_leaves(out):
         if isinstance(leaf, Tensor):  # membrane potentials and currents
-            trace.tags[leaf] = Tag("real", "other", tag.steps, tag.outer)
+            trace.tags[leaf] = TensorTag("real", "other", tag.steps, tag.outer)
     if kind != "real":
         trace.tags[spikes] = emitted
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hqsearch.hardware.rates import RateSum
 from hqsearch.hardware.trace.state_read import StateRead
-from hqsearch.hardware.trace.tags import Tag, bits_for
+from hqsearch.hardware.trace.tags import TensorTag, bits_for
 from hqsearch.hardware.workload import Kind, Operation, Workload
 
 
@@ -23,7 +23,7 @@ class OperationTotals:
 
     kind: Kind
     path: str
-    tag: Tag
+    tag: TensorTag
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     steps: int = 0
@@ -50,7 +50,7 @@ class TracedOperations:
         # Neurons that can absorb what they read; None for any other reader.
         self._readers: dict[str, set[str | None]] = {}
 
-    def read_by(self, tag: Tag, neuron: str | None) -> None:
+    def read_by(self, tag: TensorTag, neuron: str | None) -> None:
         """The tensor of ``tag`` is read.
 
         Args:
@@ -70,7 +70,7 @@ class TracedOperations:
         self,
         kind: Kind,
         path: str,
-        tag: Tag,
+        tag: TensorTag,
         x: Tensor,
         out: Tensor,
         macs: int,

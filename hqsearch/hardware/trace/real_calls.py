@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from torch import Tensor
@@ -17,13 +17,13 @@ from torch import Tensor
 from hqsearch.hardware.trace import real_rules, tensor_rules
 from hqsearch.hardware.trace.call import Handler, TensorCall
 from hqsearch.hardware.trace.state import TraceState
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 
 
-def _real(call: TensorCall) -> Tag:
+def _real(call: TensorCall) -> TensorTag:
     """Real values with the time axis of the first operand, wherever it lies by now."""
     longest = max(call.tags, key=lambda tag: tag.steps)
-    return Tag("real", "other", longest.steps, longest.outer)
+    return TensorTag("real", "other", longest.steps, longest.outer)
 
 
 def _read(trace: TraceState, call: TensorCall) -> None:
@@ -31,7 +31,7 @@ def _read(trace: TraceState, call: TensorCall) -> None:
         trace.operations.read_by(tag, None)
 
 
-def _compare(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _compare(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     _read(trace, call)
     path = trace.operation_path(call.name.strip("_"))
     trace.operations.add(
@@ -43,41 +43,41 @@ def _compare(trace: TraceState, call: TensorCall) -> list[Tag]:
     return call.all(_real(call))
 
 
-def _fire(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _fire(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """True or false, which is 1 or 0 wherever it is used: a spike."""
     _read(trace, call)
     path = trace.operation_path("compare")
     real = _real(call)
     trace.operations.add("compare", path, real, call.x, call.result, call.result.numel(), tail=1)
-    return call.all(Tag("binary", "spikes", real.steps, real.outer, levels=1))
+    return call.all(TensorTag("binary", "spikes", real.steps, real.outer, levels=1))
 
 
-def elementwise(trace: TraceState, call: TensorCall) -> list[Tag]:
+def elementwise(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """A function of each value by itself."""
     return _counted(trace, call, real_rules.ELEMENTWISE[call.name])
 
 
-def _interpolate(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _interpolate(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     return _counted(trace, call, real_rules.INTERPOLATED[call.name])
 
 
-def _normalise(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _normalise(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """Statistics in four multiply-accumulates an output; only the first result is of the shape."""
     return _counted(trace, call, 4)
 
 
-def _normalise_fixed(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _normalise_fixed(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     return _counted(trace, call, 1)
 
 
-def _part_average(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _part_average(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     _read(trace, call)
     path, real = trace.operation_path("mean"), _real(call)
     trace.operations.add("pool", path, real, call.x, call.result, call.x.numel(), tail=1)
     return call.all(real)
 
 
-def _counted(trace: TraceState, call: TensorCall, each: int) -> list[Tag]:
+def _counted(trace: TraceState, call: TensorCall, each: int) -> list[TensorTag]:
     """``each`` multiply-accumulates for every element of the first result."""
     _read(trace, call)
     path, real = trace.operation_path(call.name.strip("_")), _real(call)
@@ -86,7 +86,7 @@ def _counted(trace: TraceState, call: TensorCall, each: int) -> list[Tag]:
     return call.all(real)
 
 
-def _pick(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _pick(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """The largest of several: as many comparisons as there are inputs."""
     _read(trace, call)
     path = trace.operation_path("pool")
@@ -95,21 +95,21 @@ def _pick(trace: TraceState, call: TensorCall) -> list[Tag]:
     return [moved, *[_real(call)] * (len(call.results) - 1)]  # indices are no spikes
 
 
-def _copy_values(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _copy_values(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """Inputs, some of them more often than others."""
     _read(trace, call)
     moved = _moved(trace, call, replace(call.tag, layer=None))
     return call.all(moved if call.name != "cumsum" else _real(call))
 
 
-def _moved(trace: TraceState, call: TensorCall, tag: Tag) -> Tag:
+def _moved(trace: TraceState, call: TensorCall, tag: TensorTag) -> TensorTag:
     """The tag where the number of axes may have changed and time's stays in its place."""
     if call.result.ndim == call.x.ndim:
         return tensor_rules.sliced(tag, call.x.shape, call.result.shape, trace.timesteps)
     return tag
 
 
-def linear(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+def linear(trace: TraceState, call: TensorCall) -> list[TensorTag] | None:
     """A product with a parameter: a weight layer that no choice is made for."""
     operands = call.operands[-2:]
     if len(operands) < 2 or len(call.tags) != 1:
@@ -121,10 +121,10 @@ def linear(trace: TraceState, call: TensorCall) -> list[Tag] | None:
     rows = call.result.numel() * call.x.shape[-1 if call.x is operands[0] else -2]
     bias = call.operands[0].numel() if len(call.operands) > 2 else 0
     channels = call.result.shape[-1] if call.x is operands[0] else call.result.shape[-2]
-    return _fixed_layer(trace, call, "linear", weight, rows, rows, channels, bias, 1)
+    return _fixed_layer(trace, call, _Fixed("linear", weight, rows, channels, bias, 1))
 
 
-def _convolve(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+def _convolve(trace: TraceState, call: TensorCall) -> list[TensorTag] | None:
     """``convolution(input, weight, bias, stride, padding, dilation, transposed, …, groups)``."""
     if call.x is not call.args[0] or len(call.tags) != 1:
         return None  # a kernel that is made of activations
@@ -138,24 +138,35 @@ def _convolve(trace: TraceState, call: TensorCall) -> list[Tag] | None:
         name = "conv"
     extra = 0 if bias is None else bias.numel()
     tail = len(weight.shape) - 1
-    return _fixed_layer(trace, call, name, weight, macs, macs, call.result.shape[1], extra, tail)
+    return _fixed_layer(trace, call, _Fixed(name, weight, macs, call.result.shape[1], extra, tail))
 
 
-def _fixed_layer(
-    trace: TraceState,
-    call: TensorCall,
-    name: str,
-    weight: Tensor,
-    macs: int,
-    valid: int,
-    channels: int,
-    bias: int,
-    tail: int,
-) -> list[Tag]:
+@dataclass(frozen=True)
+class _Fixed:
+    """A layer that no module holds: its kind, weights, work, and the numbers it has.
+
+    ``bias`` counts, as ``channels``; ``tail`` trailing dimensions are shown one by one.
+    """
+
+    name: str
+    weight: Tensor
+    macs: int
+    channels: int
+    bias: int
+    tail: int
+
+
+def _fixed_layer(trace: TraceState, call: TensorCall, layer: _Fixed) -> list[TensorTag]:
     _read(trace, call)
-    path = trace.operation_path(f"fixed_{name}")  # no module is called so
-    totals = trace.operations.add("weight", path, call.tag, call.x, call.result, macs, tail, valid)
-    totals.extra = {"weights": weight.numel(), "bias": bias, "channels": max(channels, 1)}
+    path = trace.operation_path(f"fixed_{layer.name}")  # no module is called so
+    totals = trace.operations.add(
+        "weight", path, call.tag, call.x, call.result, layer.macs, layer.tail
+    )
+    totals.extra = {
+        "weights": layer.weight.numel(),
+        "bias": layer.bias,
+        "channels": max(layer.channels, 1),
+    }
     for tensor in call.operands:
         if tensor is not call.x:
             trace.fixed.append(tensor)  # its values are stored with this layer
@@ -165,7 +176,7 @@ def _fixed_layer(
     return call.all(real)
 
 
-def _attend(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _attend(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """Scaled dot-product attention in one piece: two products and a softmax."""
     _read(trace, call)
     query, key, value = call.args[0], call.args[1], call.args[2]
@@ -181,7 +192,7 @@ def _attend(trace: TraceState, call: TensorCall) -> list[Tag]:
     return call.all(real)
 
 
-def _nothing(trace: TraceState, call: TensorCall) -> list[Tag | None]:
+def _nothing(trace: TraceState, call: TensorCall) -> list[TensorTag | None]:
     return [None] * len(call.results)
 
 

@@ -13,13 +13,13 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from hqsearch.hardware.rates import Uses
 from hqsearch.hardware.trace.operations import OperationTotals, TracedOperations
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 
 
 class TraceState:
     """The state of one trace.
 
-    tags: tensor -> its :class:`Tag`, as long as the tensor lives.
+    tags: tensor -> its :class:`TensorTag`, as long as the tensor lives.
     operations: what was traced so far.
     problems: what the trace does not know, in words.
     scopes: the modules that are running, outermost first: path, and how often each kind of
@@ -36,35 +36,35 @@ class TraceState:
         self.scopes: list[tuple[str, Counter[str]]] = [("", Counter())]
         self.fixed: list[Tensor] = []
         self.owners: dict[int, str] = {}
-        self._written: dict[int, tuple[Any, Tag]] = {}
+        self._written: dict[int, tuple[Any, TensorTag]] = {}
 
-    def input_tag(self, path: str, x: Tensor) -> Tag | None:
+    def input_tag(self, path: str, x: Tensor) -> TensorTag | None:
         """The tag of the module's input ``x``; a missing one is a problem."""
         tag = self.tag_of(x)
         if tag is None:
             self.problems.append(f"the input of {path!r} could not be followed{user_line()}")
         return tag
 
-    def tag_of(self, x: Tensor) -> Tag | None:
+    def tag_of(self, x: Tensor) -> TensorTag | None:
         """The tag of ``x``, or of what was written into its memory."""
-        tag: Tag | None = self.tags.get(x)
+        tag: TensorTag | None = self.tags.get(x)
         if tag is None and self._written:
             written = self._written.get(_memory(x))
             if written is not None:
                 tag = written[1].read_as(x.shape, self.timesteps, self.samples)
         return tag
 
-    def write(self, target: Tensor, tag: Tag) -> None:
+    def write(self, target: Tensor, tag: TensorTag) -> None:
         """``target`` is memory that something followed was written into."""
         before = self._written.get(_memory(target))
         # The storage itself is kept: its identity says nothing once it is gone.
         merged = tag if before is None else before[1].with_written(tag)
         self._written[_memory(target)] = (target.untyped_storage(), merged)
 
-    def unfollowed(self, x: Tensor) -> Tag:
+    def unfollowed(self, x: Tensor) -> TensorTag:
         """What is taken for granted of values that could not be followed: they are real."""
         single = x.ndim > 0 and x.shape[0] == self.samples != self.timesteps * self.samples
-        return Tag("real", "other", 1 if single else self.timesteps)
+        return TensorTag("real", "other", 1 if single else self.timesteps)
 
     def operation_path(self, what: str) -> str:
         """Path for an operation that is no module: where it happens, and a number from 2 on.

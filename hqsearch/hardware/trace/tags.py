@@ -15,7 +15,7 @@ from hqsearch.hardware.workload import InputKind, InputSource
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
+class TensorTag:
     """Facts about one tensor.
 
     levels: largest number of unit spikes (or frame counts) of an element; 0 if real.
@@ -33,7 +33,7 @@ class Tag:
     layer: str | None = None
     neuron: str | None = None
 
-    def read_as(self, shape: Sequence[int], timesteps: int, samples: int) -> Tag:
+    def read_as(self, shape: Sequence[int], timesteps: int, samples: int) -> TensorTag:
         """The tag of memory that step after step was written into, read as a tensor of a shape.
 
         Its first axis is taken for time where it is as long.
@@ -42,12 +42,12 @@ class Tag:
         steps = timesteps if whole else self.steps
         return replace(self, steps=steps, outer=1, layer=None)
 
-    def with_written(self, other: Tag) -> Tag:
+    def with_written(self, other: TensorTag) -> TensorTag:
         """The least special tag of memory that both were written into."""
         if (self.kind, self.unit, self.source) == (other.kind, other.unit, other.source):
             same = self if self.neuron == other.neuron else replace(self, neuron=None)
             return replace(same, levels=max(self.levels, other.levels))
-        return Tag("real", "other", max(self.steps, other.steps))
+        return TensorTag("real", "other", max(self.steps, other.steps))
 
     @property
     def bits(self) -> int:

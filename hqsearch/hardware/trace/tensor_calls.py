@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from hqsearch.hardware.trace import real_calls, tensor_rules
 from hqsearch.hardware.trace.call import Handler, TensorCall
 from hqsearch.hardware.trace.state import TraceState, user_line
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 from hqsearch.hardware.uses import Axis, taps_read, window_uses
 
 
@@ -38,7 +38,7 @@ def trace_call(
             trace.tags[result] = tag
 
 
-def _unknown(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _unknown(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """An operation that the cost model does not know: real values from here on."""
     where = trace.scopes[-1][0] or "the network itself"
     trace.problems.append(f"operation {call.name!r} in {where!r}{user_line()}")
@@ -47,38 +47,38 @@ def _unknown(trace: TraceState, call: TensorCall) -> list[Tag]:
     longest = max(call.tags, key=lambda tag: tag.steps)
     path = trace.operation_path(call.name)
     trace.operations.add("unknown", path, longest, call.x, call.result, call.result.numel(), tail=1)
-    return call.all(Tag("real", "other", longest.steps, longest.outer))
+    return call.all(TensorTag("real", "other", longest.steps, longest.outer))
 
 
-def _reshape(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _reshape(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     return call.all(call.tag)
 
 
-def _slice(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _slice(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     return [
         tensor_rules.sliced(call.tag, call.x.shape, piece.shape, trace.timesteps)
         for piece in call.results
     ]
 
 
-def _repeat(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _repeat(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     shapes = call.x.shape, call.result.shape
     return call.all(tensor_rules.repeated(call.tag, *shapes, trace.timesteps))
 
 
-def _permute(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _permute(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     order = tensor_rules.permutation(call.name, call.x.ndim, call.args)
     return call.all(tensor_rules.permuted(call.tag, call.x.shape, call.result.shape, order))
 
 
-def _select(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _select(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     axis = int(call.args[1]) if len(call.args) > 1 else 0
     return [
         tensor_rules.selected(call.tag, call.x.shape, piece.shape, axis) for piece in call.results
     ]
 
 
-def _join(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+def _join(trace: TraceState, call: TensorCall) -> list[TensorTag] | None:
     axis = int(call.args[1]) if len(call.args) > 1 else 0
     if len(call.tags) < len(call.operands):
         # A class token, coordinates, zeros: constants among activations.
@@ -87,12 +87,12 @@ def _join(trace: TraceState, call: TensorCall) -> list[Tag] | None:
         moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, trace.timesteps)
         same = call.x.ndim == call.result.ndim
         steps, outer = (moved.steps, moved.outer) if same else (call.tag.steps, call.tag.outer)
-        return call.all(Tag("real", "other", steps, outer))
+        return call.all(TensorTag("real", "other", steps, outer))
     shapes = call.x.shape, call.result.shape
     return call.all(tensor_rules.joined(call.name, call.tags, *shapes, axis, trace.timesteps))
 
 
-def _copy(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _copy(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """Into memory, step by step as a loop does it; a constant leaves what is there as it is."""
     source = trace.tag_of(call.args[1])
     if source is None:
@@ -101,7 +101,7 @@ def _copy(trace: TraceState, call: TensorCall) -> list[Tag]:
     return call.all(source)
 
 
-def _add(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _add(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """A residual sum, or the addition of a constant or a parameter."""
     for tag in call.tags:
         trace.operations.read_by(tag, None)
@@ -109,7 +109,7 @@ def _add(trace: TraceState, call: TensorCall) -> list[Tag]:
         total = summed = tensor_rules.added(call.tags[0], call.tags[1])
         costs = True
     else:
-        total, summed = Tag("real", "other", call.tag.steps, call.tag.outer), call.tag
+        total, summed = TensorTag("real", "other", call.tag.steps, call.tag.outer), call.tag
         costs = len(call.operands) > 1 and min(t.numel() for t in call.operands[:2]) > 1
     if costs:
         path, out = trace.operation_path("add"), call.result
@@ -117,7 +117,7 @@ def _add(trace: TraceState, call: TensorCall) -> list[Tag]:
     return call.all(total)
 
 
-def _scale(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+def _scale(trace: TraceState, call: TensorCall) -> list[TensorTag] | None:
     """A product with a constant moves the unit; one with a tensor is a product or a norm."""
     divided = call.name.startswith("div")
     if len(call.tags) >= 2:
@@ -130,22 +130,22 @@ def _scale(trace: TraceState, call: TensorCall) -> list[Tag] | None:
         path = trace.operation_path("scale")
         totals = trace.operations.add("norm", path, tag, out, out, out.numel(), tail=1)
         totals.extra = {"channels": 0}
-        return call.all(Tag("real", "other", tag.steps, tag.outer))
+        return call.all(TensorTag("real", "other", tag.steps, tag.outer))
     if isinstance(factor, Tensor):
         factor = math.nan if factor.is_meta else float(factor)
     if factor == 0:
-        return call.all(Tag("real", "other", tag.steps, tag.outer))
+        return call.all(TensorTag("real", "other", tag.steps, tag.outer))
     if divided and constants and call.args[0] is not call.x:  # a constant over activations
         return real_calls.elementwise(trace, call)
     unit = tag.unit / factor if divided else tag.unit * factor
     return call.all(replace(tag, unit=abs(unit)))
 
 
-def _matrix_product(trace: TraceState, call: TensorCall) -> list[Tag] | None:
+def _matrix_product(trace: TraceState, call: TensorCall) -> list[TensorTag] | None:
     return _product(trace, call) if len(call.tags) >= 2 else real_calls.linear(trace, call)
 
 
-def _product(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _product(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """A product of two activations: the spikes of one gate accumulates of the other."""
     # addmm and baddbmm add to their first operand; the last two are multiplied.
     matrix = call.name in tensor_rules.PRODUCTS
@@ -167,13 +167,13 @@ def _product(trace: TraceState, call: TensorCall) -> list[Tag]:
     return call.all(product)
 
 
-def _max_pool(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _max_pool(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     _pool(trace, call, "pool", *_window_reads(call, dilated=True), tail=3)
     moved = tensor_rules.sliced(call.tag, call.x.shape, call.result.shape, 0)
     return call.all(replace(moved, layer=None))
 
 
-def _window_average(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _window_average(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     _pool(trace, call, "pool", *_window_reads(call, dilated=False), tail=3)
     window = math.prod(_sizes(call, 1, 1))
     padding = call.args[3] if len(call.args) > 3 else 0
@@ -182,7 +182,7 @@ def _window_average(trace: TraceState, call: TensorCall) -> list[Tag]:
     return call.all(tensor_rules.window_averaged(moved, window, padded or len(call.args) > 4))
 
 
-def _average(trace: TraceState, call: TensorCall) -> list[Tag]:
+def _average(trace: TraceState, call: TensorCall) -> list[TensorTag]:
     """A mean or sum over whole dimensions."""
     chosen = call.name in ("mean", "sum") and len(call.args) > 1
     axes = call.args[1] if chosen else None

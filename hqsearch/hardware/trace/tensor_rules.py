@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hqsearch.hardware.trace.tags import Tag, locate, outer_of
+from hqsearch.hardware.trace.tags import TensorTag, locate, outer_of
 
 RESHAPES = frozenset(
     (
@@ -56,7 +56,9 @@ WINDOW_AVERAGES = frozenset(["avg_pool2d", "avg_pool1d"])
 COPIES = frozenset(["copy_"])
 
 
-def sliced(tag: Tag, before: Sequence[int], after: Sequence[int], timesteps: int) -> Tag:
+def sliced(
+    tag: TensorTag, before: Sequence[int], after: Sequence[int], timesteps: int
+) -> TensorTag:
     """After an operation that keeps the order of the dimensions but may change their sizes."""
     offset_dims = len(after) - len(before)
     dim, offset = locate(before, tag.outer)
@@ -67,14 +69,18 @@ def sliced(tag: Tag, before: Sequence[int], after: Sequence[int], timesteps: int
     return replace(tag, steps=steps, outer=outer_of(after, new, offset))
 
 
-def repeated(tag: Tag, before: Sequence[int], after: Sequence[int], timesteps: int) -> Tag:
+def repeated(
+    tag: TensorTag, before: Sequence[int], after: Sequence[int], timesteps: int
+) -> TensorTag:
     """After copies along the dimensions; T of what has no time, one after the other, are time."""
     if tag.steps == 1 and timesteps > 1 and after[0] == before[0] * timesteps:
         return replace(tag, steps=timesteps, outer=1)
     return sliced(tag, before, after, timesteps)
 
 
-def permuted(tag: Tag, before: Sequence[int], after: Sequence[int], order: Sequence[int]) -> Tag:
+def permuted(
+    tag: TensorTag, before: Sequence[int], after: Sequence[int], order: Sequence[int]
+) -> TensorTag:
     """After a transposition; ``order[i]`` is the old place of dimension i."""
     dim, offset = locate(before, tag.outer)
     return replace(tag, outer=outer_of(after, list(order).index(dim), offset))
@@ -96,7 +102,7 @@ def permutation(name: str, rank: int, args: Sequence[object]) -> list[int]:
     return order
 
 
-def selected(tag: Tag, before: Sequence[int], after: Sequence[int], axis: int) -> Tag:
+def selected(tag: TensorTag, before: Sequence[int], after: Sequence[int], axis: int) -> TensorTag:
     """After taking one element along ``axis``."""
     dim, offset = locate(before, tag.outer)
     axis %= len(before)
@@ -107,12 +113,12 @@ def selected(tag: Tag, before: Sequence[int], after: Sequence[int], axis: int) -
 
 def joined(
     name: str,
-    tags: Sequence[Tag],
+    tags: Sequence[TensorTag],
     before: Sequence[int],
     after: Sequence[int],
     axis: int,
     timesteps: int,
-) -> Tag:
+) -> TensorTag:
     """After ``stack`` or ``cat``; putting the steps of a loop together restores time."""
     first = tags[0]
     levels = max(tag.levels for tag in tags)
@@ -133,29 +139,33 @@ def joined(
     return replace(base, outer=outer_of(after, new, offset))
 
 
-def mixed(tags: Sequence[Tag]) -> Tag:
+def mixed(tags: Sequence[TensorTag]) -> TensorTag:
     """Values of several kinds in one tensor: the least special kind that fits all."""
     longest = max(tags, key=lambda tag: tag.steps)
     if any(tag.kind == "real" for tag in tags) or len({tag.unit for tag in tags}) > 1:
-        return Tag("real", "other", longest.steps, longest.outer)
+        return TensorTag("real", "other", longest.steps, longest.outer)
     source = tags[0].source if len({tag.source for tag in tags}) == 1 else "spikes"
     levels = max(tag.levels for tag in tags)
-    return Tag("integer", source, longest.steps, longest.outer, levels, tags[0].unit)
+    return TensorTag("integer", source, longest.steps, longest.outer, levels, tags[0].unit)
 
 
-def added(left: Tag, right: Tag) -> Tag:
+def added(left: TensorTag, right: TensorTag) -> TensorTag:
     """Spikes plus spikes are integers; anything else is real."""
     longer = left if left.steps >= right.steps else right
     spikes = left.source == right.source == "spikes" and left.unit == right.unit
     if spikes and "real" not in (left.kind, right.kind):
         levels = left.levels + right.levels
-        return Tag("integer", "spikes", longer.steps, longer.outer, levels, left.unit)
-    return Tag("real", "other", longer.steps, longer.outer)
+        return TensorTag("integer", "spikes", longer.steps, longer.outer, levels, left.unit)
+    return TensorTag("real", "other", longer.steps, longer.outer)
 
 
 def averaged(
-    tag: Tag, before: Sequence[int], after: Sequence[int], axes: Sequence[int] | None, total: bool
-) -> Tag:
+    tag: TensorTag,
+    before: Sequence[int],
+    after: Sequence[int],
+    axes: Sequence[int] | None,
+    total: bool,
+) -> TensorTag:
     """After a mean (real) or a sum (``total``; still an integer if the values are)."""
     dim, offset = locate(before, tag.outer)
     gone = {axis % len(before) for axis in axes} if axes else set(range(len(before)))
@@ -171,11 +181,11 @@ def averaged(
         count = 1
         for axis in gone:
             count *= before[axis]
-        return Tag("integer", tag.source, steps, outer, tag.levels * count, tag.unit)
-    return Tag("real", "other", steps, outer)
+        return TensorTag("integer", tag.source, steps, outer, tag.levels * count, tag.unit)
+    return TensorTag("real", "other", steps, outer)
 
 
-def window_averaged(tag: Tag, window: int, padded: bool) -> Tag:
+def window_averaged(tag: TensorTag, window: int, padded: bool) -> TensorTag:
     """After average pooling: without padding a sum of spikes is still one, in smaller units."""
     if padded or tag.kind == "real":
         return replace(tag, kind="real", source="other", levels=0, unit=1.0, layer=None)
@@ -184,10 +194,12 @@ def window_averaged(tag: Tag, window: int, padded: bool) -> Tag:
     return replace(tag, kind="integer", levels=levels, unit=unit, layer=None, neuron=None)
 
 
-def multiplied(left: Tag, right: Tag, depth: int) -> Tag:
+def multiplied(left: TensorTag, right: TensorTag, depth: int) -> TensorTag:
     """Product of two activations summed over ``depth`` terms."""
     longer = left if left.steps >= right.steps else right
     if "real" in (left.kind, right.kind):
-        return Tag("real", "other", longer.steps, longer.outer)
+        return TensorTag("real", "other", longer.steps, longer.outer)
     levels = left.levels * right.levels * depth
-    return Tag("integer", "spikes", longer.steps, longer.outer, levels, left.unit * right.unit)
+    return TensorTag(
+        "integer", "spikes", longer.steps, longer.outer, levels, left.unit * right.unit
+    )

@@ -20,7 +20,7 @@ from hqsearch.errors import DefinitionError
 from hqsearch.hardware.trace.module_calls import ModuleCall, module_call, weight_layer
 from hqsearch.hardware.trace.state import TraceState
 from hqsearch.hardware.trace.state_read import StateRead
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 from hqsearch.hardware.trace.tensor_calls import trace_call
 from hqsearch.hardware.workload import Workload
 from hqsearch.models.layers import WEIGHT_LAYERS
@@ -57,10 +57,10 @@ def trace_workload(
     _check_frames(batch, input_bits)
     trace = TraceState(timesteps=timesteps or batch.shape[0], samples=batch.shape[1])
     if input_bits is None:
-        trace.tags[batch] = Tag("real", "frames", batch.shape[0])
+        trace.tags[batch] = TensorTag("real", "frames", batch.shape[0])
     else:
         levels = 2**input_bits - 1
-        trace.tags[batch] = Tag("integer", "frames", batch.shape[0], levels=levels)
+        trace.tags[batch] = TensorTag("integer", "frames", batch.shape[0], levels=levels)
     training = [(module, module.training) for module in model.modules()]
     state = StateRead(model)
     tracer = _Tracer(trace, state)
@@ -156,7 +156,7 @@ class _Tracer(TorchDispatchMode):
             self._depth += 1
             unseen = self._trace.tag_of(args[0]) is None and not args[0].is_meta
             if unseen and not bool(args[0].any()):  # before the first step nothing has fired
-                self._trace.tags[args[0]] = Tag("binary", "spikes", 1, levels=1)
+                self._trace.tags[args[0]] = TensorTag("binary", "spikes", 1, levels=1)
             weight_layer(self._trace, path, module, args[0], out)
             self._depth -= 1
 

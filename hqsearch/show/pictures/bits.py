@@ -7,7 +7,7 @@ from typing import Any
 
 from hqsearch.analysis.pictures.bits import BitMap
 from hqsearch.show.palette import COLOURS, PAPER, choice_colour, text_on
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel
 from hqsearch.show.text import value_text
 
 READING = (
@@ -19,7 +19,7 @@ READING = (
 
 def draw_bits(picture: BitMap) -> Drawing:
     """One panel."""
-    legend = [Entry(kind, choice_colour(kind), "s") for kind in picture.kinds]
+    legend = [LegendEntry(kind, choice_colour(kind), "s") for kind in picture.kinds]
     width = 1.6 + 0.34 * len(picture.columns)
     height = 0.9 + 0.24 * len(picture.dimensions)
     panel = Panel(

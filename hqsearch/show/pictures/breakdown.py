@@ -6,7 +6,7 @@ from typing import Any
 
 from hqsearch.analysis.pictures.breakdown import Breakdown, PartCosts
 from hqsearch.show.palette import COLOURS, INK, PAPER, Mark
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel, log_axis
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel, log_axis
 from hqsearch.show.text import number
 
 #: What a member of the front stands for → its shape.
@@ -31,7 +31,8 @@ def draw_breakdown(picture: Breakdown) -> Drawing:
         for cost, unit in (("energy", "µJ"), ("storage", "KiB"))
     ]
     legend = [
-        Entry(label, m.colour, m.marker, filled=not is_hollow(m)) for label, m in marks.items()
+        LegendEntry(label, m.colour, m.marker, filled=not is_hollow(m))
+        for label, m in marks.items()
     ]
     return Drawing(picture.title, READING, panels, legend)
 

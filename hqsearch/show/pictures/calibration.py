@@ -7,7 +7,7 @@ from typing import Any
 
 from hqsearch.analysis.pictures.calibration import Calibration
 from hqsearch.show.palette import EVALUATED, MUTED
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel, log_axis
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel, log_axis
 
 
 def draw_calibration(picture: Calibration) -> Drawing:
@@ -52,7 +52,7 @@ def draw_calibration(picture: Calibration) -> Drawing:
             " Energy is estimated with the parent's firing rates and measured with the candidate's "
             "own: dots above the line became quieter by quantization."
         )
-    entries = [Entry("candidate", EVALUATED, "o"), Entry("right", MUTED, line="--")]
+    entries = [LegendEntry("candidate", EVALUATED, "o"), LegendEntry("right", MUTED, line="--")]
     return Drawing(picture.title, reading, panels, entries)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hqsearch.analysis.pictures.data import DataPicture
 from hqsearch.show.palette import COLOURS, INK, MUTED
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel
 
 READING = (
     "Every row is one training sample of a class, time from left to right. Of events dark is where "
@@ -41,7 +41,7 @@ def draw_data(picture: DataPicture) -> Drawing:
         height=frames.height,
     )
     splits = dict.fromkeys(f.split for f in picture.figures)
-    entries = [Entry(s, COLOURS[_MARKS[s][1]].light, _MARKS[s][0]) for s in splits]
+    entries = [LegendEntry(s, COLOURS[_MARKS[s][1]].light, _MARKS[s][0]) for s in splits]
     notes = [textwrap.fill(note, _NOTE) for note in picture.notes[:1]]
     title = "\n".join([picture.title, *notes])
     return Drawing(title, READING, [frames, figures], entries)

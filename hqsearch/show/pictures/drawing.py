@@ -65,7 +65,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """One line of the legend."""
 
     label: str
@@ -90,7 +90,7 @@ class Drawing:
     title: str
     reading: str
     panels: Sequence[Panel]
-    legend: Sequence[Entry] = ()
+    legend: Sequence[LegendEntry] = ()
     columns: int = 2
     hover: dict[str, str] = field(default_factory=dict)
 
@@ -143,7 +143,7 @@ def panel_svg(drawing: Drawing, place: int, salt: str) -> str:
 
 def _drawn(
     panels: Sequence[Panel],
-    entries: Sequence[Entry],
+    entries: Sequence[LegendEntry],
     title: str,
     size: tuple[float, float],
     columns: int,
@@ -172,7 +172,7 @@ def _drawn(
     return made
 
 
-def _handle(entry: Entry) -> Any:
+def _handle(entry: LegendEntry) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hqsearch.analysis.pictures.front import FrontPicture, FrontPoint
 from hqsearch.problem.objective import Objective
 from hqsearch.show.palette import EVALUATED, INK, PAPER, Mark, mark, strategy_marks
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel, link, log_axis
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel, link, log_axis
 from hqsearch.show.text import value_text
 from hqsearch.store.records import IMPORT
 
@@ -16,12 +17,14 @@ from hqsearch.store.records import IMPORT
 def draw_front(picture: FrontPicture) -> Drawing:
     """One panel per cost."""
     marks = _marks(picture)
-    legend = [Entry("evaluated", EVALUATED, "o")]
-    legend += [Entry(_front_name(name, picture), m.colour, m.marker) for name, m in marks.items()]
+    legend = [LegendEntry("evaluated", EVALUATED, "o")]
+    legend += [
+        LegendEntry(_front_name(name, picture), m.colour, m.marker) for name, m in marks.items()
+    ]
     if any(p.strategy.startswith("uniform ") for p in picture.points):
-        legend.append(Entry("uniform", INK, "D", filled=False))
+        legend.append(LegendEntry("uniform", INK, "D", filled=False))
     if any(p.confirmed is not None for p in picture.points):
-        legend.append(Entry("confirmed (test)", INK, "x"))
+        legend.append(LegendEntry("confirmed (test)", INK, "x"))
     panels = [Panel(_drawer(picture, cost, marks), _alt(picture, cost)) for cost in picture.costs]
     hover = {link(p.study, p.trial): _told(p, picture) for p in picture.points}
     return Drawing(picture.title, _reading(picture), panels, legend, hover=hover)
@@ -65,17 +68,17 @@ def _drawer(picture: FrontPicture, cost: Objective, marks: dict[str, Mark]) -> A
     def draw(axes: Any) -> None:
         uniform = [p for p in picture.points if p.strategy.startswith("uniform ")]
         others = [p for p in picture.points if not p.member and p not in uniform]
-        _scatter(axes, others, picture, cost, Mark(EVALUATED, "o"), 9, alpha=0.55)
+        _scatter(axes, others, picture, cost, _Look(Mark(EVALUATED, "o"), 9, alpha=0.55))
         for name, m in marks.items():
             own = [p for p in picture.members if _group(p, picture) == name and p not in uniform]
             _whiskers(axes, own, picture, cost, m.colour)
-            _scatter(axes, own, picture, cost, m, 30)
+            _scatter(axes, own, picture, cost, _Look(m, 30))
         several = len(picture.studies) > 1
         for name in picture.studies:
             own = [p for p in uniform if p.study == name]
             colour = marks[name].colour if several else INK
             _whiskers(axes, [p for p in own if p.member], picture, cost, colour)
-            _scatter(axes, own, picture, cost, Mark(colour, "D"), 30, hollow=True)
+            _scatter(axes, own, picture, cost, _Look(Mark(colour, "D"), 30, hollow=True))
             for p in own if name == picture.studies[0] else ():
                 axes.annotate(
                     p.strategy.removeprefix("uniform "), _at(p, picture, cost),
@@ -105,22 +108,31 @@ def _at(p: FrontPoint, picture: FrontPicture, cost: Objective) -> tuple[float, f
     return _shown(cost, p.values[cost.name]), _shown(quality, p.values[quality.name])
 
 
+@dataclass(frozen=True)
+class _Look:
+    """How points are drawn; ``size`` in points²."""
+
+    mark: Mark
+    size: float
+    alpha: float = 1.0
+    hollow: bool = False
+
+
 def _scatter(
     axes: Any,
     points: Sequence[FrontPoint],
     picture: FrontPicture,
     cost: Objective,
-    how: Mark,
-    size: float,
-    alpha: float = 1.0,
-    hollow: bool = False,
+    look: _Look,
 ) -> None:
     if not points:
         return
     x, y = zip(*(_at(p, picture, cost) for p in points), strict=True)
+    hollow, colour = look.hollow, look.mark.colour
     axes.scatter(
-        x, y, s=size, marker=how.marker, alpha=alpha, zorder=4 if hollow or size > 20 else 2,
-        facecolors="none" if hollow else how.colour, edgecolors=how.colour if hollow else PAPER,
+        x, y, s=look.size, marker=look.mark.marker, alpha=look.alpha,
+        zorder=4 if hollow or look.size > 20 else 2,
+        facecolors="none" if hollow else colour, edgecolors=colour if hollow else PAPER,
         linewidths=1.2 if hollow else 0.5, urls=[link(p.study, p.trial) for p in points],
     )  # fmt: skip
 

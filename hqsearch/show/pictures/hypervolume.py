@@ -6,7 +6,7 @@ from typing import Any
 
 from hqsearch.analysis.pictures.hypervolume import Hypervolumes, RunCourse
 from hqsearch.show.palette import strategy_marks
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel
 
 READING = (
     "How much of the box between a point that is certainly not worth having (0 %) and the ideal "
@@ -28,7 +28,7 @@ def draw_hypervolume(picture: Hypervolumes) -> Drawing:
         Panel(_drawer(picture, lines, 60.0 if minutes else 1.0), _alt(picture)),
     ]
     legend = [
-        Entry(f"{run.strategy}, seed {run.seed}", *lines[run.run][:1], line=lines[run.run][1])
+        LegendEntry(f"{run.strategy}, seed {run.seed}", *lines[run.run][:1], line=lines[run.run][1])
         for run in picture.runs
     ]
     return Drawing(picture.title, READING, panels, legend)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hqsearch.analysis.pictures.probabilities import Probabilities
 from hqsearch.show.palette import choice_colour
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel
 
 READING = (
     "Every panel is a layer, every line a choice: how likely the supernet was to take it after "
@@ -23,7 +23,7 @@ def draw_probabilities(picture: Probabilities) -> Drawing:
         Panel(_drawer(picture, name, lines), _alt(picture, name), name, width=2.3, height=1.55)
         for name in picture.dimensions
     ]
-    legend = [Entry(kind, choice_colour(kind), line=lines[kind]) for kind in picture.kinds]
+    legend = [LegendEntry(kind, choice_colour(kind), line=lines[kind]) for kind in picture.kinds]
     return Drawing(picture.title, READING, panels, legend, columns=4)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hqsearch.analysis.pictures.rates import Rates
 from hqsearch.show.palette import COLOURS, PAPER, choice_colour
 from hqsearch.show.pictures.breakdown import assignment_marks, dodge, is_hollow
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel
 
 
 def draw_rates(picture: Rates) -> Drawing:
@@ -21,7 +21,8 @@ def draw_rates(picture: Rates) -> Drawing:
                   height)
         )  # fmt: skip
         legend += [
-            Entry(label, m.colour, m.marker, filled=not is_hollow(m)) for label, m in marks.items()
+            LegendEntry(label, m.colour, m.marker, filled=not is_hollow(m))
+            for label, m in marks.items()
         ]
         reading.append(
             "Firing rate: the probability that a neuron before the layer fires in a step; the bar "
@@ -34,7 +35,7 @@ def draw_rates(picture: Rates) -> Drawing:
             Panel(lambda axes: _draw_scores(axes, picture), _scores_alt(picture),
                   "Score: loss added by the choice alone", 4.6, height)
         )  # fmt: skip
-        legend += [Entry(kind, choice_colour(kind), "|") for kind in kinds]
+        legend += [LegendEntry(kind, choice_colour(kind), "|") for kind in kinds]
         reading.append(
             "Score: by how much a choice in this layer alone raises the loss, without training; "
             "far right is a layer that minds being coarse."

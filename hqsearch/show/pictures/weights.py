@@ -7,7 +7,7 @@ from typing import Any
 
 from hqsearch.analysis.pictures.weights import LayerWeights, Weights
 from hqsearch.show.palette import COLOURS, choice_colour
-from hqsearch.show.pictures.drawing import Drawing, Entry, Panel
+from hqsearch.show.pictures.drawing import Drawing, LegendEntry, Panel
 
 READING = (
     "Every panel is a layer: grey is how the parent's fp32 weights are distributed, the colour "
@@ -24,8 +24,8 @@ def draw_weights(picture: Weights) -> Drawing:
         Panel(_drawer(layer), _alt(layer), f"{layer.layer} · {layer.choice}", 2.3, 1.55)
         for layer in picture.layers
     ]
-    legend = [Entry("parent (fp32)", COLOURS["evaluated"].light, "s")]
-    legend += [Entry(kind, choice_colour(kind), "s") for kind in kinds]
+    legend = [LegendEntry("parent (fp32)", COLOURS["evaluated"].light, "s")]
+    legend += [LegendEntry(kind, choice_colour(kind), "s") for kind in kinds]
     return Drawing(picture.title, READING, panels, legend, columns=4)
 
 

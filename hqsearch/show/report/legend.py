@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hqsearch.show.pictures.drawing import Entry
+from hqsearch.show.pictures.drawing import LegendEntry
 from hqsearch.show.report.sections import escaped
 from hqsearch.show.report.svg import themed
 
@@ -27,13 +27,13 @@ _DASHES: Final = {"-": "", "--": "6 2.5", "-.": "6 2 1.5 2", ":": "1.5 2"}
 _LINES: Final = ("x", "|")
 
 
-def legend_html(entries: Sequence[Entry]) -> str:
+def legend_html(entries: Sequence[LegendEntry]) -> str:
     """A list of swatches and labels."""
     items = "".join(f"<li>{_swatch(entry)}{escaped(entry.label)}</li>" for entry in entries)
     return f'<ul class="legend">{items}</ul>' if entries else ""
 
 
-def _swatch(entry: Entry) -> str:
+def _swatch(entry: LegendEntry) -> str:
     if entry.line:
         shape = (
             f'<path d="M0 7 H24" stroke="{entry.colour}" stroke-width="2.2" '

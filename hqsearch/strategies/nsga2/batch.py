@@ -18,7 +18,7 @@ from hqsearch.problem.additive import AdditiveTables, neighbours
 from hqsearch.problem.candidate import Candidate
 from hqsearch.strategies.base import Problem
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
-from hqsearch.surrogate import Front, Model, expected_improvement
+from hqsearch.surrogate import CellFront, Model, expected_improvement
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -90,7 +90,7 @@ class Batch:
         self.cardinalities = self.problem.space.cardinalities
         self.taken = {c.tobytes() for c in self.problem.space.encode(taken)}
         self.front_codes = measured
-        self._front: Front | None = None
+        self._front: CellFront | None = None
         main, known = self._costs(measured)
         self.reference = self._reference(main, known)
 
@@ -142,7 +142,7 @@ class Batch:
     def _gain(self, codes: Codes) -> Floats:
         if self._front is None:
             main, known = self._costs(self.front_codes)
-            self._front = Front.of(main, _evened(known), self.reference)
+            self._front = CellFront.of(main, _evened(known), self.reference)
         mean, deviation = self.columns.model.predict(codes)
         return expected_improvement(
             self._front,

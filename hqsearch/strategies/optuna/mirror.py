@@ -48,7 +48,7 @@ class Exhausted(Exception):
     """No unseen candidate was found."""
 
 
-class Proposer(BaseSampler):
+class MirrorSampler(BaseSampler):
     """The mirror's sampler: gives all values of a trial at once, as ``choose`` decides."""
 
     def __init__(self, space: Space) -> None:
@@ -101,7 +101,7 @@ class OptunaStrategy(Strategy):
         self.space: Space = {
             d.name: CategoricalDistribution(d.values) for d in problem.space.dimensions
         }
-        self._proposer = Proposer(self.space)
+        self._proposer = MirrorSampler(self.space)
         self._mirror = _mirror(len(problem.objectives), self._proposer)
         self._seen = set(problem.baselines)
         self._proposals = 0

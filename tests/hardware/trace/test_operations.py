@@ -8,11 +8,11 @@ from torch import nn
 from hqsearch.hardware import Following
 from hqsearch.hardware.trace.operations import TracedOperations
 from hqsearch.hardware.trace.state_read import StateRead
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 
 T, N = 3, 2
-STEP = Tag("binary", "spikes", 1, levels=1)
-OUTPUT = Tag("real", "other", T, layer="fc")
+STEP = TensorTag("binary", "spikes", 1, levels=1)
+OUTPUT = TensorTag("real", "other", T, layer="fc")
 
 
 def traced() -> TracedOperations:
@@ -40,7 +40,7 @@ def test_calls_of_one_step_add_up() -> None:
 
 def test_another_shape_is_another_operation() -> None:
     operations = TracedOperations(T, N)
-    tag = Tag("binary", "spikes", T, levels=1)
+    tag = TensorTag("binary", "spikes", T, levels=1)
     for width in (6, 8, 6):
         x = torch.zeros(T, N, width)
         operations.add("pool", "pool", tag, x, x, macs=0, tail=1)
@@ -79,6 +79,6 @@ def test_parameters_outside_the_layers_are_counted() -> None:
     state = StateRead(net)
     state.saw([net.position[1:], net.fc.weight], {})
     x = torch.zeros(T, N, 4)
-    norm = operations.add("norm", "norm", Tag("real", "other", T), x, x, x.numel(), tail=1)
+    norm = operations.add("norm", "norm", TensorTag("real", "other", T), x, x, x.numel(), tail=1)
     norm.extra = {"channels": 4}
     assert operations.workload(state).unquantized == (("position", 7), ("norm", 8))

@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 
 from hqsearch.hardware.trace.state import TraceState
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 
 
 def test_operations_without_a_module_are_numbered_within_a_call() -> None:
@@ -22,7 +22,7 @@ def test_operations_without_a_module_are_numbered_within_a_call() -> None:
 
 def test_inputs_that_were_not_followed_are_problems() -> None:
     trace = TraceState(timesteps=3, samples=2)
-    x, tag = torch.zeros(3, 2), Tag("real", "frames", 3)
+    x, tag = torch.zeros(3, 2), TensorTag("real", "frames", 3)
     trace.tags[x] = tag
     assert trace.input_tag("a", x) is tag
     assert trace.problems == []
@@ -33,7 +33,7 @@ def test_inputs_that_were_not_followed_are_problems() -> None:
 
 def test_nothing_is_measured_on_the_meta_device() -> None:
     trace = TraceState(timesteps=3, samples=2)
-    tag, x = Tag("binary", "spikes", 3, levels=1), torch.ones(3, 2, 5)
+    tag, x = TensorTag("binary", "spikes", 3, levels=1), torch.ones(3, 2, 5)
     totals = trace.operations.add("neuron", "n", tag, x, x, 0, tail=1)
     trace.measure(totals, x.to("meta"), 1.0)
     assert totals.rates.result() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hqsearch.hardware.trace.tags import Tag, bits_for, locate, outer_of
+from hqsearch.hardware.trace.tags import TensorTag, bits_for, locate, outer_of
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_locate_and_its_inverse(
 
 def test_widths_of_values() -> None:
     assert [bits_for(levels) for levels in (0, 1, 2, 3, 4, 15)] == [1, 1, 2, 2, 3, 4]
-    assert Tag("real", "other", 3).bits == 32
-    assert Tag("integer", "spikes", 3, levels=5).bits == 3
+    assert TensorTag("real", "other", 3).bits == 32
+    assert TensorTag("integer", "spikes", 3, levels=5).bits == 3

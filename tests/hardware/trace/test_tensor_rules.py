@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from hqsearch.hardware.trace import tensor_rules
-from hqsearch.hardware.trace.tags import Tag
+from hqsearch.hardware.trace.tags import TensorTag
 
 T, N, C = 4, 8, 3
-SPIKES = Tag("binary", "spikes", T, outer=1, levels=1, neuron="n")
-REAL = Tag("real", "other", T)
+SPIKES = TensorTag("binary", "spikes", T, outer=1, levels=1, neuron="n")
+REAL = TensorTag("real", "other", T)
 
 
 def test_views_move_the_time_axis() -> None:
@@ -64,7 +64,7 @@ def test_joined_tensors_of_several_origins() -> None:
     other = replace(SPIKES, neuron="m", layer="a")
     both = tensor_rules.joined("cat", [SPIKES, other], (T, N, C), (T, N, 2 * C), 2, T)
     assert (both.neuron, both.layer, both.kind) == (None, None, "binary")
-    summed = Tag("integer", "spikes", T, levels=3)
+    summed = TensorTag("integer", "spikes", T, levels=3)
     mixed = tensor_rules.joined("cat", [SPIKES, summed], (T, N, C), (T, N, 2 * C), 2, T)
     assert (mixed.kind, mixed.levels) == ("integer", 3)
     assert tensor_rules.mixed([SPIKES, REAL]) == REAL
@@ -72,13 +72,13 @@ def test_joined_tensors_of_several_origins() -> None:
 
 
 def test_sums_of_spikes_are_integers() -> None:
-    assert tensor_rules.added(SPIKES, SPIKES) == Tag("integer", "spikes", T, levels=2)
+    assert tensor_rules.added(SPIKES, SPIKES) == TensorTag("integer", "spikes", T, levels=2)
     for other in (REAL, replace(SPIKES, unit=0.5), replace(SPIKES, source="frames")):
         assert tensor_rules.added(SPIKES, other) == REAL
 
 
 def test_products_of_integers_are_integers() -> None:
-    two = Tag("integer", "spikes", T, levels=2, unit=0.5)
+    two = TensorTag("integer", "spikes", T, levels=2, unit=0.5)
     assert tensor_rules.multiplied(SPIKES, two, 16) == replace(two, levels=32)
     assert tensor_rules.multiplied(SPIKES, REAL, 16) == REAL
 
@@ -88,7 +88,7 @@ def test_means_and_sums_over_dimensions() -> None:
     assert tensor_rules.averaged(SPIKES, shape, (N, C), [0], False) == replace(REAL, steps=1)
     assert tensor_rules.averaged(SPIKES, shape, (T, N), [-1], False) == REAL
     total = tensor_rules.averaged(SPIKES, shape, (T, N, 1), [2], True)
-    assert total == Tag("integer", "spikes", T, levels=C)
+    assert total == TensorTag("integer", "spikes", T, levels=C)
     everything = tensor_rules.averaged(SPIKES, shape, (), None, True)
     assert (everything.steps, everything.levels) == (1, T * N * C)
     pooled = tensor_rules.averaged(SPIKES, (T, N, 8, 8), (T, N, 1, 1), None, False)
