@@ -201,7 +201,8 @@ def test_confirm_evaluates_the_baselines_of_parts_on_the_front(
     options = {"constraints.energy": "<= 0.02 fp32"}
     launched.run(tmp_path, STUDY, strategy="sensitivity", evaluations=20, overrides=options)
     with LiveProgress(Console(quiet=True)) as progress:
-        confirm(Request(STUDY, "", studies_dir=tmp_path), 2, None, progress)
+        request = Request(STUDY, "", studies_dir=tmp_path)
+        confirm(request, 2, None, progress, controls=False)
     rows = [TrialRow.of(t, structured.objectives) for t in trials(tmp_path)]
     front = front_of(rows, structured.objectives, runs(tmp_path)[0].budgets)
     reached = {structured.space.structural_key(Candidate.of(r.choices)) for r in front}
