@@ -83,7 +83,9 @@ def test_ten_lines_from_a_module_and_arrays_to_a_front(tmp_path: Path, module: n
     front = study.front()
     assert 1 <= len(front) <= 4
     assert study.choose().trial in front
-    assert study.confirm(seeds=1, workers=1).verdict.startswith("Verdict (confirmed")
+    confirmed = study.confirm(seeds=1, workers=1)
+    # Of noise, so the parent is at chance, and that is what is to be said.
+    assert confirmed.verdict.startswith("Verdict: none, for the fp32 parent is not above chance")
 
 
 def test_a_script_without_a_main_guard_gives_the_same_on_two_ray_workers(tmp_path: Path) -> None:
