@@ -190,6 +190,19 @@ class LogReader:
             check_attributes(attributes)
             return len(attributes["study"]["objectives"])
 
+    def numbered(self, last: int) -> tuple[int, int]:
+        """How many trials hqsearch made up to number ``last``, and the sum of their numbers."""
+        with self._reading("trials"), self._engine.connect() as connection:
+            count, total = connection.execute(
+                text(
+                    "SELECT count(*), coalesce(sum(t.number), 0) FROM trials t "
+                    "JOIN trial_user_attributes a ON a.trial_id = t.trial_id "
+                    "AND a.key = 'proposal' WHERE t.study_id = :study AND t.number <= :last"
+                ),
+                {"study": self.study_id, "last": last},
+            ).one()
+        return int(count), int(total)
+
     def foreign_trials(self) -> int:
         """How many trials somebody else put into this study."""
         with self._reading("trials"), self._engine.connect() as connection:

@@ -203,6 +203,8 @@ class Results:
             if not known:
                 self._create_tables()
             self._put("trials", self._rows(fresh))
+            if known:
+                self._require_every_trial(reader)
             before = set(self._db["layers"].columns_dict)
             self._put("layers", _layer_rows(fresh))
             if not known or before != set(self._db["layers"].columns_dict):
@@ -224,6 +226,19 @@ class Results:
             tell(db, SCHEMA_KEY, schema_text(db))
             if any(t.state == "COMPLETE" for t in fresh):
                 self._snapshot()
+
+    def _require_every_trial(self, reader: LogReader) -> None:
+        """Look whether the table has the trials that the log has.
+
+        Raises:
+            ValueError: one is missing, or there under another number.
+        """
+        count, total, last = self._db.execute(
+            "SELECT count(*), coalesce(sum(number), 0), coalesce(max(number), -1) FROM trials"
+        ).fetchone()
+        # A driver may have gone on since.
+        if not 0 <= last + 1 < 2**31 or (count, total) != reader.numbered(last):
+            raise ValueError("table trials")
 
     def _start(self) -> int:
         """The first trial that is not there yet, or was not finished when it was last seen."""

@@ -32,7 +32,7 @@ from hqsearch.study.running import Request
 
 #: Seconds of CPU after which a command counts as hanging, and of the clock: on a busy machine a
 #: command of one second has taken more than 120.
-HANG, STUCK = 60.0, 1200.0
+HANG, STUCK = 60.0, 7200.0
 #: Those without trainings are changed most: an example of the others costs a network.
 NAMES = [*["toy"] * 12, *["toy-structure"] * 4, *["synthetic"] * 4, "gesture", "nmnist", "recorded"]
 RUNNABLE = ("toy", "toy-structure", "synthetic")

@@ -41,7 +41,8 @@ def test_a_sound_study(study: Path) -> None:
 #: What may be wrong with the tables, and whether reading alone shows it and mends it.
 TABLE_CHANGES = {
     "one value": ("UPDATE trials SET accuracy = 0.99 WHERE number = 3", False),
-    "a row gone": ("DELETE FROM trials WHERE number = 2", False),
+    "a row gone": ("DELETE FROM trials WHERE number = 2", True),
+    "another number": ("UPDATE trials SET number = 4611686018427387904 WHERE number = 2", True),
     "another version": ("PRAGMA user_version = 1", True),
     "a column of layers": ("ALTER TABLE layers RENAME COLUMN energy TO gone", True),
     "one column more": ("ALTER TABLE layers ADD COLUMN more TEXT", True),
