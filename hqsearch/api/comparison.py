@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hqsearch.api.describing import path_of
 from hqsearch.api.grid import Grid, Printed
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Comparison(Printed):
         """Write :meth:`as_json` to a file."""
         from hqsearch.analysis.comparison import write_comparison
 
-        write_comparison(self.summary, Path(path))
+        write_comparison(self.summary, path_of(path))
 
     def plot(self, path: str | Path) -> None:
         """Draw how each strategy's hypervolume grew (``.png``, ``.svg`` or ``.pdf``).
@@ -52,7 +53,7 @@ class Comparison(Printed):
         """
         from hqsearch.show.comparison import plot_comparison
 
-        plot_comparison(self.summary, Path(path))
+        plot_comparison(self.summary, path_of(path))
 
     def _grid(self) -> Grid:
         rows = [

@@ -51,8 +51,9 @@ class Description:
         require(self.choices, Sequence, "choices", 'a list such as ["2u", "4u", "fp32"]')
         require(self.objectives, Sequence, "objectives", 'a list such as ["accuracy", "energy"]')
         require(self.space, str | Mapping, "space", "a name, a TOML file or a table")
-        for name in ("options", "constraints", "settings"):
+        for name in ("options", "constraints"):
             require(getattr(self, name), Mapping, name, "a dictionary")
+        require_settings(self.settings)
         if self.space is not None and self.choices is not None:
             raise DefinitionError(f"{where}: give either space or choices, not both")
         if self.options and (self.model is None or not _is_made(self.model)):
@@ -181,6 +182,30 @@ def require(value: Any, kind: Any, name: str, what: str = "") -> None:
         raise DefinitionError(f"{name}: expected {expected} (given: {value!r})")
 
 
+def require_settings(settings: Any, name: str = "settings") -> None:
+    """Refuse settings that are no texts → values; None is none given.
+
+    Raises:
+        DefinitionError: it names what should be there.
+    """
+    what = 'a dictionary such as {"evaluation.epochs": 1}'
+    require(settings, Mapping, name, what)
+    for key in settings or {}:
+        require(key, str, f"a key of {name}", "a text such as 'evaluation.epochs'")
+
+
+def path_of(value: Any, name: str = "path") -> Path:
+    """A path.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    if value is None:
+        raise DefinitionError(f"{name}: a file is needed")
+    require(value, str | Path, name, "a file")
+    return Path(value)
+
+
 def plain(value: Any) -> Any:
     """A value as TOML has it: numpy's numbers and arrays as Python's, paths as text."""
     if hasattr(value, "tolist"):
@@ -216,7 +241,8 @@ def _pair(pair: Any) -> list[Any]:
     Raises:
         DefinitionError: it is none.
     """
-    if isinstance(pair, str) or not isinstance(pair, Sequence):
+    pairs = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
+    if not pairs or not all(isinstance(text, str) for text in pair):
         raise DefinitionError(f"rename: each is a pair of regex and replacement (given: {pair!r})")
     return list(pair)
 

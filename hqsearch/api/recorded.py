@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hqsearch.api.arguments import number_of
-from hqsearch.api.describing import plain
+from hqsearch.api.arguments import number_of, whole
+from hqsearch.api.describing import path_of, plain, require
 from hqsearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,10 +153,14 @@ class RecordedStudy:
         from hqsearch.show.pictures.drawing import figure, save
         from hqsearch.show.pictures.kinds import check_kind, drawing
 
+        require(kind, str, "kind", "the name of a picture")
+        for other in others:
+            require(other, RecordedStudy, "another study", "a hqsearch.Study")
+        trial, task = whole(trial, "trial", 0), whole(task, "task", 0)
         check_kind(kind, 1 + len(others), trial, task)
         made = drawing(kind, [study._facts() for study in (self, *others)], trial, task)
         if path is not None:
-            save(made, Path(path))
+            save(made, path_of(path))
         drawn: Figure = figure(made)
         return drawn
 
@@ -178,7 +182,7 @@ class RecordedStudy:
 
         made = draw_data(data_picture(self._facts()))
         if path is not None:
-            save(made, Path(path))
+            save(made, path_of(path))
         drawn: Figure = figure(made)
         return drawn
 
@@ -193,7 +197,7 @@ class RecordedStudy:
         """
         from hqsearch.show.report.page import write_report
 
-        return write_report(self._facts(), None if path is None else Path(path))
+        return write_report(self._facts(), None if path is None else path_of(path))
 
     def _repr_html_(self) -> str:
         """Its front, for a notebook; a line where there is none yet."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hqsearch.api.arguments import one_of, whole
-from hqsearch.api.describing import Description, plain, require
+from hqsearch.api.describing import Description, plain, require, require_settings
 from hqsearch.api.recorded import RecordedStudy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class RequestingStudy(RecordedStudy):
         ray_address: str | None,
     ) -> Request:
         """What is asked of the layers below, of a study as it is defined now."""
-        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
+        require_settings(settings)
         request = self._place(device, workers, executor, ray_address)
         changes = {key: plain(value) for key, value in (settings or {}).items()}
         if self._described is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hqsearch.api.arguments import number_of, one_of, whole
-from hqsearch.api.describing import Description, require
+from hqsearch.api.describing import Description, require, require_settings
 from hqsearch.api.members import Member, member_number
 from hqsearch.api.requesting import Device, ExecutorKind, RequestingStudy
 from hqsearch.errors import DefinitionError, HqsearchError, RunFailed, StudyMissing
@@ -102,7 +102,7 @@ class Study(RequestingStudy):
         for name, place in (("studies_dir", studies_dir), ("recordings", recordings)):
             require(place, str | Path, name, "a folder")
         require(storage, str, "storage", "a URL")
-        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
+        require_settings(settings)
         if study is None or studies_dir is None:
             raise DefinitionError("a study needs a name and a studies_dir")
         self._asked, self._studies_dir = str(study), Path(studies_dir)
@@ -204,7 +204,7 @@ class Study(RequestingStudy):
         require(strategy, str, "strategy", "a name")
         require(options, Mapping, "options", "a dictionary")
         require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
-        require(settings, Mapping, "settings", 'a dictionary such as {"evaluation.epochs": 1}')
+        require_settings(settings)
         strategy_class(strategy)
         changes = {
             **{f"constraints.{k}": v for k, v in (constraints or {}).items()},
@@ -386,6 +386,8 @@ class Study(RequestingStudy):
         from hqsearch.study.comparing import compare
 
         require(strategies, Sequence, "strategies", 'a list such as ["nsga2", "random"]')
+        for strategy in strategies:
+            require(strategy, str, "a strategy", "a name")
         one_of(clock, "clock")
         seeds = whole(seeds, "seeds", 1) or 1
         request = self._request(settings, device, workers, executor, ray_address)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from hqsearch.analysis.words import choice_counts, described, found_by, imported_lines
 from hqsearch.api.arguments import whole
-from hqsearch.api.describing import require
+from hqsearch.api.describing import path_of, require
 from hqsearch.api.grid import Grid, Printed
 from hqsearch.errors import InputError
 from hqsearch.problem.objective import number_text, value_text
@@ -282,7 +282,7 @@ class Front(Trials):
         from hqsearch.show.pictures.drawing import save
         from hqsearch.show.pictures.front import draw_front
 
-        save(draw_front(front_picture([self._facts])), Path(path))
+        save(draw_front(front_picture([self._facts])), path_of(path))
 
     @cached_property
     def _facts(self) -> Facts:

@@ -75,6 +75,15 @@ class ModelDefinition(Strict):
             return value
         return [{"class": entry} if isinstance(entry, str) else entry for entry in value]
 
+    @field_validator("rename", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        for pair in value if isinstance(value, list | tuple) else ():
+            texts = isinstance(pair, list | tuple) and all(isinstance(t, str) for t in pair)
+            if not texts or len(pair) != 2:
+                raise ValueError("each is a pair of texts, [regex, replacement]")
+        return value
+
     @model_validator(mode="after")
     def _names_of_weights(self) -> ModelDefinition:
         if self.rename and self.weights is None:

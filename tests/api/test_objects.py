@@ -411,6 +411,8 @@ def test_products_value_by_value_are_no_attention(edge: Edge) -> None:
         ({"neurons": [{"class": "Spiking", "reset": "zer"}]}, "reset: .*'subtract'.*given: 'zer'"),
         ({"neurons": [{"class": "Spiking", "rest": "zero"}]}, "did you mean 'reset'"),
         ({"weights": "w.safetensors", "rename": [3]}, "rename: each is a pair"),
+        ({"weights": "w.safetensors", "rename": [("a",)]}, "rename: each is a pair"),
+        ({"settings": {"model.weights": "w", "model.rename": [["a"]]}}, "rename: each is a pair"),
     ],
 )
 def test_declarations_that_cannot_be_read_are_problems(

@@ -157,6 +157,11 @@ def test_check_compares_with_the_log(toy_study: hqsearch.Study) -> None:
         (lambda s: s.run(options={"populaton": 3}), UnknownName, "did you mean 'population'"),
         (lambda s: s.run(options=[3]), DefinitionError, "options: expected a dictionary"),
         (lambda s: s.run(settings=["a"]), DefinitionError, "settings: expected a dictionary"),
+        (lambda s: s.run(settings={3: 1}), DefinitionError, "a key of settings: expected a text"),
+        (lambda s: s.compare([3]), DefinitionError, "a strategy: expected a name"),
+        (lambda s: s.plot(3), DefinitionError, "kind: expected the name of a picture"),
+        (lambda s: s.plot("front", 3), DefinitionError, "another study: expected"),
+        (lambda s: s.plot("weights", trial="a"), DefinitionError, "trial: expected a whole"),
         (lambda s: s.run(listener=3), DefinitionError, "made from hqsearch.Listener"),
         (lambda s: s.resume(listener=3), DefinitionError, "made from hqsearch.Listener"),
         (lambda s: s.run(settings={"evaluatons": 3}), UnknownName, "did you mean 'evaluations'"),
@@ -261,6 +266,9 @@ def test_errors_name_options_as_python_has_them(toy_study: hqsearch.Study, tmp_p
         cli([*command, "--set", "evaluation.noise=0.1"], standalone_mode=False)
     with pytest.raises(InputError, match=r"^path=x\.gif"):
         toy_study.plot(path="x.gif")
+    for call in (lambda: toy_study.plot(path=3), lambda: toy_study.front().plot(None)):
+        with pytest.raises(DefinitionError, match="path: "):
+            call()
 
 
 def test_one_trial_layer_by_layer(toy_study: hqsearch.Study) -> None:

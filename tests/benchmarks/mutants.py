@@ -3,12 +3,13 @@
 The list is drawn first and lies in a file, so that nothing about it depends on the tests::
 
     python tests/benchmarks/mutants.py --draw 300 --seed 11 --list list.json hqsearch/surrogate …
-    python tests/benchmarks/mutants.py --run list.json --results results.jsonl --jobs 2
+    python tests/benchmarks/mutants.py --run list.json --results results.jsonl --minutes 25
 
 Every mutant is tried in a copy of the checkout, against the tests of its module: those that
 mirror it (``hqsearch/a/b.py``: ``tests/a/test_b.py`` and ``tests/a/test_b_*.py``) and those that
 :data:`ELSEWHERE` names; where there are none, all of its folder. A run goes on where it was cut
-off. Killed: a test failed, or took ten times as long as without the mutant.
+off, in an order that the list's seed shuffles: what was tried by then is a random part of it.
+Killed: a test failed, or took ten times as long as without the mutant.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +41,9 @@ SKIPPED = (".*", "__pycache__", "*.egg-info", "build", "dist")
 #: Seconds that the tests of a module may take without a mutant.
 UNBROKEN_LIMIT = 1800.0
 #: Modules whose tests do not, or not only, mirror them.
-ELSEWHERE: dict[str, tuple[str, ...]] = {}
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "hqsearch/search/outcomes.py": ("tests/search/test_loop.py",),
+}
 
 
 @dataclass(frozen=True)
@@ -156,23 +160,43 @@ class Copy:
         return ("survived" if outcome == "passed" else "killed"), reason
 
 
-def run(root: Path, mutants: Sequence[Mutant], results: Path, jobs: int) -> None:
-    """Try those that have no result yet, and add theirs line by line."""
+def run(
+    root: Path, mutants: Sequence[Mutant], results: Path, jobs: int, seconds: float = math.inf
+) -> None:
+    """Try those that have no result yet, in their order, and add theirs line by line.
+
+    Args:
+        seconds: after which none is begun.
+    """
+    end = time.monotonic() + seconds
     done = {m for m, _ in read(results)}
     left = [m for m in mutants if m not in done]
     tests = {m.file: tests_of(root, m.file) for m in left}
     copies: queue.Queue[Copy] = queue.Queue()
+    limits: dict[tuple[str, ...], float] = {}
+    locks = {group: threading.Lock() for group in tests.values()}
 
-    def unbroken(chosen: tuple[str, ...]) -> tuple[float, str]:
-        """What a mutant is given in seconds, and why the tests fail as they are."""
-        with _taken(copies) as copy:
-            started = time.monotonic()
-            outcome, reason = copy.test(chosen, UNBROKEN_LIMIT)
-        return 30 + 10 * (time.monotonic() - started), "" if outcome == "passed" else reason
+    def limit_of(chosen: tuple[str, ...]) -> float:
+        """What a mutant is given in seconds; the tests have to pass as they are."""
+        with locks[chosen]:
+            if chosen not in limits:
+                with _taken(copies) as copy:
+                    started = time.monotonic()
+                    outcome, reason = copy.test(chosen, UNBROKEN_LIMIT)
+                if outcome != "passed":
+                    told = f"without any mutant these tests fail:\n{' '.join(chosen)}: {reason}"
+                    raise SystemExit(told)
+                limits[chosen] = 30 + 10 * (time.monotonic() - started)
+        return limits[chosen]
 
-    def broken(mutant: Mutant) -> tuple[str, str]:
+    def broken(mutant: Mutant) -> tuple[str, str] | None:
+        """What became of it; None where no time is left."""
+        if time.monotonic() > end:
+            return None
+        chosen = tests[mutant.file]
+        limit = limit_of(chosen)
         with _taken(copies) as copy:
-            return copy.try_mutant(mutant, limits[tests[mutant.file]], tests[mutant.file])
+            return copy.try_mutant(mutant, limit, chosen)
 
     with (
         tempfile.TemporaryDirectory(prefix="mutants-") as folder,
@@ -181,15 +205,12 @@ def run(root: Path, mutants: Sequence[Mutant], results: Path, jobs: int) -> None
         try:
             for job in range(jobs):
                 copies.put(Copy(root, Path(folder) / str(job)))
-            groups = list(dict.fromkeys(tests.values()))
-            first = dict(zip(groups, pool.map(unbroken, groups), strict=True))
-            red = [f"{' '.join(group)}: {why}" for group, (_, why) in first.items() if why]
-            if red:
-                sys.exit("without any mutant these tests fail:\n" + "\n".join(red))
-            limits = {group: limit for group, (limit, _) in first.items()}
             tries = {pool.submit(broken, mutant): mutant for mutant in left}
             for count, future in enumerate(as_completed(tries), len(mutants) - len(left) + 1):
-                mutant, (outcome, reason) = tries[future], future.result()
+                mutant, became = tries[future], future.result()
+                if became is None:
+                    continue
+                outcome, reason = became
                 with results.open("a") as file:
                     row = {**asdict(mutant), "outcome": outcome, "by": reason}
                     file.write(json.dumps(row) + "\n")
@@ -258,6 +279,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, metavar="LIST")
     parser.add_argument("--results", type=Path, help="JSON lines; LIST with .jsonl by default")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="then none is begun")
     options = parser.parse_args()
     if options.draw:
         if not options.list or not options.paths or options.list.exists():
@@ -268,9 +290,11 @@ def main() -> None:
         options.list.write_text(json.dumps({**about, "mutants": rows}, indent=1) + "\n")
         print(f"{len(mutants)} mutants in {options.list}")
     elif options.run:
-        mutants = [Mutant(**row) for row in json.loads(options.run.read_text())["mutants"]]
+        listed = json.loads(options.run.read_text())
+        mutants = [Mutant(**row) for row in listed["mutants"]]
+        random.Random(listed["seed"]).shuffle(mutants)
         results = options.results or options.run.with_suffix(".jsonl")
-        run(ROOT, mutants, results, options.jobs)
+        run(ROOT, mutants, results, options.jobs, 60 * options.minutes)
         print(table(sorted(read(results), key=lambda r: (r[0].file, r[0].line))))
     else:
         parser.error("give --draw or --run")

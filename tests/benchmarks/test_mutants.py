@@ -133,6 +133,19 @@ def test_what_tests_notice_is_killed_and_a_run_goes_on(
     assert "1 not tried" in text
 
 
+def test_none_is_begun_when_time_is_over(tool: ModuleType, checkout: Path, tmp_path: Path) -> None:
+    drawn = tool.draw(checkout, ["hqsearch/toy.py"], 2, 0)
+    tool.run(checkout, drawn, tmp_path / "results.jsonl", 1, seconds=-1.0)
+    assert tool.read(tmp_path / "results.jsonl") == []
+
+
+def test_the_list_names_files_that_are_there(tool: ModuleType) -> None:
+    told = json.loads(Path(__file__).with_name("mutants.json").read_text())
+    assert {m["file"] for m in told["mutants"]} == set(told["paths"])
+    assert [name for name in told["paths"] if not (tool.ROOT / name).is_file()] == []
+    assert len(told["mutants"]) + told["gone"] == told["drawn"] == 300
+
+
 def test_tests_that_fail_without_a_mutant_are_refused(
     tool: ModuleType, checkout: Path, tmp_path: Path
 ) -> None:
