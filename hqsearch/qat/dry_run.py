@@ -104,7 +104,8 @@ def _frames(part: Part) -> Tensor:
             stored = None  # what is wrong with the data is told by whoever checks them
     if stored is None or not len(stored):
         return some_frames(part, SAMPLES)
-    batch = torch.from_numpy(np.ascontiguousarray(stored.swapaxes(0, 1)))
+    # Always a copy: with one frame a sample a view would share memory that is mapped read-only.
+    batch = torch.from_numpy(np.array(stored.swapaxes(0, 1), order="C"))
     seen = encoding_seen(part.data, part.study.objects.frames) if prepared is None else None
     return part.as_seen(seen or part.frames.encoding)(batch)
 

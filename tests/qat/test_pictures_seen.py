@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from hqsearch.data import Images
+from hqsearch.data import Images, open_frames
 from hqsearch.definition import study_of_tables
 from hqsearch.errors import DefinitionError
 from hqsearch.evaluator import GivenObjects
+from hqsearch.qat.dry_run import _frames as few_seen
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.structural_part import Part
@@ -79,3 +80,15 @@ def test_the_first_layer_is_billed_as_often_as_it_runs(part_of):
 def test_events_are_presented_as_they_come(part_of):
     with pytest.raises(DefinitionError, match="presented applies to pictures alone"):
         part_of(SPIKFORMER, still=False, encoding="count", presented="once")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_look_at_prepared_pictures_does_not_share_their_file(part_of, monkeypatch, tmp_path):
+    part = part_of(SPIKFORMER)
+    given = part.study.objects.frames
+    given.write(tmp_path / "frames")
+    frames = open_frames(tmp_path / "frames")
+    monkeypatch.setattr(Part, "prepared", object())
+    monkeypatch.setattr(Part, "frames", frames)
+    seen = few_seen(part)
+    assert seen.shape == part.batch_shape(3)
