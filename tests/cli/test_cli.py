@@ -193,7 +193,9 @@ def test_the_commands_themselves_import_nothing_heavy() -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     folder = Path(importlib.import_module("hqsearch.cli.app").__file__ or "").parent
     shared = {"__init__", "app", "options", "output", "streams", "answers"}
-    assert set(done.stdout.split()) == {p.stem for p in folder.glob("*.py")} - shared
+    named = {p.stem for p in folder.glob("*.py")} - shared
+    # No module of Python can be called as this command is.
+    assert set(done.stdout.split()) == named - {"importing"} | {"import"}
 
 
 def test_every_command_and_option_has_help() -> None:
