@@ -210,7 +210,7 @@ def test_results_are_those_of_the_log_they_are_asked_of(tmp_path: Path, postgres
     ("storage", "told"),
     [
         ("mysql://user:secret@host/db", "expected postgresql"),
-        ("sqlite:///elsewhere.db", "without storage the log is a file"),
+        ("sqlite:///elsewhere.db", "without --storage the log is a file"),
         ("postgresql+psycopg://user:secret@host:port/db", "port"),
         ("postgresql://user:secret@127.0.0.1:1/db", "cannot be reached"),
     ],
