@@ -11,6 +11,7 @@ CLEANING: dict[str, Any] = {
     "removed": False,
     "bytes": 2048,
     "items": [{"path": "parents/old", "bytes": 2048, "why": "not needed"}],
+    "notes": ["parents/other cannot be read"],
     "disk": {"frames": 1024, "log": 512},
 }
 
@@ -25,6 +26,7 @@ def test_what_can_be_removed_and_what_was() -> None:
     assert "2.0 KiB can be removed" in text
     assert "parents/old: not needed" in text
     assert "--yes" in text
+    assert "note: parents/other cannot be read" in text
     text = cleaning_text({**CLEANING, "removed": True})
     assert "2.0 KiB removed" in text
     assert "--yes" not in text

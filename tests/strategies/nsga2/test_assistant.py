@@ -241,7 +241,7 @@ def test_workers_that_would_idle_are_told_of(synthetic: Synthetic) -> None:
     problem = problem_of(synthetic)
     assert nsga2(problem, 0).notes_for(4) == []
     (told,) = nsga2(problem, 0).notes_for(5)
-    assert "strategy.nsga2.batch=5" in told
+    assert "settings={'strategy.nsga2.batch': 5}" in told
     assert nsga2(problem, 0, batch=5).notes_for(5) == []
     assert nsga2(problem, 0, mode="steady").notes_for(64) == []
     (told,) = nsga2(problem, 0, assist=False).notes_for(13)
