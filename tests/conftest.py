@@ -60,7 +60,7 @@ def study_file(tmp_path: Path) -> Callable[..., Path]:
 def tree(folder: Path) -> dict[str, str]:
     """Everything below a folder, files with the hash of what is in them.
 
-    Of ``results.db``, which reading catches up, what its tables hold; SQLite's own files beside
+    Of ``results.db``, which reading catches up, what its tables hold, in any order; SQLite's own files beside
     a log count where there is anything in them.
     """
     return {str(p.relative_to(folder)): _content(p) for p in folder.rglob("*") if _counts(p)}
@@ -78,7 +78,7 @@ def _content(path: Path) -> str:
     if path.name == "results.db":
         place = f"{path.absolute().as_uri()}?immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as connection:
-            content = "\n".join(connection.iterdump()).encode()
+            content = "\n".join(sorted(connection.iterdump())).encode()
     return hashlib.sha256(content).hexdigest()
 
 

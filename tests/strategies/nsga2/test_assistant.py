@@ -245,4 +245,4 @@ def test_workers_that_would_idle_are_told_of(synthetic: Synthetic) -> None:
     assert nsga2(problem, 0, batch=5).notes_for(5) == []
     assert nsga2(problem, 0, mode="steady").notes_for(64) == []
     (told,) = nsga2(problem, 0, assist=False).notes_for(13)
-    assert "strategy.nsga2.population=13" in told
+    assert "settings={'strategy.nsga2.population': 13}" in told
