@@ -198,12 +198,14 @@ class Results:
             known = db["trials"].exists()
             if known and schema_text(db) != told(db, SCHEMA_KEY):
                 raise ValueError("tables that this version did not make")
-            fresh = reader.trials(self._start() if known else 0)
+            # A log whose facts were not there yet when they were read has nothing to show; trials
+            # that its driver has added since are for the next reader.
+            fresh = reader.trials(self._start() if known else 0) if self.study else []
             db.execute(f"PRAGMA user_version = {SCHEMA}")
             if not known:
                 self._create_tables()
             self._put("trials", self._rows(fresh))
-            if known:
+            if known and self.study:
                 self._require_every_trial(reader)
             before = set(self._db["layers"].columns_dict)
             self._put("layers", _layer_rows(fresh))

@@ -38,6 +38,8 @@ class StrategyOptions(Strict):
     #: What runs were like that were logged before an option existed. A log holds every option of
     #: a run with its value; those that it lacks have these, whatever the defaults are today.
     BEFORE: ClassVar[Mapping[str, Any]] = {}
+    #: Defaults that were others until 0.2.
+    CHANGED: ClassVar[Mapping[str, Any]] = {}
 
 
 class Signal(Enum):

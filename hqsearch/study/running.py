@@ -224,7 +224,10 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         runs, held = opened.held()
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in held if r.proposal.kind != "replicate"]
-        run = _same_run(runs, definition, request.strategy, identity) or RunRecord(
+        run = _same_run(runs, definition, request.strategy, identity)
+        if run is not None:
+            options = kind.Options.model_validate(of_its_time(run)["strategy"])
+        run = run or RunRecord(
             ordinal=len(runs),
             strategy=request.strategy,
             seed=definition.seed,
@@ -364,9 +367,24 @@ def _same_run(
     for run in reversed(runs):
         if (run.strategy, run.seed) != (strategy, definition.seed):
             continue
-        if of_its_time(run) == identity:
+        if of_its_time(run) in (identity, _by_earlier_defaults(run, identity)):
             return replace(run, evaluations=definition.evaluations)
     return None
+
+
+def _by_earlier_defaults(run: RunRecord, identity: dict[str, Any]) -> dict[str, Any]:
+    """``identity`` as a release until 0.2 that logged ``run`` would have had it.
+
+    Where an option has the default of today, the one of then stands; whoever gives another value
+    asks for another run.
+    """
+    options = strategy_class(run.strategy).Options
+    earlier = {**options.BEFORE, **options.CHANGED}
+    if not run.versions.get("hqsearch", "").startswith(("0.1.", "0.2.")):
+        return identity
+    today = options().model_dump(mode="json")
+    asked = {k: earlier.get(k, v) if v == today[k] else v for k, v in identity["strategy"].items()}
+    return {**identity, "strategy": asked}
 
 
 def _problem(

@@ -78,6 +78,7 @@ class Nsga2Options(StrategyOptions):
     """``[strategy.nsga2]``."""
 
     BEFORE: ClassVar[Mapping[str, Any]] = {"solved": 0, "drawn": 0, "errors": "additive"}
+    CHANGED: ClassVar[Mapping[str, Any]] = {"prior": False}
 
     population: Annotated[int, Field(ge=4, le=10_000)] = 12
     crossover: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
