@@ -25,6 +25,7 @@ name = "accuracy"
 name = "{second}"
 """
 FILES = {
+    "elsewhere.csv": "source,steem,accuracy\npaper,2u,0.9\n",
     "other.toml": TOML.format(evaluator="toy", second="energy", more=""),
     "unknown.toml": TOML.format(evaluator="toyy", second="energy", more=""),
     "joy.toml": TOML.format(evaluator="toy", second="joy", more=""),
@@ -107,6 +108,7 @@ REFUSED_THERE: dict[str, tuple[type[InputError], tuple[str, ...]]] = {
     "limits": (errors.LimitsNotMet, ("choose", "--study", "toy", "--accuracy", ">= 0.9999")),
     "no such trial": (InputError, ("show", "--study", "toy", "--trial", "999")),
     "figure": (InputError, ("front", "--study", "toy", "--plot", "front.doc")),
+    "elsewhere": (errors.ImportRefused, ("import", "--study", "toy", "elsewhere.csv")),
     "layers of nobody": (InputError, ("cost", "--study", "toy", "--trial", "0")),
 }
 #: On a study that is not.
