@@ -60,8 +60,8 @@ def study_file(tmp_path: Path) -> Callable[..., Path]:
 def tree(folder: Path) -> dict[str, str]:
     """Everything below a folder, files with the hash of what is in them.
 
-    Of ``results.db``, which reading catches up, what its tables hold, in any order; SQLite's own files beside
-    a log count where there is anything in them.
+    Of ``results.db``, which reading catches up, what its tables hold, in any order; SQLite's own
+    files beside a log count where there is anything in them.
     """
     return {str(p.relative_to(folder)): _content(p) for p in folder.rglob("*") if _counts(p)}
 

@@ -109,6 +109,14 @@ def _is_names(value: Any) -> bool:
     return _check_of(list[str])(value) and len(set(value)) == len(value)
 
 
+def _within(low: float, high: float) -> _Check:
+    return lambda value: type(value) in (float, int) and low <= value <= high
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
 #: Attribute of a study → its check, and whether it is there wherever its table is.
 _ATTRIBUTES: Mapping[str, tuple[_Check, bool]] = {
     "study": (_check_of(dict[str, Any]), False),
@@ -118,6 +126,12 @@ _ATTRIBUTES: Mapping[str, tuple[_Check, bool]] = {
     "study.objectives": (_is_objectives, True),
     "study.dimensions": (_is_names, True),
     "study.notes": (_check_of(list[str]), False),
+    "study.margin": (_within(0.0, 100.0), False),
+    "study.rules": (_check_of(int), False),
+    "study.parent": (_check_of(dict[str, Any]), False),
+    "study.parent.accuracy": (_within(0.0, 1.0), True),
+    "study.parent.samples": (_is_count, True),
+    "study.parent.chance": (_within(0.0, 1.0), True),
     "prepared": (_check_of(dict[str, str]), False),
     "definition": (_check_of(dict[str, Any]), False),
     "fingerprint": (_check_of(dict[str, Any]), False),
