@@ -107,8 +107,8 @@ def _tell(part: Part, context: PrepareContext, classes: int) -> str:
     if metric == ACCURACY and about["accuracy"] - 2 * about["accuracy_se"] < 1.0 / classes:
         context.tell(
             "note: the parent is not better than chance; what is found from it says nothing. "
-            f"Train it longer, which makes another study: {option('fresh', True)}, "
-            f"{setting('evaluation.parent_epochs', 'N')}"
+            f"Train it longer, which makes another study: {option('fresh', True)} "
+            f"and {setting('evaluation.parent_epochs', 'N')}"
         )
     return str(about["weights"])
 

@@ -253,6 +253,6 @@ def test_a_parent_that_learned_nothing(said: Any) -> None:
            "--executor", "in-process", "--device", "cpu", *given]  # fmt: skip
     code, output = said(*run)
     assert code == 0
-    advice = re.search(r"--fresh, --set evaluation\.parent_epochs=N", " ".join(output.split()))
+    advice = re.search(r"--fresh and --set evaluation\.parent_epochs=N", " ".join(output.split()))
     assert advice is not None
-    assert said(*run, *advice[0].replace("=N", "=2").split())[0] == 0
+    assert said(*run, *advice[0].replace("=N", "=2").replace(" and ", " ").split())[0] == 0
