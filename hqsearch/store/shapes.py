@@ -43,7 +43,7 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
         *parents, key = path.split(".")
         table: Any = attributes
         for parent in parents:
-            table = table.get(parent)
+            table = None if table is None else table.get(parent)
         if table is None:
             continue
         if needed and key not in table:
