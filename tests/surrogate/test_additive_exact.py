@@ -40,8 +40,10 @@ def smooth(codes: np.ndarray) -> np.ndarray:
     return np.asarray(0.2 + 0.1 * codes @ np.array([0.3, 0.1, 0.5, 0.2]))
 
 
-def test_interactions_are_products_of_two_different_dimensions() -> None:
-    left, right = DESIGN.features(draws(3, 0)), DESIGN.features(draws(4, 1))
+@pytest.mark.parametrize("dimensions", [2, 3, 4])
+def test_interactions_are_products_of_two_different_dimensions(dimensions: int) -> None:
+    design = Design(Space(SPACE.dimensions[:dimensions]))
+    left, right = (design.features(draws(n, seed)[:, :dimensions]) for n, seed in ((3, 0), (4, 1)))
     *plain, neighbours, pairs = _grams(left, right)
     width = left[1].shape[1]
     a, b = left[1] * np.sqrt(width), right[1] * np.sqrt(width)
