@@ -47,7 +47,20 @@ STUDIES = {
         "recorded",
         "tiny-qat",
     ),
+    "0_3": (
+        "toy",
+        "toy-cut",
+        "toy-noise",
+        "toy-halving",
+        "toy-structure",
+        "faulty",
+        "synthetic",
+        "recorded",
+        "tiny-qat",
+    ),
 }
+#: Releases whose fronts had no resolution.
+OLD_FRONTS = ("0_1", "0_2")
 RESUME = ("resume",)
 HERE = ("--executor", "in-process")
 #: What finishes each study's unfinished runs. A user's own files are looked for where they
@@ -93,11 +106,13 @@ def unpack(folder: Path, release: str) -> Path:
     return folder
 
 
-def shown(folder: Path, study: str) -> dict[str, Any]:
+def shown(folder: Path, release: str, study: str) -> dict[str, Any]:
     """What the reading commands print of a study; long parts as their SHA-256."""
     status = json.loads(command(folder, study, "status", "--json"))
     # Made when they are asked for, by the rules of now: they say so.
-    assert "rules 2, on a front of rules 1" in status["verdict"][0]
+    head = status["verdict"][0]
+    assert "rules 2" in head
+    assert ("on a front of rules 1" in head) == (release in OLD_FRONTS)
     trials = json.loads(command(folder, study, "trials", "--json"))
     last = max(row["number"] for row in trials if row["state"] == "COMPLETE")
     facts = {
@@ -204,7 +219,7 @@ def test_it_is_shown_as_it_was(tmp_path: Path, release: str, study: str) -> None
     folder = unpack(tmp_path, release)
     before = logged(folder, study)
     expected_of = expected(release)[study]["shown"]
-    assert _without_verdict(shown(folder, study)) == _without_verdict(expected_of)
+    assert _without_verdict(shown(folder, release, study)) == _without_verdict(expected_of)
     assert logged(folder, study) == before
 
 
