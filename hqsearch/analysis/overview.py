@@ -167,7 +167,8 @@ def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[di
             "seed": run.seed,
             "evaluations": run.evaluations,
             "finished": finished[run.ordinal],
-            "ended": run.exhausted,
+            "ended": run.exhausted or bool(run.stalled),
+            "stalled": run.stalled,
             "early_stopping": run.options.get("search"),
         }
         for run in results.runs

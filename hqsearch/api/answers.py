@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hqsearch.api.grid import Grid, Printed
 from hqsearch.problem.objective import value_text
+from hqsearch.wording import option
 
 if TYPE_CHECKING:
     from hqsearch.analysis import confirmation
@@ -103,6 +104,8 @@ class Run(Printed):
         evaluations: how many it was to have.
         finished: how many trials of it have ended.
         exhausted: whether the strategy had nothing left to propose.
+        out_of_time: whether its time limit was over before everything was begun.
+        stalled: why little more is to be gained, where it ended for that.
         mismatches: recorded proposals that these versions of hqsearch and its libraries would
             not make; the recorded ones were kept.
         recovered: results that an earlier driver had left.
@@ -115,6 +118,7 @@ class Run(Printed):
         self.seed, self.ordinal = finished.run.seed, finished.run.ordinal
         self.evaluations, self.finished = finished.run.evaluations, finished.finished
         self.exhausted, self.mismatches = finished.exhausted, finished.mismatches
+        self.out_of_time, self.stalled = finished.out_of_time, finished.run.stalled
         self.recovered, self.notes = finished.recovered, notes
         self.budgets: tuple[Budget, ...] = finished.run.budgets
         self.front = front
@@ -124,14 +128,30 @@ class Run(Printed):
             f"run {self.ordinal} of {self.study}: {self.strategy}, seed {self.seed}, "
             f"{self.finished} of {self.evaluations} evaluations; front {len(self.front)}"
         ]
-        if self.exhausted:
-            lines.append("the strategy has nothing left to propose; the run ended early")
+        lines += self.endings()
         if self.mismatches:
             lines.append(
                 f"{self.mismatches} recorded proposals differ from what these versions would "
                 "propose; the recorded ones were kept"
             )
         return Grid(below=[*lines, *self.notes])
+
+    def endings(self) -> list[str]:
+        """Why it ended before its number of evaluations, and how it is gone on with."""
+        lines = []
+        done = f"{self.finished} of {self.evaluations} evaluations are finished"
+        if self.exhausted:
+            lines.append("the strategy has nothing left to propose; the run ends early")
+        if self.out_of_time:
+            lines.append(
+                f"the time limit is over: {done}; the same again, or a resume, does the rest"
+            )
+        if self.stalled:
+            lines.append(
+                f"the search has stalled: {self.stalled}; {done}. The same without "
+                f"{option('until')}, or with more patience, goes on"
+            )
+        return lines
 
 
 class Imported(Printed):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hqsearch.api.arguments import number_of, one_of, whole
+from hqsearch.api.arguments import number_of, one_of, seconds, whole
 from hqsearch.api.describing import Description, require, require_settings
 from hqsearch.api.members import Member, member_number
 from hqsearch.api.requesting import Device, ExecutorKind, RequestingStudy
@@ -174,6 +174,8 @@ class Study(RequestingStudy):
         ray_address: str | None = None,
         settings: Mapping[str, Any] | None = None,
         fresh: bool = False,
+        time_limit: float | str | None = None,
+        until: str | None = None,
         listener: Listener | None = None,
         progress: bool = False,
     ) -> Run:
@@ -191,6 +193,10 @@ class Study(RequestingStudy):
             ray_address: an existing Ray cluster.
             settings: single keys of the definition.
             fresh: move the study's old state aside first; it is never deleted.
+            time_limit: seconds, or ``"20m"``, from now on; nothing is begun after, what runs is
+                finished, and the same call or :meth:`resume` goes on.
+            until: ``"stalled"``: end where three batches in a row promise no more hypervolume than
+                the front's resolution; ``"stalled:5"``: five.
             listener: is told what happens; silent by default.
             progress: show evaluations, time left and the front on standard error.
 
@@ -204,6 +210,7 @@ class Study(RequestingStudy):
         require(strategy, str, "strategy", "a name")
         require(options, Mapping, "options", "a dictionary")
         require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
+        require(until, str, "until", '"stalled" or "stalled:5"')
         require_settings(settings)
         strategy_class(strategy)
         changes = {
@@ -218,6 +225,8 @@ class Study(RequestingStudy):
             evaluations=whole(evaluations, "evaluations", 1),
             seed=whole(seed, "seed", 0),
             fresh=fresh,
+            time_limit=seconds(time_limit, "time_limit"),
+            until=until,
         )
         return self._launch(start, request, listener, progress)
 
@@ -228,6 +237,7 @@ class Study(RequestingStudy):
         executor: ExecutorKind = "auto",
         device: Device = "auto",
         ray_address: str | None = None,
+        time_limit: float | str | None = None,
         listener: Listener | None = None,
         progress: bool = False,
     ) -> Run:
@@ -241,6 +251,7 @@ class Study(RequestingStudy):
         from hqsearch.study.running import resume
 
         request = self._recorded(device, workers, executor, ray_address)
+        request = replace(request, time_limit=seconds(time_limit, "time_limit"))
         return self._launch(resume, request, listener, progress)
 
     def import_results(

@@ -75,6 +75,9 @@ recordings = click.option(
 setting = click.option(
     "--set", "settings", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key."
 )
+time_limit = click.option(
+    "--time-limit", metavar="TIME", help="20m, 1h30m: begin nothing after; what runs is finished."
+)
 json_only = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output."
 )

@@ -14,6 +14,7 @@ from hqsearch.cli.run import follow
 @click.command()
 @options.study
 @options.work
+@options.time_limit
 @options.json_front
 def resume(study: str, studies_dir: Path, storage: str | None, as_json: bool, **place: Any) -> None:
     """Finish the last unfinished run with its stored options."""

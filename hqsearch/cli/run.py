@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 @options.work
 @options.setting
 @click.option("--fresh", is_flag=True, help="Move the study's old state aside first.")
+@options.time_limit
+@click.option(
+    "--until",
+    metavar="stalled[:K]",
+    help="End where K batches in a row (3) promise less than the front's resolution.",
+)
 @options.json_front
 def run(
     study: str,
@@ -59,6 +65,6 @@ def follow(search: Callable[[Listener], Run], as_json: bool) -> None:
             f"note: {done.mismatches} recorded proposals differ from what these versions of "
             "hqsearch and its libraries would propose; the recorded ones were kept"
         )
-    if done.exhausted:
-        err.print("note: the strategy has nothing left to propose; the run ends early")
+    for line in done.endings():
+        err.print(f"note: {line}")
     print_front(done.front, as_json)

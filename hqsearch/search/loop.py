@@ -74,6 +74,10 @@ class Search:
         self._failures = Failures(self.trials)
         self.copies = sum(r.proposal.copy_of is not None for r in self.trials)
         self.exhausted = False
+        self.out_of_time = False
+        """Whether time was over before everything was begun."""
+        self.stalled = ""
+        """Why little more is to be gained; empty where that is not known."""
         self._report_at = -math.inf
 
     @property
@@ -89,8 +93,9 @@ class Search:
     def search(self) -> None:
         """Replay what the log holds, then search until the number is reached.
 
-        It ends early where the strategy has nothing left, or where everything fails alike
-        (:mod:`hqsearch.search.failures`); what is in flight then is waited for.
+        It ends early where the strategy has nothing left, where everything fails alike
+        (:mod:`hqsearch.search.failures`), where little is to be gained
+        (:mod:`hqsearch.search.stalling`) or time is over; what is in flight then is waited for.
 
         Raises:
             DiskFull: no space left; everything finished is saved, resume later.
@@ -134,10 +139,14 @@ class Search:
 
     def _fill(self) -> None:
         """Submit and propose while there is room, and hope."""
-        while self._pump.has_room and not self._failures.hopeless:
+        while self._pump.has_room and not self._failures.hopeless and not self.stalled:
+            more = len(self.trials) < self.plan.evaluations
+            if (more or self._pump.queued) and self.plan.over():
+                self.out_of_time = True
+                return
             if self._pump.submit_queued():
                 continue
-            if len(self.trials) >= self.plan.evaluations or not self._may_join:
+            if not more or not self._may_join or not self._is_worthwhile():
                 return
             proposed = self._proposer.next(len(self.trials))
             if isinstance(proposed, Signal):
@@ -145,8 +154,18 @@ class Search:
                 return
             if isinstance(proposed, StrategyTask):
                 self._start_task(proposed)
-            else:
+            elif self._is_worthwhile(proposed.promise):
                 self._start_trial(proposed)
+
+    def _is_worthwhile(self, promise: float | None = None) -> bool:
+        """Whether to go on, by what was gained, or by what a batch that is next promises."""
+        stalling = self.plan.stalling
+        if stalling is None:
+            return True
+        if promise is None and stalling.waits(self.trials):
+            return False
+        self.stalled = stalling.reason(self.trials, promise)
+        return not self.stalled
 
     def _pause(self, signal: Signal) -> None:
         """The strategy has nothing to propose, for now or for good."""
@@ -176,6 +195,7 @@ class Search:
             copy_of=answer.number if answer else None,
             origin=proposed.origin,
             cohort=self._cohorts.index if self._cohorts else None,
+            promise=proposed.promise,
         )
         if answer is None or answer.outcome is None:
             trial = self._pump.start_trial(proposal)

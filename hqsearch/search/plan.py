@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.search.early_stopping.cohorts import Cohorts
+from hqsearch.search.stalling import Stalling
 from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 
@@ -38,3 +39,7 @@ class SearchPlan:
     """Stops candidates early; without it every one is trained to the end."""
     alike: frozenset[int] = frozenset()
     """Runs with the same early stopping: who was stopped there is not tried again."""
+    over: Callable[[], bool] = lambda: False
+    """Whether the time of this driver is over: then nothing is begun any more."""
+    stalling: Stalling | None = None
+    """What ends the search where little is to be gained; without it only the number does."""

@@ -13,11 +13,13 @@ from hqsearch.strategies import Signal, Strategy, StrategyTask, TaskResult
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A candidate to be evaluated: ``kind`` is ``baseline`` or ``search``."""
+    """A candidate to be evaluated: ``kind`` is ``baseline`` or ``search``; ``promise`` is what the
+    strategy expects of the batch that begins with it."""
 
     candidate: Candidate
     kind: str
     origin: str
+    promise: float | None = None
 
 
 class Proposer:
@@ -63,7 +65,8 @@ class Proposer:
             proposed = self._strategy.next_recorded(recorded.candidate, recorded.origin)
         if isinstance(proposed, Signal | StrategyTask):
             return proposed
-        return Proposed(proposed, "search", self._strategy.origin(proposed))
+        strategy = self._strategy
+        return Proposed(proposed, "search", strategy.origin(proposed), strategy.promise(proposed))
 
     def repeat(self, record: Record, slot: int, last: bool) -> None:
         """Replay a proposal; where the strategy now makes another one, the log wins.

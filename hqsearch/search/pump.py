@@ -79,6 +79,11 @@ class Pump:
         """Whether the executor can do with another task."""
         return len(self.in_flight) < self._executor.capacity
 
+    @property
+    def queued(self) -> bool:
+        """Whether something is to be run again."""
+        return bool(self._queued)
+
     # Before
 
     def start_trial(self, proposal: Proposal) -> TrialRecord:

@@ -40,7 +40,7 @@ def status_text(facts: dict[str, Any]) -> str:
         unit = ("evaluations" if run["searches"] else _unit(run)) + stops
         lines.append(
             f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
-            + (", nothing left to propose" if run["ended"] else "")
+            + _ending(run)
         )
     states = ", ".join(
         f"{n} {shown_state(state, bool(driver))}" for state, n in sorted(facts["trials"].items())
@@ -114,6 +114,12 @@ def _entropy_text(entropy: Mapping[str, float]) -> str:
         blocks.setdefault(block, []).append(f"{name} {bits:.2f}")
     told = "; ".join(f"{block} {', '.join(names)}" for block, names in blocks.items())
     return f"entropy of firing (bits): {told}"
+
+
+def _ending(run: dict[str, Any]) -> str:
+    if run["stalled"]:
+        return f", stalled: {run['stalled']}"
+    return ", nothing left to propose" if run["ended"] else ""
 
 
 def _name(run: dict[str, Any]) -> str:

@@ -59,6 +59,10 @@ class RunRecord:
     """Everything there is to propose was proposed; there is nothing to resume."""
     unfinished: tuple[int, ...] = ()
     """Trials of earlier runs that were not finished when this one began: not in its history."""
+    until: str = ""
+    """What was asked to end it before its number of evaluations: ``stalled:3``."""
+    stalled: str = ""
+    """Why little more is to be gained, where it was ended by that."""
 
     @property
     def searches(self) -> bool:
@@ -153,6 +157,9 @@ class Proposal:
     origin: str = ""
     cohort: int | None = None
     """With early stopping: which candidates it is compared with; baselines and copies are not."""
+    promise: float | None = None
+    """Of the first one of a batch: hypervolume that the strategy expected all of it to add, as a
+    share of the front's."""
 
     @property
     def candidate(self) -> Candidate:

@@ -177,6 +177,12 @@ class Strategy(ABC):
         None where the strategy waits for a generation of its own."""
         return COHORT
 
+    @property
+    def batch(self) -> int:
+        """How many candidates that it promises nothing of are judged together
+        (:mod:`hqsearch.search.stalling`)."""
+        return COHORT
+
     @classmethod
     def check(cls, options: Any, metrics: Sequence[str], tasks: frozenset[str]) -> None:
         """Refuse options that an evaluator does not fit, before anything is created.
@@ -237,6 +243,14 @@ class Strategy(ABC):
     def origin(self, candidate: Candidate) -> str:
         """Where the candidate just proposed comes from; logged with its trial."""
         return ""
+
+    def promise(self, candidate: Candidate) -> float | None:
+        """Hypervolume that the batch which begins with this candidate is expected to add.
+
+        By the strategy's own model, as a share of what the front has; logged with the trial. None
+        where it has no model, or in the middle of a batch.
+        """
+        return None
 
     def notes(self) -> list[str]:
         """What the user should know before a run of this strategy."""

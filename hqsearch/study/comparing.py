@@ -42,6 +42,7 @@ from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow,
 from hqsearch.strategies import strategy_class
 from hqsearch.study.asked import definition_of
 from hqsearch.study.fingerprint import fingerprint_of, require_same
+from hqsearch.study.identity import of_its_time, run_identity
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
@@ -49,7 +50,7 @@ from hqsearch.study.opening import (
     study_folder,
     versions,
 )
-from hqsearch.study.running import of_its_time, read_study, require_tasks, run_identity, start
+from hqsearch.study.running import read_study, require_tasks, start
 from hqsearch.wording import option, setting
 
 #: Of the study: its yardstick.

@@ -79,6 +79,10 @@ class Request:
     """What the study is, where no file says it."""
     objects: GivenObjects = field(default_factory=GivenObjects)
     """What it was made from in Python."""
+    time_limit: float | None = None
+    """Seconds from the start after which nothing is begun any more; None: as many as it takes."""
+    until: str | None = None
+    """What ends the run before its number of evaluations: ``stalled``, ``stalled:5``."""
     publisher: Publisher | None = None
     """What makes the dashboard's note and figures; None: they are not written."""
 

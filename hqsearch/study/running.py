@@ -6,7 +6,8 @@ checked first, then what :mod:`hqsearch.study.opening` checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from hqsearch.search.failures import require_some
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
 from hqsearch.search.replay import result_of
+from hqsearch.search.stalling import Stalling, patience_of
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.log_reader import damaged
 from hqsearch.store.records import RunRecord, TrialRecord
@@ -40,6 +42,7 @@ from hqsearch.store.soundness import log_faults
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
 from hqsearch.study.asked import asked_definition, recorded_definition
 from hqsearch.study.expecting import expected
+from hqsearch.study.identity import of_its_time, run_identity, same_run, to_go_on
 from hqsearch.study.limits import check_limits
 from hqsearch.study.opening import (
     Request,
@@ -56,11 +59,9 @@ __all__ = [
     "Finished",
     "Request",
     "device_of",
-    "of_its_time",
     "read_study",
     "require_tasks",
     "resume",
-    "run_identity",
     "start",
 ]
 
@@ -75,6 +76,7 @@ class Finished:
     exhausted: bool
     mismatches: int
     recovered: int
+    out_of_time: bool = False
 
 
 @full_disk_told()
@@ -103,11 +105,19 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
     attributes, runs, trials = read_study(request)
     name = attributes["study"]["name"]
     done = {r.ordinal: sum(t.finished for t in trials if t.proposal.run == r.ordinal) for r in runs}
-    open_runs = [
+    unfinished = [
         r for r in runs if r.searches and done[r.ordinal] < r.evaluations and not r.exhausted
     ]
+    open_runs = [r for r in unfinished if not r.stalled]
     if not open_runs:
-        raise StorageError(f"every run of study {name!r} is finished; there is nothing to resume")
+        stalled = "".join(
+            f"; run {r.ordinal} has stalled after {done[r.ordinal]} of {r.evaluations} evaluations "
+            f"({r.stalled}), and {to_go_on(r)} goes on with it"
+            for r in unfinished
+        )
+        raise StorageError(
+            f"every run of study {name!r} is finished; there is nothing to resume{stalled}"
+        )
     run = open_runs[-1]
     recorded = recorded_definition(attributes, request)
     require_recorded_recipe(recorded, attributes)
@@ -125,6 +135,7 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
         strategy=run.strategy,
         device=device_of(request, attributes),
         history=tuple(run.options["history"]) if "history" in run.options else None,
+        until=run.until or None,
     )
     return _launch(definition, request, guarded(listener))
 
@@ -176,6 +187,7 @@ def device_of(request: Request, attributes: Mapping[str, Any]) -> Literal["auto"
 
 
 def _launch(definition: StudyDefinition, request: Request, listener: Listener) -> Finished:
+    began = time.monotonic()
     kind = strategy_class(request.strategy)
     where = f"study {definition.name!r} [strategy.{request.strategy}]"
     options = validate(kind.Options, definition.strategy.get(request.strategy, {}), where)
@@ -192,6 +204,12 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             f"{option('strategy', kind.name)} cannot be used with search.early_stopping: its few "
             "candidates answer different questions and are no rivals of each other"
         )
+    patience = None if request.until is None else patience_of(request.until)
+    if patience is not None and definition.search.early_stopping != "none":
+        raise InputError(
+            f"{option('until', 'stalled')} cannot be used with search.early_stopping: what is "
+            "stopped early is not measured, so nobody can tell what a batch has added"
+        )
     rungs = rungs_of(definition.search, evaluator.full_budget, definition.evaluator)
     check_limits(
         definition,
@@ -204,7 +222,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
 
         def tell(workers: int, logged: bool) -> None:
             runs, records = _logged(definition, request) if logged else ([], [])
-            run = _same_run(runs, definition, request.strategy, identity)
+            run = same_run(runs, definition, request.strategy, identity)
             ended = [r for r in records if run is not None and r.proposal.run == run.ordinal]
             own = sum(r.finished for r in ended)
             told = expected(kind, definition, evaluator, workers, records, own, folder)
@@ -224,7 +242,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         runs, held = opened.held()
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in held if r.proposal.kind != "replicate"]
-        run = _same_run(runs, definition, request.strategy, identity)
+        run = same_run(runs, definition, request.strategy, identity)
         if run is not None:
             options = kind.Options.model_validate(of_its_time(run)["strategy"])
         run = run or RunRecord(
@@ -241,6 +259,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         )
         problem = _problem(evaluator, objectives, budgets, run, records)
         strategy = kind(problem, options, run.seed)
+        run = replace(run, until=request.until or "", stalled="")
         log = opened.open_log()  # now that nothing refuses it
         stack.callback(log.close)
         _keep_free(log, definition, evaluator)
@@ -268,6 +287,8 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             facts=opened.facts,
             cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
             alike=_alike(run, log.runs()),
+            over=_clock(began, request.time_limit),
+            stalling=patience and Stalling(objectives, strategy.batch, patience),
         )
         shown = _publishing(request, log, folder, options, listener)
         search = Search(plan, log, evaluator, strategy, opened.executor, shown or listener)
@@ -275,25 +296,34 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         if shown is not None:
             shown.finish()
         _tell_failed_tasks(search, run, listener)
-        if search.exhausted != run.exhausted:
-            log.add_run(replace(run, exhausted=search.exhausted))
-        again = f"another {option('seed')}"
+        ended = replace(run, exhausted=search.exhausted, stalled=search.stalled)
+        if ended != run:
+            log.add_run(ended)
+        afresh = f"another {option('seed')}"
         if not request.storage:
-            again = f"{option('fresh', True)} or {again}"
+            afresh = f"{option('fresh', True)} or {afresh}"
         require_some(
             search.trials,
             definition.evaluations,
             "evaluations",
-            f"a run with {again} tries again",
+            f"a run with {afresh} tries again",
         )
         return Finished(
             definition.name,
-            run,
+            ended,
             search.finished,
             search.exhausted,
             search.mismatches,
             search.recovered,
+            search.out_of_time,
         )
+
+
+def _clock(began: float, limit: float | None) -> Callable[[], bool]:
+    """Whether so many seconds have passed since then; never without a limit."""
+    if limit is None:
+        return lambda: False
+    return lambda: time.monotonic() - began >= limit
 
 
 def _publishing(
@@ -337,54 +367,6 @@ def require_tasks(kind: type[Strategy], evaluator: Evaluator, definition: StudyD
         f"{option('strategy', kind.name)} needs an evaluator that can do {', '.join(missing)}, and "
         f"{definition.evaluator!r} cannot; evaluators that can: {', '.join(able) or 'none'}"
     )
-
-
-def run_identity(
-    definition: StudyDefinition, options: StrategyOptions, history: tuple[int, ...] | None
-) -> dict[str, Any]:
-    """What, with strategy and seed, tells one run of a study from another."""
-    identity: dict[str, Any] = {
-        "strategy": options.model_dump(mode="json"),
-        "constraints": dict(definition.constraints),
-    }
-    if definition.search != SearchOptions():
-        identity["search"] = definition.search.model_dump(mode="json")
-    if history is not None:
-        identity["history"] = list(history)
-    return identity
-
-
-def of_its_time(run: RunRecord) -> dict[str, Any]:
-    """What tells a run from others, with what options were before there was a choice."""
-    before = strategy_class(run.strategy).Options.BEFORE
-    return {**run.options, "strategy": {**before, **run.options["strategy"]}}
-
-
-def _same_run(
-    runs: Sequence[RunRecord], definition: StudyDefinition, strategy: str, identity: dict[str, Any]
-) -> RunRecord | None:
-    """The run that is to be gone on with, as far as is asked for now; None where there is none."""
-    for run in reversed(runs):
-        if (run.strategy, run.seed) != (strategy, definition.seed):
-            continue
-        if of_its_time(run) in (identity, _by_earlier_defaults(run, identity)):
-            return replace(run, evaluations=definition.evaluations)
-    return None
-
-
-def _by_earlier_defaults(run: RunRecord, identity: dict[str, Any]) -> dict[str, Any]:
-    """``identity`` as a release until 0.2 that logged ``run`` would have had it.
-
-    Where an option has the default of today, the one of then stands; whoever gives another value
-    asks for another run.
-    """
-    options = strategy_class(run.strategy).Options
-    earlier = {**options.BEFORE, **options.CHANGED}
-    if not run.versions.get("hqsearch", "").startswith(("0.1.", "0.2.")):
-        return identity
-    today = options().model_dump(mode="json")
-    asked = {k: earlier.get(k, v) if v == today[k] else v for k, v in identity["strategy"].items()}
-    return {**identity, "strategy": asked}
 
 
 def _problem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hqsearch.search.early_stopping.cohorts import Cohorts
 from hqsearch.search.events import Listener, SearchState
 from hqsearch.search.loop import Search
 from hqsearch.search.plan import SearchPlan
+from hqsearch.search.stalling import Stalling
 from hqsearch.store.records import Decision, Outcome, Proposal, RunRecord, TaskRecord, TrialRecord
 from hqsearch.strategies import Result, Signal, StrategyTask, TaskResult
 
@@ -170,6 +171,7 @@ class Scripted:
         self.told: list[Result | TaskResult] = []
         self.trusted: list[tuple[str, str]] = []
         self.overruled_by: list[tuple[Any, str]] = []
+        self.promises: dict[Candidate, float] = {}
         self.place = 0
 
     def next(self) -> Candidate | StrategyTask | Signal:
@@ -193,6 +195,9 @@ class Scripted:
 
     def origin(self, candidate: Candidate) -> str:
         return f"from {candidate.key}"
+
+    def promise(self, candidate: Candidate) -> float | None:
+        return self.promises.get(candidate)
 
     def observe(self, result: Result) -> None:
         self.told.append(result)
@@ -228,6 +233,8 @@ class Study:
         rungs: tuple[int, ...] = (),
         size: int | None = None,
         alike: frozenset[int] = frozenset(),
+        over: Callable[[], bool] = lambda: False,
+        stalling: Stalling | None = None,
     ) -> Search:
         budgets = [] if limit is None else [Budget("energy", limit, f"<= {limit} uJ")]
         record = RunRecord(run, "scripted", 7, {}, evaluations, 0, (), {})
@@ -249,6 +256,8 @@ class Study:
             facts={"versions": {"numpy": "1"}},
             cohorts=cohorts,
             alike=alike,
+            over=over,
+            stalling=stalling,
         )
         return Search(
             plan,

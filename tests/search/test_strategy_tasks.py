@@ -16,6 +16,7 @@ from hqsearch.problem.candidate import Candidate
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TaskRecord
 from hqsearch.strategies import Signal, Strategy, StrategyTask, TaskResult
+from hqsearch.study import identity
 from hqsearch.study import running as launch
 
 ASKED = """
@@ -77,9 +78,10 @@ class Asking(Strategy):
 def study(tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "asked.py").write_text(ASKED)
     original = launch.strategy_class
-    monkeypatch.setattr(
-        launch, "strategy_class", lambda name: Asking if name == "asking" else original(name)
-    )
+    for module in (launch, identity):
+        monkeypatch.setattr(
+            module, "strategy_class", lambda name: Asking if name == "asking" else original(name)
+        )
     return str(study_file("asked", evaluator="asked.py:Answering"))
 
 

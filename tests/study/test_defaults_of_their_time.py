@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hqsearch.store.records import RunRecord
 from hqsearch.strategies import strategy_class
-from hqsearch.study.running import of_its_time
+from hqsearch.study.identity import of_its_time
 
 
 def logged(strategy: str, options: dict[str, object]) -> RunRecord:

@@ -63,6 +63,9 @@ class Assistant:
         self.costs = problem.tables
         self._fitted_at = 0
         self._settings: dict[int, Settings] = {}
+        self.promise: float | None = None
+        """What the batch proposed last is expected to add to the front's hypervolume, as a share
+        of it; None where there was none."""
 
     def propose(
         self,
@@ -83,6 +86,7 @@ class Assistant:
         """
         # Small matrices: threads that wait for each other cost more than they bring, and a
         # result that depends on how many there are could not be replayed elsewhere.
+        self.promise = None
         with self._blas.limit(limits=1, user_api="blas"):
             return self._propose(results, list(pending), taken, count, generator)
 
@@ -120,7 +124,9 @@ class Assistant:
         if not feasible.any():
             return []  # nothing to improve on: plain NSGA-II finds the way into the budgets
         found = Batch(self.problem, self.costs, columns, codes[feasible], taken, generator)
-        return found.choose(count)
+        chosen = found.choose(count)
+        self.promise = found.promise if chosen else None
+        return chosen
 
     def _fit(self, measured: Sequence[Result], codes: Codes) -> tuple[Columns, float]:
         """A posterior of the main objective with its skill, and what is known or predicted of the

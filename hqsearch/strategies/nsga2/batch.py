@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hqsearch.problem.additive import AdditiveTables, neighbours
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.pareto import hypervolume
 from hqsearch.strategies.base import Problem
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
 from hqsearch.surrogate import CellFront, Model, expected_improvement
@@ -93,6 +94,9 @@ class Batch:
         self._front: CellFront | None = None
         main, known = self._costs(measured)
         self.reference = self._reference(main, known)
+        self.volume = hypervolume(np.column_stack([main, _evened(known)]), self.reference)
+        self.promise = 0.0
+        """Expected gain of all that was chosen, as a share of the front's hypervolume."""
 
     def choose(self, count: int) -> list[Candidate]:
         pool = self._pool()
@@ -102,7 +106,8 @@ class Batch:
             place = self._best(pool, gains)
             if not gains[place] > 0:
                 break
-            best = self._improve(pool[place], float(gains[place]))
+            best, gain = self._improve(pool[place], float(gains[place]))
+            self.promise += gain / max(self.volume, 1e-300)
             chosen.append(best)
             self.taken.add(best.tobytes())
             left = (pool != best).any(axis=1)
@@ -152,8 +157,8 @@ class Batch:
             self.reference,
         )
 
-    def _improve(self, code: Codes, gain: float) -> Codes:
-        """Climb by single changes while the expected gain rises."""
+    def _improve(self, code: Codes, gain: float) -> tuple[Codes, float]:
+        """Climb by single changes while the expected gain rises; the code, and its gain."""
         for _ in range(STEPS):
             around = self._allowed(neighbours(code, self.cardinalities))
             if not len(around):
@@ -162,7 +167,7 @@ class Batch:
             if gains.max() <= gain:
                 break
             code, gain = around[int(gains.argmax())], float(gains.max())
-        return code
+        return code, gain
 
     def _allowed(self, codes: Codes) -> Codes:
         """Those that are new and within the budgets."""

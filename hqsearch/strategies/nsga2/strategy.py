@@ -155,6 +155,7 @@ class Nsga2(Strategy):
         self._flying: dict[Candidate, None] = dict.fromkeys(problem.baselines)
         self._assistant: Assistant | None = None
         self._origins: dict[Candidate, str] = {}
+        self._promises: dict[Candidate, float] = {}
         self._recorded: tuple[Candidate, str] | None = None
         self._deferred: _Deferred | None = None
         scored = options.assist and options.prior is not False and SCORES in problem.tasks
@@ -193,6 +194,10 @@ class Nsga2(Strategy):
     @property
     def cohort(self) -> int | None:
         return None if self.options.mode == "generational" else int(self.options.population)
+
+    @property
+    def batch(self) -> int:
+        return int(self.options.population)
 
     def notes(self) -> list[str]:
         notes = many_objectives(self.problem)
@@ -270,6 +275,10 @@ class Nsga2(Strategy):
     def origin(self, candidate: Candidate) -> str:
         return self._origins.pop(candidate, "")
 
+    def promise(self, candidate: Candidate) -> float | None:
+        """By the surrogate, of a batch that it has chosen; in steady state there are none."""
+        return self._promises.pop(candidate, None)
+
     def _take(self) -> Candidate:
         self._awaited += 1
         self._proposals += 1
@@ -323,6 +332,9 @@ class Nsga2(Strategy):
         chosen = self._assistant.propose(results, self._flying, self._seen, count, generator)
         places = [f"assisted {k}/{len(chosen)}" for k in range(1, len(chosen) + 1)]
         self._enqueue(chosen, *places)
+        promise = self._assistant.promise
+        if promise is not None and self.options.mode != "steady":
+            self._promises[chosen[0]] = promise
         return bool(chosen)
 
     def _think(self) -> None:

@@ -30,6 +30,7 @@ from hqsearch.store.records import TrialRecord
 from hqsearch.store.results import Results
 from hqsearch.strategies import Result, Signal, Strategy, StrategyTask, TaskResult
 from hqsearch.study import opening
+from hqsearch.study import identity
 from hqsearch.study import running as launch
 
 HALVING = {
@@ -211,9 +212,10 @@ def test_tasks_of_a_strategy_and_cohorts_are_replayed_together(
     )
     path = str(study_file("asked", evaluator="asked.py:Asked"))
     known = launch.strategy_class
-    monkeypatch.setattr(
-        launch, "strategy_class", lambda name: Asking if name == "asking" else known(name)
-    )
+    for module in (launch, identity):
+        monkeypatch.setattr(
+            module, "strategy_class", lambda name: Asking if name == "asking" else known(name)
+        )
     asked = {"overrides": {**HALVING, "search.cohort": 5}, "strategy": "asking"}
     assert launched.run(tmp_path / "whole", path, **asked).exhausted
 
@@ -373,9 +375,10 @@ def test_other_runs_copy_what_was_stopped_only_if_they_stop_in_the_same_way(
 
     known = launch.strategy_class
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            launch, "strategy_class", lambda name: Same if name == "same" else known(name)
-        )
+        for module in (launch, identity):
+            patch.setattr(
+                module, "strategy_class", lambda name: Same if name == "same" else known(name)
+            )
         launched.run(tmp_path, overrides=HALVING, strategy="same", evaluations=25)
         copies = [t for t in read(tmp_path) if t.proposal.run == 1]
         assert len(copies) == 25
