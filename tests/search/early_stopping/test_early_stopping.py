@@ -29,8 +29,7 @@ from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import TrialRecord
 from hqsearch.store.results import Results
 from hqsearch.strategies import Result, Signal, Strategy, StrategyTask, TaskResult
-from hqsearch.study import opening
-from hqsearch.study import identity
+from hqsearch.study import identity, opening
 from hqsearch.study import running as launch
 
 HALVING = {
