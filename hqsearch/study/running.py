@@ -288,7 +288,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             cohorts=_cohorts(definition, rungs, run, strategy, objectives, log),
             alike=_alike(run, log.runs()),
             over=_clock(began, request.time_limit),
-            stalling=patience and Stalling(objectives, strategy.batch, patience),
+            stalling=Stalling(objectives, strategy.batch, patience) if patience else None,
         )
         shown = _publishing(request, log, folder, options, listener)
         search = Search(plan, log, evaluator, strategy, opened.executor, shown or listener)
