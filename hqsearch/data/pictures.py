@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hqsearch.data.encoding import Encoding, encoding_of
 from hqsearch.data.frames import DESCRIPTION, SPLITS, small_validation
+from hqsearch.data.groups import groups_of
 from hqsearch.data.picture_files import BrokenPicture, Decoded, open_picture
 from hqsearch.data.picture_layout import PictureLayout, lay_out
 from hqsearch.data.picture_stores import CifarStore, FolderStore, PictureStore, ZipStore
@@ -25,6 +26,7 @@ from hqsearch.data.samples import Problem, Progress, refuse_all
 from hqsearch.data.source import making
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import SplitItem, split
+from hqsearch.data.splits_grouped import split_groups
 from hqsearch.errors import DataError
 from hqsearch.machine import cores
 from hqsearch.sides import sides
@@ -44,6 +46,7 @@ class _Chosen:
 
     name: str
     label: int
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,15 +91,24 @@ class PictureSource:
     def _split(self) -> tuple[dict[str, list[_Chosen]], tuple[str, ...]]:
         layout = self.layout
         number = {name: label for label, name in enumerate(layout.classes)}
+        groups: dict[str, str] = {}
+        divide = split
+        if self.spec.group is not None:
+            names = [file for pool in layout.pools.values() for file, _ in pool]
+            origins = {name: self.store.origin(name) for name in names}
+            groups = groups_of(self.spec.group, origins, self.path)
+            divide = split_groups
         pools = {
-            name: [_Chosen(file, number[label]) for file, label in pool]
+            name: [_Chosen(file, number[label], groups.get(file)) for file, label in pool]
             for name, pool in layout.pools.items()
         }
 
         def items(name: str) -> list[SplitItem] | None:
-            return [SplitItem(c.label) for c in pools[name]] if name in pools else None
+            if name not in pools:
+                return None
+            return [SplitItem(c.label, group=c.group) for c in pools[name]]
 
-        indices = split(
+        indices = divide(
             self.spec, items("train") or [], items("test"), layout.classes, items("validation")
         )
         chosen = {
@@ -202,8 +214,14 @@ class PictureSource:
         colour = "colour" if self.spec.channels == 3 else "grey"
         return (
             f"{sum(counts.values()):,} pictures in {len(self.classes())} classes, kept as "
-            f"{height} x {width} {colour} pixels of 8 bit"
+            f"{height} x {width} {colour} pixels of 8 bit{self._kept_together()}"
         )
+
+    def _kept_together(self) -> str:
+        if self.spec.group is None:
+            return ""
+        number = len({chosen.group for part in self.splits.values() for chosen in part})
+        return f"; {number:,} groups by {self.spec.group!r}, none in two splits"
 
     @cached_property
     def _settings(self) -> dict[str, Any]:

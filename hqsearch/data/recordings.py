@@ -7,7 +7,6 @@ Folders may have ``train/``, ``validation/`` and ``test/`` above the classes. A 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +31,7 @@ from hqsearch.data.known import (
     native_recordings,
     native_root,
 )
+from hqsearch.data.groups import groups_of
 from hqsearch.data.samples import Problem, Sample, SampleList, refuse_all
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, SplitItem, split
@@ -212,24 +212,10 @@ def _grouped(spec: DataSpec, found: _Found) -> _Found:
     """
     if spec.group is None:
         return found
-    pattern = re.compile(spec.group)
-    matches = {r.relative: pattern.search(r.relative) for r in found.all}
-    lost = [r for r in found.all if not (m := matches[r.relative]) or m[1] is None]
-    if len(lost) == len(found.all):
-        raise DataError(
-            f"[data] group = {spec.group!r} matches no path below {spec.path}, such as "
-            f"{lost[0].relative}."
-        )
-    refuse_all(
-        [
-            (str(r.path), f"{r.path}: [data] group = {spec.group!r} does not match its path.")
-            for r in lost
-        ]
-    )
+    groups = groups_of(spec.group, {r.relative: str(r.path) for r in found.all}, spec.path)
 
     def grouped(recordings: list[Recording]) -> list[Recording]:
-        found_in = [(r, matches[r.relative]) for r in recordings]
-        return [replace(r, group=match[1]) for r, match in found_in if match is not None]
+        return [replace(r, group=groups[r.relative]) for r in recordings]
 
     return replace(
         found,

@@ -93,8 +93,8 @@ class DataDefinition(Strict):
     """Such as ``"400 ms"``: recordings are cut into samples of that length, one after the other;
     windows of one recording stay in one split. None: a recording is a sample."""
     group: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
-    """Regular expression with one group: recordings in whose path (below the data folder) it
-    matches the same text, such as a subject, stay in one split."""
+    """Regular expression with one group: recordings or pictures in whose path (below the data
+    folder) it matches the same text, such as a subject, stay in one split."""
     contents: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
     """SHA-256 of frames that were given as Python objects; of no other data set."""
     channels: Annotated[int, Field(ge=1, le=1024, exclude_if=lambda value: value == 2)] = 2
@@ -232,12 +232,17 @@ class DataDefinition(Strict):
         if self.dataset not in (FRAMES, ARRAYS, CODE, *PICTURES) and self.channels != 2:
             raise DefinitionError("[data] channels does not apply to events, which have two.")
         if self.dataset in (ARRAYS, CODE, *PICTURES):
-            for key in ("sensor", "time_unit", "window", "group"):
+            for key in ("sensor", "time_unit", "window"):
                 if getattr(self, key) is not None:
                     raise DefinitionError(
                         f"[data] {key} is of events; it does not apply to {self.dataset}. Remove "
                         "it."
                     )
+            if self.group is not None and self.dataset in (ARRAYS, CODE):
+                raise DefinitionError(
+                    "[data] group looks at the paths of recordings and pictures; samples of "
+                    f"{self.dataset} have none. Give arrays for train, validation and test instead."
+                )
             if self.download:
                 raise DefinitionError(f"[data] download does not apply to {self.dataset}.")
             if self.bins != "time":

@@ -21,6 +21,7 @@ from hqsearch.data import (
 )
 from hqsearch.data.looking import few_frames, split_facts
 from hqsearch.data.picture_stores import CifarStore
+from hqsearch.data.pictures import PictureSource
 from hqsearch.errors import DataError, DefinitionError, UnknownName
 from tests.data.pictures_on_disk import classes_of, encoded, picture, write_folder, write_zip
 
@@ -306,7 +307,8 @@ def test_standardised_pictures_are_real(tmp_path):
         ({"download": True}, DefinitionError, "download does not apply"),
         ({"fit": "squeeze"}, Exception, "crop"),
         ({"still": True}, DefinitionError, "still does not apply"),
-        ({"group": "(.)"}, DefinitionError, "group is of events"),
+        ({"group": "cat"}, DefinitionError, "needs one group in parentheses"),
+        ({"window": "4 ms"}, DefinitionError, "window is of events"),
         ({"bins": "events"}, DefinitionError, "bins is of events"),
         ({"presented": "twice"}, Exception, "every-step"),
     ],
@@ -314,3 +316,37 @@ def test_standardised_pictures_are_real(tmp_path):
 def test_keys_that_do_not_fit_pictures(tmp_path, keys, error, said):
     with pytest.raises(error, match=said):
         spec_of(tmp_path, **keys)
+
+
+def by_patient(classes=("cat", "dog"), patients=8, each=3):
+    return {
+        f"{label}/p{10 * place + i}-{j}.png": encoded(picture(100 * place + 10 * i + j, 9, 9))
+        for place, label in enumerate(classes)
+        for i in range(patients)
+        for j in range(each)
+    }
+
+
+@pytest.mark.parametrize("pack", [write_folder, lambda p, f: write_zip(p.with_suffix(".zip"), f)])
+def test_pictures_of_one_group_stay_in_one_split(tmp_path, pack):
+    path = pack(tmp_path / "p", by_patient())
+    spec = spec_of(path, group=r"(p\d+)-")
+    found = {
+        name: {chosen.name.rsplit("/")[-1].split("-")[0] for chosen in part}
+        for name, part in PictureSource(spec).splits.items()
+    }
+    assert all(found.values())
+    assert len(set().union(*found.values())) == sum(map(len, found.values())) == 16
+    data = prepare_data(spec, tmp_path / "cache")
+    assert "16 groups by '(p\\\\d+)-', none in two splits" in data.summary
+    torn = PictureSource(spec_of(path)).splits
+    names = [{c.name.rsplit("/")[-1].split("-")[0] for c in part} for part in torn.values()]
+    assert sum(map(len, names)) > 16
+
+
+def test_a_group_that_paths_do_not_have(tmp_path):
+    path = write_folder(tmp_path / "p", by_patient() | {"cat/other.png": encoded(picture(1, 9, 9))})
+    with pytest.raises(DataError, match="other.png: .data. group = .* does not match its path"):
+        PictureSource(spec_of(path, group=r"(p\d+)-")).counts()
+    with pytest.raises(DataError, match="matches no path below"):
+        PictureSource(spec_of(path, group=r"patient(\d+)")).counts()
