@@ -20,9 +20,7 @@ MOST = 6
 #: Functions with more, and how many; neither commands nor public names.
 TOO_MANY = {
     "hqsearch/analysis/yardstick.py:charges": 7,
-    "hqsearch/cli/show.py:_show_learned": 7,
     "hqsearch/data/simulated/camera.py:_events": 8,
-    "hqsearch/export/capture_tensors.py:_move": 7,
     "hqsearch/export/neurons.py:fixed_point": 7,
     "hqsearch/hardware/trace/operations.py:TracedOperations.add": 8,
     "hqsearch/models/compiled.py:_NormedFire.forward": 7,
@@ -36,7 +34,6 @@ TOO_MANY = {
     "hqsearch/study/comparing.py:_read": 7,
     "hqsearch/study/expecting.py:expected": 7,
     "hqsearch/supernet/derive.py:derive": 7,
-    "hqsearch/training/batches.py:training_batches": 8,
     "hqsearch/training/loop.py:train": 8,
     "evaluators/command.py:Command._run": 7,
 }

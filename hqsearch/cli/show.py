@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hqsearch.cli import options
 from hqsearch.cli.output import emit, emit_json, out, print_text, tell_file
 from hqsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from hqsearch.analysis.supernets import Learned
 
 
 @click.command()
@@ -45,7 +49,11 @@ def show(
             "show needs --study NAME with --trial N or --strategy NAME, or --model FILE"
         )
     if strategy is not None and trial is None:
-        _show_learned(study, studies_dir, storage, strategy, task, plot, as_json)
+        if task is not None and plot is None:
+            raise InputError("--task says what --plot draws; the tables show every supernet")
+        from hqsearch.analysis.supernets import learned
+
+        _show_learned(learned(study, studies_dir, storage, strategy), task, plot, as_json)
         return
     if trial is None or strategy is not None:
         raise InputError("show needs either --trial N or --strategy NAME")
@@ -95,21 +103,9 @@ def _show_model(path: Path, as_json: bool) -> None:
     out.print(packed_table(packed))
 
 
-def _show_learned(
-    study: str,
-    studies_dir: Path,
-    storage: str | None,
-    strategy: str,
-    task: int | None,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
-    from hqsearch.analysis.supernets import learned
+def _show_learned(supernets: Learned, task: int | None, plot: Path | None, as_json: bool) -> None:
     from hqsearch.show.supernets import learned_tables, plot_history
 
-    if task is not None and plot is None:
-        raise InputError("--task says what --plot draws; the tables show every supernet")
-    supernets = learned(study, studies_dir, storage, strategy)
     if plot is not None:
         plot_history(supernets, task, plot)
         tell_file("drawn", plot)

@@ -21,6 +21,7 @@ from hqsearch.data.files import (
     read_columns,
 )
 from hqsearch.data.framing import Events
+from hqsearch.data.groups import groups_of
 from hqsearch.data.known import (
     KNOWN,
     KnownSet,
@@ -31,7 +32,6 @@ from hqsearch.data.known import (
     native_recordings,
     native_root,
 )
-from hqsearch.data.groups import groups_of
 from hqsearch.data.samples import Problem, Sample, SampleList, refuse_all
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import Indices, SplitItem, split

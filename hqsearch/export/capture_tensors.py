@@ -46,41 +46,34 @@ def tensor_call(
     if name in _SAME:
         capture.tags[results[0]] = capture.tags[followed[0]]
     elif name in _VIEWS or name in rules.JOINS:
-        _move(capture, func, args, kwargs, followed, operands, results)
+        tag = _joined(capture, name, operands)
+        moved = tree_map(
+            lambda a: capture.tags[a].index if isinstance(a, Tensor) else a, (args, kwargs)
+        )
+        # The same is done to the index.
+        pieces = [t for t in tree_leaves(func(*moved[0], **moved[1])) if isinstance(t, Tensor)]
+        for result, index in zip(results, pieces, strict=True):
+            capture.tags[result] = replace(tag, index=index)
     elif name in _HANDLERS:
         _HANDLERS[name](capture, name, func, args, operands, results[0])
     else:
         raise ExportError(f"operation {name!r} in {capture.scope} has no integer form.")
 
 
-def _move(
-    capture: Capture,
-    func: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    followed: Sequence[Tensor],
-    operands: Sequence[Tensor],
-    results: Sequence[Tensor],
-) -> None:
-    """The same is done to the index."""
-    tags = [capture.tags[t] for t in followed]
+def _joined(capture: Capture, name: str, operands: Sequence[Tensor]) -> Tag:
+    """The one tensor that all operands are parts of."""
+    tags = [capture.tags[t] for t in operands if t in capture.tags]
     alike = all(
         tag.value is tags[0].value
         and np.array_equal(tag.scale, tags[0].scale)
         and np.array_equal(tag.offset, tags[0].offset)
         for tag in tags
     )
-    if len(followed) < len(operands) or not alike:
+    if len(tags) < len(operands) or not alike:
         raise ExportError(
-            f"{func.overloadpacket.__name__!r} in {capture.scope} joins different tensors; this "
-            "has no integer form."
+            f"{name!r} in {capture.scope} joins different tensors; this has no integer form."
         )
-    moved = tree_map(
-        lambda a: capture.tags[a].index if isinstance(a, Tensor) else a, (args, kwargs)
-    )
-    pieces = [t for t in tree_leaves(func(*moved[0], **moved[1])) if isinstance(t, Tensor)]
-    for result, index in zip(results, pieces, strict=True):
-        capture.tags[result] = replace(tags[0], index=index)
+    return tags[0]
 
 
 def _add(

@@ -31,7 +31,13 @@ from hqsearch.quant.mixture import mix_model
 from hqsearch.schemes.choice import parse_choice
 from hqsearch.supernet.relaxation import Learn, Relaxation
 from hqsearch.training import Teacher
-from hqsearch.training.batches import BorderName, Samples, plain_batches, training_batches
+from hqsearch.training.batches import (
+    Augmentation,
+    BorderName,
+    Samples,
+    plain_batches,
+    training_batches,
+)
 from hqsearch.training.finite import require_finite
 from hqsearch.training.memory import keep_freed_memory
 from hqsearch.training.task import CLASSIFICATION, Task
@@ -148,15 +154,8 @@ class QatRelaxation(Relaxation):
 
     def _batches(self, part: Samples, key: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
         batching = self._batching
-        return training_batches(
-            part.frames,
-            part.labels,
-            batching.batch_size,
-            batching.shift,
-            key,
-            batching.flip,
-            border=batching.border,
-        )
+        changed = Augmentation(batching.shift, batching.flip, batching.border)
+        return training_batches(part.frames, part.labels, batching.batch_size, key, changed)
 
     # Loss
 

@@ -47,38 +47,51 @@ class Samples:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """How samples are changed in training.
+
+    Shifts are the only augmentation unless ``flip`` asks for another: mirroring would turn left
+    gestures into right ones.
+
+    Attributes:
+        shift: by up to so many pixels in x and y; smaller than a side where the border is
+            ``reflect``.
+        flip: mirror half of the samples left to right.
+        border: what moves in: zeros, or what lies at the border, reflected.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    border: BorderName = "zero"
+
+
 def training_batches(
     frames: StoredFrames,
     labels: NDArray[Any],
     batch_size: int,
-    shift: int,
     key: tuple[int, int],
-    flip: bool = False,
+    augmentation: Augmentation,
     workers: int = 0,
-    border: BorderName = "zero",
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All samples once, shuffled, each shifted by up to ``shift`` pixels in x and y.
-
-    Shifts are the only augmentation unless ``flip`` asks for another: mirroring would turn left
-    gestures into right ones.
+    """All samples once, shuffled and augmented.
 
     Args:
         frames: ``[n, T, C, H, W]``, may be memory-mapped.
         labels: ``[n]``.
         batch_size: N; the last batch may be smaller.
-        shift: largest shift in pixels; smaller than a side where the border is ``reflect``.
         key: (seed, epoch), which decides everything.
-        flip: mirror half of the samples left to right.
+        augmentation: of each sample.
         workers: threads that prepare batches ahead; the batches are the same.
-        border: what moves in: zeros, or what lies at the border, reflected.
 
     Yields:
         StoredFrames uint8 ``[T, N, C, H, W]`` and labels int64 ``[N]``.
     """
     order = np.random.default_rng([*key, _ORDER]).permutation(len(labels))
+    shift, border = augmentation.shift, augmentation.border
     shifts = np.random.default_rng([*key, _SHIFT]).integers(-shift, shift + 1, (len(labels), 2))
     mirrored = np.zeros(len(labels), bool)
-    if flip:
+    if augmentation.flip:
         mirrored = np.random.default_rng([*key, _FLIP]).random(len(labels)) < 0.5
 
     def made(start: int) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hqsearch.errors import DefinitionError, RunFailed
-from hqsearch.training.batches import BorderName, Samples, plain_batches, training_batches
+from hqsearch.training.batches import (
+    Augmentation,
+    BorderName,
+    Samples,
+    plain_batches,
+    training_batches,
+)
 from hqsearch.training.distillation import Teacher
 from hqsearch.training.finite import NeuronWatch, is_finite, require_finite
 from hqsearch.training.memory import keep_freed_memory
@@ -344,11 +350,9 @@ def _train_epoch(
         samples.frames,
         samples.labels,
         schedule.batch_size,
-        schedule.shift,
         key,
-        schedule.flip,
+        Augmentation(schedule.shift, schedule.flip, schedule.border),
         schedule.loader_workers,
-        schedule.border,
     )
     half = getattr(torch, schedule.mixed_precision, None)
     kind = torch.device(device).type

@@ -346,7 +346,7 @@ def test_pictures_of_one_group_stay_in_one_split(tmp_path, pack):
 
 def test_a_group_that_paths_do_not_have(tmp_path):
     path = write_folder(tmp_path / "p", by_patient() | {"cat/other.png": encoded(picture(1, 9, 9))})
-    with pytest.raises(DataError, match="other.png: .data. group = .* does not match its path"):
+    with pytest.raises(DataError, match=r"other.png: .data. group = .* does not match its path"):
         PictureSource(spec_of(path, group=r"(p\d+)-")).counts()
     with pytest.raises(DataError, match="matches no path below"):
         PictureSource(spec_of(path, group=r"patient(\d+)")).counts()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hqsearch.training.batches import plain_batches, training_batches
+from hqsearch.training.batches import Augmentation, plain_batches, training_batches
 
 
 def samples(n: int = 40):
@@ -20,7 +20,7 @@ def samples(n: int = 40):
 def test_every_sample_comes_once_with_its_label_and_shifted_as_a_whole():
     frames, labels = samples()
     seen, offsets = [], set()
-    for batch, target in training_batches(frames, labels, 7, 3, (0, 0)):
+    for batch, target in training_batches(frames, labels, 7, (0, 0), Augmentation(3)):
         assert batch.shape[0] == 3
         assert batch.shape[1] == len(target) <= 7
         assert batch.dtype == torch.uint8
@@ -42,7 +42,7 @@ def test_every_sample_comes_once_with_its_label_and_shifted_as_a_whole():
 def test_what_leaves_the_frame_is_gone_and_zeros_come_in():
     frames = np.ones((60, 1, 1, 5, 5), np.uint8)
     sizes = set()
-    for batch, _ in training_batches(frames, np.zeros(60), 60, 2, (1, 0)):
+    for batch, _ in training_batches(frames, np.zeros(60), 60, (1, 0), Augmentation(2)):
         sizes = {int(image.sum()) for image in batch[0]}
     assert sizes <= {a * b for a in (3, 4, 5) for b in (3, 4, 5)}
     assert len(sizes) > 3
@@ -52,7 +52,7 @@ def test_the_epoch_and_the_seed_decide():
     frames, labels = samples()
 
     def first(seed, epoch, shift=1):
-        return next(iter(training_batches(frames, labels, 8, shift, (seed, epoch))))
+        return next(iter(training_batches(frames, labels, 8, (seed, epoch), Augmentation(shift))))
 
     assert torch.equal(first(0, 0)[0], first(0, 0)[0])
     assert not torch.equal(first(0, 0)[1], first(0, 1)[1])
@@ -80,7 +80,7 @@ def test_a_reflected_border_shows_what_is_there():
     seen = set()
     for epoch in range(40):
         batch, _ = next(
-            training_batches(frames, np.zeros(1), 1, 2, (0, epoch), flip=True, border="reflect")
+            training_batches(frames, np.zeros(1), 1, (0, epoch), Augmentation(2, True, "reflect"))
         )
         picture = batch[0, 0, 0].numpy()
         assert picture.min() > 0

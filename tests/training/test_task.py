@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hqsearch.training import CLASSIFICATION, Samples, Schedule, Task, evaluate, train
-from hqsearch.training.batches import training_batches
+from hqsearch.training.batches import Augmentation, training_batches
 from hqsearch.training.task import checked_scores, mean_score
 
 
@@ -72,7 +72,7 @@ def test_recipes_change_what_is_learned(change: dict[str, object]) -> None:
 
 def test_loader_workers_change_no_number() -> None:
     data = samples(11)
-    args = (data.frames, data.labels, 4, 1, (3, 1), True)
+    args = (data.frames, data.labels, 4, (3, 1), Augmentation(1, True))
     for alone, ahead in zip(training_batches(*args), training_batches(*args, 3), strict=True):
         assert torch.equal(alone[0], ahead[0])
         assert torch.equal(alone[1], ahead[1])
