@@ -62,7 +62,7 @@ def tensor_call(
 
 def _joined(capture: Capture, name: str, operands: Sequence[Tensor]) -> Tag:
     """The one tensor that all operands are parts of."""
-    tags = [capture.tags[t] for t in operands if t in capture.tags]
+    tags: list[Tag] = [capture.tags[t] for t in operands if t in capture.tags]
     alike = all(
         tag.value is tags[0].value
         and np.array_equal(tag.scale, tags[0].scale)
