@@ -31,12 +31,16 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Variant:
-    """A strategy as it was named: ``nsga2:assist=false`` or ``nsga2:from=gumbel``."""
+    """A strategy as it was named: ``nsga2:assist=false`` or ``nsga2:from=sensitivity@12``.
+
+    ``first`` is how many evaluations of its source's run it starts from; None: all of them.
+    """
 
     label: str
     strategy: str
     options: Mapping[str, Any] = field(default_factory=dict)
     source: Variant | None = None
+    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,7 @@ def _strategy_json(comparison: ComparedStrategies, variant: Variant) -> dict[str
         "label": variant.label,
         "strategy": variant.strategy,
         "starts_from": variant.source.label if variant.source else None,
+        "starts_from_first": variant.first,
         "hypervolume": {
             "median": round(middle, 6),
             "q25": round(low, 6),

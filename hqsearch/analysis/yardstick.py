@@ -165,15 +165,18 @@ def charges(
     seen: set[str] = set()
     sources = [runs[ordinal] for ordinal in run.options.get("history", ())]
     for one in (*sources, run):
+        most = evaluations
+        if one is not run:
+            most = min(evaluations, run.options.get("first", evaluations))
         own: list[tuple[tuple[int, int, int], TrialRecord | TaskRecord]] = [
             ((t.slot, 0, t.index), t)
             for t in tasks
-            if t.run == one.ordinal and t.finished and t.slot < evaluations
+            if t.run == one.ordinal and t.finished and t.slot < most
         ]
         own += [
             ((t.proposal.slot, 1, 0), t)
             for t in trials
-            if t.proposal.run == one.ordinal and t.finished and t.proposal.slot < evaluations
+            if t.proposal.run == one.ordinal and t.finished and t.proposal.slot < most
         ]
         for _, record in sorted(own, key=lambda pair: pair[0]):
             if isinstance(record, TaskRecord):

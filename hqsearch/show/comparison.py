@@ -98,10 +98,10 @@ def comparison_text(comparison: ComparedStrategies) -> str:
     ]
     for variant in comparison.variants:
         if variant.source is not None:
-            lines.append(
-                f"{variant.label} starts from the {variant.source.label} run of the same seed and "
-                "is charged for it."
-            )
+            run = f"the {variant.source.label} run of the same seed"
+            if variant.first is not None:
+                run = f"the first {variant.first} evaluations of {run}"
+            lines.append(f"{variant.label} starts from {run} and is charged for it.")
     labels: dict[int, list[str]] = {}
     for entry in comparison.entries:
         labels.setdefault(entry.run.ordinal, []).append(entry.variant.label)

@@ -6,7 +6,8 @@ costs the union of what its runs propose, and going on after an interruption cos
 
 A run must not profit from what other runs found: its strategy sees no history, which is
 recorded with the run. The one exception is asked for by name: ``nsga2:from=gumbel`` starts from
-gumbel's run of the same seed, and is charged for all of it.
+gumbel's run of the same seed, and is charged for all of it; ``nsga2:from=sensitivity@12`` starts
+from the first 12 evaluations of sensitivity's, baselines included.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def parse_variants(texts: Sequence[str]) -> list[Variant]:
 
     Raises:
         UnknownName: there is no such strategy.
-        InputError: an option is not ``key=value``, or a strategy is named twice.
+        InputError: an option is not ``key=value``, a strategy is named twice, or a number of
+            evaluations to start from is none.
     """
     named: list[Variant] = []
     for text in texts:
@@ -74,14 +76,29 @@ def parse_variants(texts: Sequence[str]) -> list[Variant]:
         source = options.pop(FROM, None)
         if any(v.label == text for v in named):
             raise InputError(f"{option('strategies')}: {text} is named twice")
-        origin = None
+        origin = first = None
         if source is not None:
-            origin = next((v for v in named if v.strategy == source and not v.source), None)
+            name, first = _start(text, str(source))
+            origin = next((v for v in named if v.label == name), None)
             if origin is None:
-                (origin,) = parse_variants([str(source)])
-                named.append(origin)
-        named.append(Variant(text, strategy, options, origin))
+                (origin,) = parse_variants([name])
+                if first is None:
+                    named.append(origin)
+        named.append(Variant(text, strategy, options, origin, first))
     return named
+
+
+def _start(text: str, source: str) -> tuple[str, int | None]:
+    """The strategy that a run starts from, and how many evaluations of it."""
+    name, mark, count = source.partition("@")
+    if not mark:
+        return name, None
+    if not count.isascii() or not count.isdigit():
+        raise InputError(
+            f"{option('strategies', text)}: expected {FROM}={name}@N with a number of evaluations, "
+            f"not {count!r}"
+        )
+    return name, int(count)
 
 
 def _option(text: str, part: str) -> tuple[str, Any]:
@@ -123,7 +140,11 @@ def compare(
     try:
         for seed in chosen:  # an interrupted comparison has as many seeds of each strategy
             for variant in variants:
-                source = ordinals[variant.source.label, seed] if variant.source else None
+                source = None
+                if variant.source is not None and variant.first is not None:
+                    source = runner.run(variant.source, seed, None, variant.first)
+                elif variant.source is not None:
+                    source = ordinals[variant.source.label, seed]
                 ordinals[variant.label, seed] = runner.run(variant, seed, source)
     except InputError as error:
         if runner.begun:
@@ -145,16 +166,37 @@ def _check(request: Request, definition: StudyDefinition, variants: Sequence[Var
     evaluator = make_evaluator_for(definition, folder, request)
     for variant in variants:
         require_tasks(strategy_class(variant.strategy), evaluator, definition)
-        if variant.source is not None and not strategy_class(variant.source.strategy).ends:
-            raise InputError(
-                f"{variant.label}: {variant.source.label} goes on as long as it is let, and would "
-                "leave nothing to what starts from it; start from gumbel, which ends by itself"
-            )
+        if variant.source is not None:
+            require_tasks(strategy_class(variant.source.strategy), evaluator, definition)
+            baselines = len(evaluator.space.baselines())
+            _require_some_left(variant, variant.source, definition.evaluations, baselines)
         _options(definition_of(_asked(request, variant, definition.seed)), variant)
     attributes = recorded_study(storage_url(request.storage, folder), definition.name, folder)
     if attributes:
         asked = fingerprint_of(evaluator, definition)
         require_same(attributes["fingerprint"], asked, definition.name)
+
+
+def _require_some_left(variant: Variant, source: Variant, evaluations: int, baselines: int) -> None:
+    """Refuse to start from what leaves nothing, or from nothing but the baselines."""
+    split = f"{variant.strategy}:{FROM}={source.strategy}@{(baselines + evaluations) // 2}"
+    where = option("evaluations", evaluations)
+    if evaluations <= baselines + 1:
+        raise InputError(
+            f"{variant.label}: {where}, of which {baselines} are uniform assignments, cannot be "
+            f"shared by two strategies; give at least {baselines + 2}"
+        )
+    if variant.first is None and not strategy_class(source.strategy).ends:
+        raise InputError(
+            f"{variant.label}: {source.label} goes on as long as it is let, and would leave "
+            f"nothing to what starts from it; say how many evaluations it has: {split}"
+        )
+    if variant.first is not None and not baselines < variant.first < evaluations:
+        raise InputError(
+            f"{variant.label}: of {where} the first {variant.first} are {source.label}'s; expected "
+            f"from {baselines + 1} (there are {baselines} uniform assignments) to "
+            f"{evaluations - 1}: {split}"
+        )
 
 
 def _asked(request: Request, variant: Variant, seed: int) -> Request:
@@ -174,19 +216,25 @@ class _Runner:
 
     def __init__(self, request: Request, evaluations: int, listener: Listener, total: int) -> None:
         self._request, self._evaluations = request, evaluations
-        self._listener, self._total, self._count = listener, total, 0
+        self._listener, self._total = listener, total
+        self._labels: set[str] = set()
         self.begun = False
         """Whether anything was added to the study."""
 
-    def run(self, variant: Variant, seed: int, source: int | None) -> int:
-        """Make sure of a run; returns its ordinal."""
-        self._count += 1
-        head = f"run {self._count} of {self._total}: {variant.label}, seed {seed}"
+    def run(self, variant: Variant, seed: int, source: int | None, first: int | None = None) -> int:
+        """Make sure of a run, or of its ``first`` evaluations; returns its ordinal."""
+        head = f"{variant.label}, seed {seed}"
+        if first is None:
+            self._labels.add(head)
+            head = f"run {len(self._labels)} of {self._total}: {head}"
+        else:
+            head = f"{first} evaluations to start from: {head}"
         history = () if source is None else (source,)
-        asked = replace(_asked(self._request, variant, seed), history=history)
+        asked = _asked(self._request, variant, seed)
+        asked = replace(asked, history=history, first=variant.first)
         definition = definition_of(asked)
-        identity = run_identity(definition, _options(definition, variant), history)
-        own = self._evaluations
+        identity = run_identity(definition, _options(definition, variant), history, variant.first)
+        wanted = own = first or self._evaluations
         if source is not None:
             own = self._left_after(variant, source)
         told = False
@@ -195,7 +243,7 @@ class _Runner:
             if found is not None:
                 run, charged = found
                 done = sum(c.trial is not None for c in charged)
-                if done >= self._evaluations or run.exhausted:
+                if done >= wanted or run.exhausted:
                     if not told:
                         self._listener.note(f"{head}: is in the log")
                     return run.ordinal
@@ -228,7 +276,8 @@ class _Runner:
         """Own evaluations of a run that starts from another: what is left, and the baselines,
         which both have."""
         _, runs, trials = read_study(self._request)
-        charged = charges(runs[source], runs, trials, (), self._evaluations)
+        most = variant.first or self._evaluations
+        charged = charges(runs[source], runs, trials, (), most)
         baselines = sum(
             c.trial is not None and c.trial.proposal.kind == "baseline" for c in charged
         )
@@ -236,7 +285,7 @@ class _Runner:
         if left < 1:
             raise InputError(
                 f"{option('evaluations', self._evaluations)}: the run that {variant.label} starts "
-                "from took all of them; give more, or start from a strategy that ends by itself"
+                f"from took all of them; give more, or say how many it has: {FROM}=NAME@N"
             )
         return left + baselines
 

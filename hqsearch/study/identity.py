@@ -14,9 +14,15 @@ from hqsearch.wording import option
 
 
 def run_identity(
-    definition: StudyDefinition, options: StrategyOptions, history: tuple[int, ...] | None
+    definition: StudyDefinition,
+    options: StrategyOptions,
+    history: tuple[int, ...] | None,
+    first: int | None = None,
 ) -> dict[str, Any]:
-    """What, with strategy and seed, tells one run of a study from another."""
+    """What, with strategy and seed, tells one run of a study from another.
+
+    ``history`` are the runs that it may learn from, and ``first`` how many trials of each.
+    """
     identity: dict[str, Any] = {
         "strategy": options.model_dump(mode="json"),
         "constraints": dict(definition.constraints),
@@ -25,6 +31,8 @@ def run_identity(
         identity["search"] = definition.search.model_dump(mode="json")
     if history is not None:
         identity["history"] = list(history)
+    if first is not None:
+        identity["first"] = first
     return identity
 
 

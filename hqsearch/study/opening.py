@@ -75,6 +75,8 @@ class Request:
     fresh: bool = False
     history: tuple[int, ...] | None = None
     """Earlier runs that the strategy may learn from, by ordinal; None: every one."""
+    first: int | None = None
+    """How many trials of each of them; None: all."""
     definition: StudyDefinition | None = None
     """What the study is, where no file says it."""
     objects: GivenObjects = field(default_factory=GivenObjects)

@@ -135,6 +135,7 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
         strategy=run.strategy,
         device=device_of(request, attributes),
         history=tuple(run.options["history"]) if "history" in run.options else None,
+        first=run.options.get("first"),
         until=run.until or None,
     )
     return _launch(definition, request, guarded(listener))
@@ -218,7 +219,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         kind.least_wanted(options),
     )
     with ExitStack() as stack:
-        identity = run_identity(definition, options, request.history)
+        identity = run_identity(definition, options, request.history, request.first)
 
         def tell(workers: int, logged: bool) -> None:
             runs, records = _logged(definition, request) if logged else ([], [])
@@ -383,6 +384,7 @@ def _problem(
         for r in records
         if r.number < run.start and r.finished and r.number not in run.unfinished
         if "history" not in run.options or r.proposal.run in run.options["history"]
+        if "first" not in run.options or r.proposal.slot < run.options["first"]
     )
     return Problem(
         space=evaluator.space,

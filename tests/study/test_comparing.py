@@ -138,16 +138,49 @@ def test_one_that_starts_from_another_is_charged_for_it(tmp_path: Path) -> None:
     trained = [c.trial.proposal.key for c in entry.charged if c.trial is not None]
     assert len(trained) == len(set(trained))
     assert "starts from the gumbel run" in comparison_text(found)
+    derived = {"strategy.gumbel.top": 3}
     with pytest.raises(InputError, match="took all of them"):
-        run(tmp_path, "nsga2:from=gumbel", seeds=1, evaluations=5, **tiny)
+        run(tmp_path, "nsga2:from=gumbel", seeds=1, evaluations=7, **tiny, **derived)
 
 
 def test_a_start_that_leaves_nothing_is_refused_before_anything_is_spent(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(InputError, match="random goes on as long as it is let"):
-        run(tmp_path, "nsga2:from=random", seeds=1, evaluations=14)
+    for asked, told in (
+        ("nsga2:from=random", "say how many evaluations it has: nsga2:from=random@9"),
+        ("nsga2:from=random@5", r"expected from 6 .* to 13: nsga2:from=random@9"),
+        ("nsga2:from=random@14", "expected from 6"),
+        ("nsga2:from=random@half", "expected from=random@N"),
+        ("nsga2:from=ransom@8", "did you mean 'random'"),
+    ):
+        with pytest.raises(InputError, match=told):
+            run(tmp_path, asked, seeds=1, evaluations=14)
+    with pytest.raises(InputError, match="give at least 7"):
+        run(tmp_path, "nsga2:from=gumbel", seeds=1, evaluations=6)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_may_start_from_the_first_evaluations_of_another(tmp_path: Path) -> None:
+    """Whatever else is compared: what it starts from never has more of them."""
+    alone = run(tmp_path / "alone", "nsga2:assist=true:from=random@9", seeds=1, evaluations=14)
+    (entry,) = alone.entries
+    assert (entry.run.options["first"], entry.course.evaluations) == (9, 14)
+    trained = [c.trial for c in entry.charged if c.trial is not None]
+    assert [t.proposal.strategy for t in trained] == ["random"] * 9 + ["nsga2"] * 5
+    assert "starts from the first 9 evaluations of the random run" in comparison_text(alone)
+    both = "random,nsga2:assist=true:from=random@9,nsga2:assist=true:from=random@11"
+    found = run(tmp_path / "more", both, seeds=1, evaluations=14)
+    assert [e.variant.label for e in found.entries] == both.split(",")
+    sources = [e.run.options.get("history") for e in found.entries]
+    assert sources == [[], [0], [0]]
+    for one in (alone, found):
+        again = one.entries[0] if one is alone else one.entries[1]
+        assert [c.trial.proposal.key for c in again.charged if c.trial] == [
+            t.proposal.key for t in trained
+        ]
+    before = len(read_study(Request("toy", "", studies_dir=tmp_path / "alone"))[2])
+    run(tmp_path / "alone", "nsga2:assist=true:from=random@9", seeds=1, evaluations=14)
+    assert len(read_study(Request("toy", "", studies_dir=tmp_path / "alone"))[2]) == before
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_runs(tmp_path: Path) -> None:
