@@ -63,7 +63,7 @@ if _TYPE_CHECKING:
     from hqsearch.export.trained import TrainedModel, load_model
     from hqsearch.search.events import Listener
 
-__version__ = "0.4.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "BudgetError",
