@@ -29,9 +29,11 @@ from hqsearch.evaluator import (
     Evaluator,
     EvaluatorTask,
     FinalTask,
+    FreshParent,
     Inspection,
     Outlook,
     ParentQuality,
+    ParentTask,
     PrepareContext,
     Resources,
     ScoresTask,
@@ -40,6 +42,7 @@ from hqsearch.evaluator import (
     SupernetTask,
     TaskAnswer,
 )
+from hqsearch.evaluator.tasks import PARENT
 from hqsearch.hardware import Profile, Workload
 from hqsearch.models import WeightLayer
 from hqsearch.models.neuron_choice import NeuronName
@@ -50,6 +53,7 @@ from hqsearch.qat.costs import METRICS, cheap_metrics, fp32_metrics, overflows_o
 from hqsearch.qat.costs_ahead import known_ahead
 from hqsearch.qat.dry_run import inspect_part
 from hqsearch.qat.final import final_task, trained, workload_of
+from hqsearch.qat.fresh_parent import FreshPart, require_fresh, train_fresh
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.options import QatOptions
 from hqsearch.qat.outlook import outlook_of
@@ -84,7 +88,7 @@ class ShortQat(Evaluator):
     can_confirm: ClassVar[bool] = True
     can_widen: ClassVar[bool] = True
     keeps_weights: ClassVar[bool] = True
-    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet", "final"})
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet", "final", PARENT})
     Options: ClassVar[type[EvaluationOptions]] = QatOptions
 
     def __init__(self, setup: Setup) -> None:
@@ -103,6 +107,7 @@ class ShortQat(Evaluator):
             self.__dict__["objectives"] = (self._study.measured, ENERGY, STORAGE)
         #: The network as ``[model]`` says it, which the space is derived from.
         self._defined = Part(self._study)
+        self._fresh_parts: dict[tuple[str, FreshParent], FreshPart] = {}
 
     @cached_property
     def parts(self) -> dict[str, Part]:
@@ -209,6 +214,9 @@ class ShortQat(Evaluator):
     def preparation_resources(self) -> list[Resources]:
         return [replace(self.resources(), cpus=float(self.options.parent_threads))]
 
+    def task_resources(self, kind: str) -> Resources:
+        return self.preparation_resources()[0] if kind == PARENT else self.resources()
+
     def prepare_task(self, payload: dict[str, Any]) -> dict[str, Any]:
         train_parent(self.parts[payload["parent"]])
         return {}
@@ -279,6 +287,24 @@ class ShortQat(Evaluator):
         training = ShortTraining(seed, length, "test")
         return measure(self._part(candidate), self.space, candidate, training)
 
+    def confirm_from(
+        self, candidate: Candidate, seed: int, epochs: int | None, parent: FreshParent
+    ) -> Evaluation:
+        length = self.options.epochs if epochs is None else epochs
+        part = self._fresh(self._part(candidate), parent)
+        return measure(part, self.space, candidate, ShortTraining(seed, length, "test"))
+
+    def require_fresh_parents(self, divisions: int = 1) -> None:
+        for part in self.parts.values():
+            require_fresh(part, divisions)
+
+    def _fresh(self, part: Part, parent: FreshParent) -> FreshPart:
+        """A part with a parent of its own; cost tables are made once for each."""
+        known = self._fresh_parts.get((part.key, parent))
+        if known is None:
+            known = self._fresh_parts[part.key, parent] = FreshPart(part, parent)
+        return known
+
     def _part(self, candidate: Candidate) -> Part:
         return self.parts[self.space.structural_key(candidate)]
 
@@ -303,6 +329,9 @@ class ShortQat(Evaluator):
         if isinstance(task, FinalTask):
             part = self._part(Candidate.from_key(task.key))
             return final_task(part, self.space, task, seed, folder)
+        if isinstance(task, ParentTask):
+            parent = FreshParent(task.division, seed)
+            return train_fresh(self._fresh(self._part_of(task.structure), parent), folder)
         return super().strategy_task(task, seed, folder)
 
     def trained(self, candidate: Candidate, weights: Path) -> tuple[nn.Module, Workload]:

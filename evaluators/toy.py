@@ -31,10 +31,14 @@ from pydantic import Field
 
 from hqsearch.atomic import write_atomically
 from hqsearch.definition import EvaluationOptions
+from hqsearch.errors import InputError
 from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
     EvaluatorTask,
+    FreshParent,
+    ParentResult,
+    ParentTask,
     ScoresResult,
     ScoresTask,
     SupernetTask,
@@ -92,7 +96,7 @@ class Toy(Evaluator):
     costly: ClassVar[bool] = False
     can_confirm: ClassVar[bool] = True
     can_widen: ClassVar[bool] = True
-    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet"})
+    strategy_tasks: ClassVar[frozenset[str]] = frozenset({"scores", "supernet", "parent"})
     Options: ClassVar[type[EvaluationOptions]] = ToyOptions
 
     def layers(self) -> Sequence[ToyLayer]:
@@ -173,6 +177,8 @@ class Toy(Evaluator):
                 for d, (_, error, _) in zip(dimensions, self._tables, strict=True)
             }
             return ScoresResult(scores=scores, samples=0)
+        if isinstance(task, ParentTask):
+            return ParentResult()  # what it does is drawn from its seed
         if not isinstance(task, SupernetTask):
             return super().strategy_task(task, seed, folder)
         # torch is imported for this task alone.
@@ -229,6 +235,24 @@ class Toy(Evaluator):
         """A longer learning curve ends at the same closed form; the noise is that of the seed."""
         return self.evaluate(candidate, seed)
 
+    def confirm_from(
+        self, candidate: Candidate, seed: int, epochs: int | None, parent: FreshParent
+    ) -> Evaluation:
+        """Three noises: of parent and training together, of the parent, and of what this
+        candidate makes of that parent, half as large."""
+        drawn = _generator(f"{seed} from {parent.seed}")
+        done = self.evaluate(candidate, int(drawn.integers(2**31)))
+        noise = self.options.noise
+        common = _generator(f"parent {parent.seed}").standard_normal()
+        own = _generator(f"{candidate.key} parent {parent.seed}").standard_normal()
+        accuracy = done.values["accuracy"] + noise * float(common + own / 2)
+        done.values["accuracy"] = min(max(accuracy, 0.0), 1.0)
+        return done
+
+    def require_fresh_parents(self, divisions: int = 1) -> None:
+        if divisions > 1:
+            raise InputError("evaluator 'toy' has no recordings that could be divided anew")
+
     def _measured_accuracy(self, candidate: Candidate, seed: int, epoch: int) -> float:
         """After ``epoch`` epochs; noise is drawn from candidate, seed and epoch."""
         kinds = [parse_choice(c) for c in self.space.assignment(candidate).values()]
@@ -238,10 +262,14 @@ class Toy(Evaluator):
         loss = self._losses(self.space.encode([candidate])) * (1.0 + (_UNTRAINED - 1.0) * excess)
         accuracy = float(_PEAK * np.exp(-loss)[0])
         if self.options.noise:
-            digest = hashlib.sha256(f"{candidate.key} {seed} {epoch}".encode()).digest()
-            generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+            generator = _generator(f"{candidate.key} {seed} {epoch}")
             accuracy += self.options.noise * float(generator.standard_normal())
         return min(max(accuracy, 0.0), 1.0)
+
+
+def _generator(text: str) -> np.random.Generator:
+    digest = hashlib.sha256(text.encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def _decay(choice: Choice) -> float:

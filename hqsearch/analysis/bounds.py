@@ -52,10 +52,14 @@ def lower_bound(estimate: Estimate, comparisons: int = 1) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What would tell whether a candidate is as accurate."""
+    """What would tell whether a candidate is as accurate.
+
+    ``unit`` is what ``seeds`` counts: ``seeds``, ``parents``, or ``splits`` that share ``samples``.
+    """
 
     samples: int
     seeds: int
+    unit: str = "seeds"
 
 
 def needed(
@@ -85,6 +89,30 @@ def needed(
         _rounded(samples * of_samples / (allowed / 2), samples),
         max(seeds + 1, math.ceil(seeds * of_seeds / (allowed / 2))),
     )
+
+
+def needed_splits(
+    estimate: Estimate, comparisons: int, margin: float, samples: int, splits: int, overlap: float
+) -> Needed | None:
+    """Splits with which two equal candidates would be shown to be within ``margin``.
+
+    None where these do suffice, or where no number of them does: what they learn from overlaps.
+
+    Args:
+        estimate: of the difference, over these splits.
+        samples: test samples of all splits.
+        overlap: test over training samples of a split (:mod:`hqsearch.analysis.components`).
+    """
+    if margin <= 0 or not math.isfinite(estimate.standard_error) or samples < 1:
+        return None
+    factor = critical(Estimate(0.0, 1.0), comparisons)
+    share = (margin / factor) ** 2 / estimate.standard_error**2 * (1.0 / splits + overlap)
+    if share <= overlap:
+        return None
+    count = math.ceil(1.0 / (share - overlap))
+    if count <= splits:
+        return None
+    return Needed(samples * count // splits, count, "splits")
 
 
 def _rounded(count: float, least: int) -> int:

@@ -279,8 +279,7 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
     elif field.confirmed is None:
         parts.append(f"its {name} was measured without a known error")
     if field.confirmed is not None:
-        seeds = field.confirmed.seeds
-        parts.append(f"confirmed: {seeds} fresh seed{'s' if seeds > 1 else ''} a candidate")
+        parts.append(f"confirmed: {field.confirmed.trained}")
     elif error is not None:
         what = "accuracies flatter" if name == "accuracy" else f"values of {name} flatter"
         parts.append(f"provisional: search {what} the best of many; hqsearch confirm")

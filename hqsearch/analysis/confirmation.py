@@ -15,8 +15,17 @@ from typing import Any
 import numpy as np
 
 from hqsearch.analysis.bounds import single_training
+from hqsearch.analysis.components import (
+    AnyMeasured,
+    AnyNoise,
+    DivisionNoise,
+    FromParents,
+    ParentNoise,
+    noise_of,
+)
 from hqsearch.analysis.paired import Difference
 from hqsearch.analysis.replicates import Estimate, Floats, Measured, Noise, share_interval
+from hqsearch.evaluator import FreshParent
 from hqsearch.problem.objective import Objective, first_cost, minimized
 from hqsearch.problem.resolution import representatives
 from hqsearch.store.records import TrialRow
@@ -36,7 +45,7 @@ class Member:
         searched: what the search measured, by objective.
         confirmed: means over the replicates, by objective.
         quality: of the measured objective (accuracy), with its error.
-        seeds: of the replicates that were completed.
+        seeds: of the replicates that were completed, each once.
         status: of a front member; empty for a baseline that is not on the front.
         rival: label of the strongest control that costs no more; empty where there is none, or
             where this is a control itself.
@@ -60,6 +69,8 @@ class Member:
     interval: tuple[float, float] = (-math.inf, math.inf)
     """Of the quality, 95 %, within what is possible; so is that of the difference."""
     difference_interval: tuple[float, float] = (-math.inf, math.inf)
+    trainings: int = 0
+    """Replicates that were completed: with several parents more than seeds."""
 
     def as_json(self) -> dict[str, Any]:
         low, high = self.interval
@@ -70,6 +81,7 @@ class Member:
             "on_front": self.on_front,
             "status": self.status,
             "seeds": list(self.seeds),
+            "trainings": self.trainings,
             "searched": self.searched,
             "confirmed": self.confirmed,
             "standard_error": _finite(self.quality.standard_error),
@@ -100,9 +112,13 @@ class ConfirmedFront:
     members: tuple[Member, ...]
     missing: tuple[int, ...]
     failed: int
-    measured: Mapping[str, Measured] = field(repr=False)
-    noise: Noise | None = None
+    measured: Mapping[str, AnyMeasured] = field(repr=False)
+    noise: AnyNoise | None = None
     """How much trainings vary, over all of these candidates."""
+    parents: tuple[FreshParent, ...] = ()
+    """That were trained for it; none where all started from the study's own."""
+    training_samples: int | None = None
+    """That a candidate learned from, in each division."""
 
     def of(self, key: str) -> Member | None:
         """The confirmed candidate with this key, if it is one."""
@@ -110,15 +126,44 @@ class ConfirmedFront:
 
     def difference(self, one: Member, other: Member) -> Estimate:
         """Of the measured objective, paired; where each has one seed, with assumed noise."""
-        found = self.measured[one.key].minus(self.measured[other.key], self.noise)
+        found = _minus(self.measured[one.key], self.measured[other.key], self.noise)
         if self.noise is None and self.quality == "accuracy":
             return single_training(Difference(found.mean, found.standard_error, True))
         return found
 
     @property
     def seeds(self) -> int:
-        """Fewest replicates of any member."""
-        return min(len(m.seeds) for m in self.members)
+        """Fewest trainings of any member from one parent."""
+        return min(
+            m.seeds if isinstance(m, FromParents) else len(m.trials) for m in self.measured.values()
+        )
+
+    @property
+    def divisions(self) -> int:
+        """Of the recordings into train and test that were trained and tested on."""
+        return len({parent.division for parent in self.parents}) or 1
+
+    @property
+    def parents_each(self) -> int:
+        """Parents of a division, on average, rounded down."""
+        return len(self.parents) // self.divisions
+
+    @property
+    def all_samples(self) -> int | None:
+        """Test samples of all divisions, no one of them twice."""
+        return None if self.samples is None else self.samples * self.divisions
+
+    @property
+    def trained(self) -> str:
+        """How each candidate was trained: ``3 fresh seeds a candidate``."""
+        many = "seeds" if self.seeds > 1 else "seed"
+        text = f"{self.seeds} fresh {many}"
+        if not self.parents:
+            return f"{text} a candidate"
+        each = self.parents_each
+        parents = f"{each} fresh parents" if each > 1 else "1 fresh parent"
+        text = f"{parents} and {text} from each" if each > 1 else f"{parents} and {text}"
+        return text if self.divisions == 1 else f"{self.divisions} splits with {text}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -126,10 +171,28 @@ class ConfirmedFront:
             "epochs": self.epochs,
             "test_samples": self.samples,
             "seeds": self.seeds,
+            "parents": [{"seed": p.seed, "division": p.division} for p in self.parents],
+            "divisions": self.divisions,
+            "components": self.components,
             "failed": self.failed,
             "missing": list(self.missing),
             "members": [m.as_json() for m in self.members],
         }
+
+    @property
+    def components(self) -> dict[str, Any] | None:
+        """Standard deviations of what varies besides samples, as JSON; None where not known."""
+        if isinstance(self.noise, ParentNoise | DivisionNoise):
+            return self.noise.as_json()
+        return None
+
+
+def _minus(one: AnyMeasured, other: AnyMeasured, noise: AnyNoise | None) -> Estimate:
+    if isinstance(one, FromParents) and isinstance(other, FromParents):
+        return one.minus(other, noise)
+    assert isinstance(one, Measured)
+    assert isinstance(other, Measured)
+    return one.minus(other, noise if isinstance(noise, Noise) else None)
 
 
 def confirmation_of(
@@ -138,10 +201,10 @@ def confirmation_of(
     """Sum the latest confirmation up; None where there is none."""
     runs = [t for t in trials if t.kind == "replicate"]
     last = max((t.run for t in runs), default=-1)
-    replicates: dict[str, dict[int, TrialRow]] = {}
+    replicates: dict[str, list[TrialRow]] = {}
     for trial in runs:
         if trial.run == last and trial.state == "COMPLETE":
-            replicates.setdefault(trial.key, {})[trial.seed] = trial
+            replicates.setdefault(trial.key, []).append(trial)
     if not replicates:
         return None
     quality = next((o.name for o in objectives if not o.cheap), objectives[0].name)
@@ -154,22 +217,22 @@ def confirmation_of(
     baselines = frozenset(labels)
     for key, trained in replicates.items():
         # Controls, and uniform assignments of other structural parts: no search has them.
-        named = (t for t in trained.values() if t.origin.startswith(CONTROLS))
+        named = (t for t in trained if t.origin.startswith(CONTROLS))
         replicate = next(named, None)
         if key not in labels and replicate is not None:
             labels[key], stand[key] = replicate.origin, replace(replicate, values=None)
     members_of_front = {t.key: t for t in front}
     stand.update(members_of_front)
-    measured = {k: Measured(replicates[k], quality) for k in stand if k in replicates}
+    measured = {k: _measured(replicates[k], quality) for k in stand if k in replicates}
     if not measured:
         return None
-    noise = Noise.of(measured.values())
+    noise = noise_of(measured.values())
     status = _statuses(measured, objectives, quality, noise)
     fraction = next(o for o in objectives if o.name == quality).unit == "fraction"
     members = []
     for key, own in measured.items():
         rival = _rival(key, measured, labels, objectives, quality) if key not in labels else None
-        difference = own.minus(measured[rival], noise) if rival else None
+        difference = _minus(own, measured[rival], noise) if rival else None
         members.append(
             Member(
                 key=key,
@@ -179,19 +242,21 @@ def confirmation_of(
                 searched=stand[key].values or {},
                 confirmed=own.means,
                 quality=own.estimate(),
-                seeds=tuple(own.trials),
+                seeds=tuple(sorted({t.seed for t in replicates[key]})),
+                trainings=len(replicates[key]),
                 on_front=key in members_of_front,
                 status=status[key] if key in members_of_front else "",
                 rival=labels[rival] if rival else "",
                 control=key in labels and key not in baselines,
                 difference=difference,
-                interval=_interval(own, fraction),
+                interval=_interval(own.estimate(), replicates[key], fraction),
                 difference_interval=_within(difference, fraction),
             )
         )
     cost = first_cost(objectives)
     by = cost.name if cost is not None else quality
-    first = next(iter(next(iter(replicates.values())).values()))
+    first = next(iter(replicates.values()))[0]
+    parents = {p for m in measured.values() if isinstance(m, FromParents) for p in m.starts}
     return ConfirmedFront(
         quality=quality,
         epochs=first.details.epochs,
@@ -201,7 +266,21 @@ def confirmation_of(
         failed=sum(t.run == last and t.state == "FAIL" for t in runs),
         measured=measured,
         noise=noise,
+        parents=tuple(sorted(parents)),
+        training_samples=first.details.training_samples,
     )
+
+
+def _measured(trials: Sequence[TrialRow], quality: str) -> AnyMeasured:
+    starts: dict[FreshParent | None, dict[int, TrialRow]] = {}
+    for trial in trials:
+        details = trial.details
+        parent = None
+        if details.parent is not None:
+            parent = FreshParent(details.division or 0, details.parent)
+        starts.setdefault(parent, {})[trial.seed] = trial
+    fresh = {parent: own for parent, own in starts.items() if parent is not None}
+    return FromParents(fresh, quality) if fresh else Measured(starts[None], quality)
 
 
 def _within(difference: Estimate | None, fraction: bool) -> tuple[float, float]:
@@ -210,10 +289,13 @@ def _within(difference: Estimate | None, fraction: bool) -> tuple[float, float]:
     return (max(low, -1.0), min(high, 1.0)) if fraction else (low, high)
 
 
-def _interval(own: Measured, fraction: bool) -> tuple[float, float]:
-    estimate, details = own.estimate(), next(iter(own.trials.values())).details
-    if fraction and details.test_samples and math.isfinite(estimate.standard_error):
-        return share_interval(estimate, details.test_samples)
+def _interval(
+    estimate: Estimate, trials: Sequence[TrialRow], fraction: bool
+) -> tuple[float, float]:
+    details = [t.details for t in trials]
+    samples = {d.division or 0: d.test_samples or 0 for d in details}
+    if fraction and all(samples.values()) and math.isfinite(estimate.standard_error):
+        return share_interval(estimate, sum(samples.values()))
     return estimate.interval()
 
 
@@ -223,10 +305,10 @@ def _costs(means: Mapping[str, float], objectives: tuple[Objective, ...]) -> Flo
 
 
 def _statuses(
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, AnyMeasured],
     objectives: tuple[Objective, ...],
     quality: str,
-    noise: Noise | None,
+    noise: AnyNoise | None,
 ) -> dict[str, str]:
     """Who is still not dominated, and whose place rested on luck."""
     keys = list(measured)
@@ -242,7 +324,7 @@ def _statuses(
         for other in np.flatnonzero((costs <= costs[row]).all(axis=1)):
             if other == row:
                 continue
-            low, high = measured[keys[other]].minus(measured[key], noise).interval()
+            low, high = _minus(measured[keys[other]], measured[key], noise).interval()
             if (low if sign > 0 else -high) > 0:
                 status[key] = LUCK
     return status
@@ -250,7 +332,7 @@ def _statuses(
 
 def _rival(
     key: str,
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, AnyMeasured],
     labels: Mapping[str, str],
     objectives: tuple[Objective, ...],
     quality: str,

@@ -55,8 +55,16 @@ def _contender(confirmation: ConfirmedFront, member: Member, judge: Member) -> C
     gap = confirmation.difference(member, judge)
     if not math.isfinite(gap.standard_error):
         return None  # no training of both had the same seed
-    samples, seeds = confirmation.samples or 0, len(member.seeds)
-    return Contender(member.trial, saved, gap, True, samples, seeds)
+    samples = confirmation.all_samples or 0
+    if confirmation.divisions > 1:
+        trained = confirmation.training_samples
+        overlap = (confirmation.samples or 0) / trained if trained else 1.0
+        count, unit = confirmation.divisions, "splits"
+        return Contender(member.trial, saved, gap, True, samples, count, unit, overlap)
+    parents = len(confirmation.parents)
+    if parents > 1:
+        return Contender(member.trial, saved, gap, True, samples, parents, "parents")
+    return Contender(member.trial, saved, gap, True, samples, len(member.seeds))
 
 
 def control_lines(confirmation: ConfirmedFront) -> list[str]:
@@ -144,10 +152,9 @@ def _failed_replicates(confirmation: ConfirmedFront, trials: Sequence[TrialRow])
 
 def basis(confirmation: ConfirmedFront) -> str:
     """What confirmed means rest on: seeds, samples, epochs."""
-    many = "seeds" if confirmation.seeds > 1 else "seed"
-    text = f"{confirmation.seeds} fresh {many} a candidate"
-    if confirmation.samples:
-        text += f", {confirmation.samples} test samples"
+    text = confirmation.trained
+    if confirmation.all_samples:
+        text += f", {confirmation.all_samples} test samples"
     return text + (f", {confirmation.epochs} epochs" if confirmation.epochs else "")
 
 
@@ -159,7 +166,7 @@ def _gaps(confirmation: ConfirmedFront) -> list[str]:
         lines.append(f"not confirmed: trial {numbers}; hqsearch confirm measures them too")
     if confirmation.failed:
         lines.append(f"{confirmation.failed} replicates failed; hqsearch trials says why")
-    if confirmation.seeds == 1:
+    if confirmation.seeds == 1 and confirmation.noise is None:
         noise = f"{100 * TRAINING_NOISE:g} points"
         lines.append(f"one seed: trainings are taken to vary by {noise}; more --seeds measure it")
     return lines

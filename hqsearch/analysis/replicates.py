@@ -161,6 +161,16 @@ class Measured:
                 bits = unpack_correct(details.correct, details.test_samples)
                 self._bits[seed] = bits.astype(np.float64)
 
+    def values(self, seeds: Sequence[int]) -> Floats:
+        """What was measured ``[seeds]``."""
+        return np.array([self._value(s) for s in seeds])
+
+    def table(self, seeds: Sequence[int]) -> Floats | None:
+        """Which samples were right ``[seeds, samples]``; None where that was not recorded."""
+        if not all(s in self._bits for s in seeds):
+            return None
+        return np.array([self._bits[s] for s in seeds])
+
     def between(self) -> float:
         """Variance from seed to seed."""
         return float(np.var([self._value(s) for s in self.trials], ddof=1))

@@ -16,7 +16,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hqsearch.analysis.bounds import lower_bound, needed, single_training
+from hqsearch.analysis.bounds import (
+    Needed,
+    lower_bound,
+    needed,
+    needed_splits,
+    single_training,
+)
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.replicates import Estimate
 from hqsearch.analysis.rules import RULES, Terms
@@ -58,6 +64,8 @@ class Verdict:
     needed_samples: int | None = None
     """With which it could be told whether the member is as accurate."""
     needed_seeds: int | None = None
+    needed_unit: str = "seeds"
+    """What ``needed_seeds`` counts: ``seeds``, ``parents``, or ``splits``."""
     reason: str = ""
     """Of a failure."""
     rules: int = RULES
@@ -101,8 +109,11 @@ class Verdict:
         if self.needed_samples is None:
             return ""
         many = f"about {self.needed_samples:,} would"
-        if self.needed_seeds is not None and self.needed_seeds > 1:
-            many = f"about {self.needed_samples:,} and {self.needed_seeds} seeds of each would"
+        if self.needed_unit == "splits":
+            many = f"about {self.needed_samples:,} in {self.needed_seeds} splits would"
+        elif self.needed_seeds is not None and self.needed_seeds > 1:
+            each = f"{self.needed_seeds} {self.needed_unit} of each"
+            many = f"about {self.needed_samples:,} and {each} would"
         return (
             f"whether it is as accurate (within {100 * (self.margin or 0.0):g} points) cannot be "
             f"told with {self.samples:,} samples: {many}"
@@ -124,6 +135,19 @@ class Contender:
     paired: bool = True
     samples: int = 0
     seeds: int = 1
+    unit: str = "seeds"
+    """What ``seeds`` counts: ``seeds``, ``parents``, or ``splits`` that share ``samples``."""
+    overlap: float = 0.0
+    """Of splits: test over training samples."""
+
+    def needed(self, comparisons: int, margin: float) -> Needed | None:
+        """What would tell whether it is as accurate."""
+        if self.unit == "splits":
+            return needed_splits(
+                self.gap, comparisons, margin, self.samples, self.seeds, self.overlap
+            )
+        found = needed(self.gap, comparisons, margin, self.samples, self.seeds)
+        return found if found is None else replace(found, unit=self.unit)
 
 
 def judged(
@@ -161,7 +185,7 @@ def _told(baseline: Verdict, outcome: str, one: Contender) -> Verdict:
     better = one.gap.mean > 0 if exact else bound > 0
     more = None
     if outcome == "not distinguishable":
-        more = needed(one.gap, baseline.comparisons, baseline.margin, one.samples, one.seeds)
+        more = one.needed(baseline.comparisons, baseline.margin)
     return replace(
         baseline,
         outcome=outcome,
@@ -175,6 +199,7 @@ def _told(baseline: Verdict, outcome: str, one: Contender) -> Verdict:
         samples=one.samples or None,
         needed_samples=more.samples if more else None,
         needed_seeds=more.seeds if more else None,
+        needed_unit=more.unit if more else "seeds",
     )
 
 

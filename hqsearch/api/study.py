@@ -299,6 +299,8 @@ class Study(RequestingStudy):
         seeds: int = 3,
         epochs: int | Literal["final"] | None = None,
         *,
+        parents: int | None = None,
+        splits: int | None = None,
         controls: bool = True,
         workers: int | None = None,
         executor: ExecutorKind = "auto",
@@ -310,14 +312,19 @@ class Study(RequestingStudy):
         """Retrain the front, the uniform assignments and controls; measure on test.
 
         Args:
-            seeds: trainings of each candidate, all fresh.
+            seeds: trainings of each candidate, all fresh; from each parent.
             epochs: of each; as searched by default, ``"final"``: as many as :meth:`train` takes.
+            parents: to train anew and start from; by default all start from the study's own.
+            splits: divisions of the recordings into train and test, each with parents of its own;
+                differences are pooled. A recording is tested by networks alone that did not learn
+                from it, and no validation recording is tested.
             controls: also what no search proposed: uniform widths that are not on offer, what the
                 layer scores alone would choose, and the best of a random run that is in the log.
             workers: see :meth:`run`; so are the others.
 
         Raises:
-            InputError: there is no front yet, no test split, or the evaluator cannot confirm.
+            InputError: there is no front yet, no test split, or the evaluator cannot confirm, or
+                not from parents or on splits of its own.
             RunFailed: no training succeeded.
         """
         from hqsearch.api.answers import Confirmation
@@ -325,11 +332,12 @@ class Study(RequestingStudy):
         from hqsearch.study.confirming import confirm
 
         seeds = whole(seeds, "seeds", 1) or 1
+        parents, splits = whole(parents, "parents", 1), whole(splits, "splits", 2)
         if epochs != "final":
             epochs = whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
-            confirm(request, seeds, epochs, notes, controls)
+            confirm(request, seeds, epochs, notes, controls, parents, splits)
         front = self.front()
         if front.confirmation is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")

@@ -30,7 +30,23 @@ class Epochs(click.ParamType):
 @click.command()
 @options.study
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Of each candidate."
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Of each candidate and parent.",
+)
+@click.option(
+    "--parents",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Train K parents anew and start from each; the study's own parent by default.",
+)
+@click.option(
+    "--splits",
+    type=click.IntRange(min=2),
+    metavar="K",
+    help="Divide the recordings K times into train and test, with parents of each; pool them.",
 )
 @click.option(
     "--epochs",
@@ -50,6 +66,8 @@ def confirm(
     studies_dir: Path,
     storage: str | None,
     seeds: int,
+    parents: int | None,
+    splits: int | None,
     epochs: int | Literal["final"] | None,
     no_controls: bool,
     as_json: bool,
@@ -63,11 +81,17 @@ def confirm(
     named = Study(study, studies_dir=studies_dir, storage=storage)
     with following() as progress:
         confirmed = named.confirm(
-            seeds, epochs, controls=not no_controls, listener=progress, **place
+            seeds,
+            epochs,
+            parents=parents,
+            splits=splits,
+            controls=not no_controls,
+            listener=progress,
+            **place,
         )
     if as_json:
         emit_json(confirmed.as_json())
         return
     out.print(confirmation_table(confirmed.summary, confirmed.objectives, confirmed.study))
-    print_text(confirmation_text(confirmed.summary))
+    print_text(confirmation_text(confirmed.summary, confirmed.objectives))
     print_text(confirmed.verdict)

@@ -148,6 +148,15 @@ def has_validation_folder(spec: DataSpec) -> bool:
     return {"train", "validation"} <= names
 
 
+def has_test_pool(spec: DataSpec) -> bool:
+    """Whether test recordings are given: a folder of them, or the official split.
+
+    Raises:
+        DataError: the recordings are missing.
+    """
+    return _find(spec).test_pool is not None
+
+
 def is_absent(spec: DataSpec) -> bool:
     """Whether the recordings are still to be downloaded."""
     known = KNOWN.get(spec.dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +129,12 @@ def stratified(
     pool: Sequence[SplitItem], indices: list[int], count: int, seed: list[int]
 ) -> list[int]:
     """``count`` of ``indices`` with each class in proportion, in ascending order."""
+    return sorted(in_proportion(pool, indices, seed)[:count])
+
+
+def in_proportion(pool: Sequence[SplitItem], indices: Iterable[int], seed: list[int]) -> list[int]:
+    """All of ``indices``, shuffled so that any that follow each other have each class in
+    proportion, up to a sample at either end."""
     rng = np.random.default_rng(seed)
     places: list[tuple[float, float, int]] = []
     by_label: dict[int, list[int]] = {}
@@ -141,7 +147,7 @@ def stratified(
             ((rank + 0.5) / len(members), float(rng.random()), int(i))
             for rank, i in enumerate(shuffled)
         ]
-    return sorted(i for _, _, i in sorted(places)[:count])
+    return [i for _, _, i in sorted(places)]
 
 
 def _subjects_with(

@@ -33,7 +33,7 @@ from hqsearch.evaluator.given import GivenObjects
 from hqsearch.evaluator.inspection import Inspection
 from hqsearch.evaluator.outlook import Outlook
 from hqsearch.evaluator.parent_quality import ParentQuality
-from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
+from hqsearch.evaluator.tasks import EvaluatorTask, FreshParent, TaskAnswer
 from hqsearch.plugins import file_identity
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
@@ -148,7 +148,8 @@ class Evaluator(ABC):
     #: Raised whenever any of them changes its meaning, so that old and new results never mix.
     recipe: ClassVar[int] = 1
     #: Kinds of tasks that it does (:meth:`strategy_task`): for strategies ``supernet``, say; for
-    #: ``hqsearch train`` ``final``, which needs :meth:`trained`, too.
+    #: ``hqsearch train`` ``final``, which needs :meth:`trained`, too; for ``hqsearch confirm
+    #: --parents`` ``parent``, which needs :meth:`confirm_from`.
     strategy_tasks: ClassVar[frozenset[str]] = frozenset()
     #: Whether it can retrain with a fresh seed and measure on the test split (:meth:`confirm`).
     can_confirm: ClassVar[bool] = False
@@ -338,6 +339,34 @@ class Evaluator(ABC):
             epochs: length of the schedule; that of a whole evaluation by default.
         """
         raise ValueError(f"{type(self).__name__} cannot confirm")
+
+    def confirm_from(
+        self, candidate: Candidate, seed: int, epochs: int | None, parent: FreshParent
+    ) -> Evaluation:
+        """The same as :meth:`confirm` does, from a parent that a task ``parent`` has trained.
+
+        Of another division than the study's own, training and test recordings are those of that
+        division, and no other: what is measured on has trained neither parent nor candidate.
+        """
+        raise ValueError(f"{type(self).__name__} trains no parent anew")
+
+    def require_fresh_parents(self, divisions: int = 1) -> None:
+        """Refuse a confirmation from parents of its own, where there can be none.
+
+        Before anything is created.
+
+        Args:
+            divisions: of the recordings into train and test that are asked for, the study's own
+                among them.
+
+        Raises:
+            InputError: saying why.
+        """
+        name = self.setup.definition.evaluator
+        raise InputError(
+            f"evaluator {name!r} has no parent that could be trained anew: a confirmation starts "
+            "from what the search started from"
+        )
 
     def strategy_task(
         self, task: EvaluatorTask, seed: int, folder: Path

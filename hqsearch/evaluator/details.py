@@ -80,6 +80,7 @@ class Details(FlatRecord):
         standard_errors: of other measured objectives, by name, each in its unit.
         validation_samples: that the accuracy was measured on.
         test_samples: that a confirmation measured it on.
+        training_samples: that a confirmed candidate learned from.
         correct: which of those samples were right: base64 of packed bits, in their order.
         energy_estimate: µJ, as estimated before training.
         training_seconds: of a training that was looked up and not done.
@@ -89,17 +90,19 @@ class Details(FlatRecord):
         entropy: of the values of q, k and v, in bits, by path.
         rungs: what early stopping saw, where a trial is shown.
         epochs: that a confirmation was asked for.
+        parent: seed of the parent that a confirmation trained and started from.
+        division: of the recordings that this parent learned from; none where it is the study's.
         measured: everything that a budget may be about, by metric.
         versions: of the libraries.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
         "average_bits": number, "accuracy_se": number, "validation_samples": integer,
-        "standard_errors": numbers, "test_samples": integer, "correct": text,
-        "energy_estimate": number,
+        "standard_errors": numbers, "test_samples": integer, "training_samples": integer,
+        "correct": text, "energy_estimate": number,
         "training_seconds": number, "cpu_seconds": number, "layers": rows_of(LayerRow),
         "rates": table, "entropy": numbers, "rungs": rows_of(RungRow), "epochs": integer,
-        "measured": numbers, "versions": texts,
+        "parent": integer, "division": integer, "measured": numbers, "versions": texts,
     }  # fmt: skip
 
     average_bits: float | None = None
@@ -107,6 +110,7 @@ class Details(FlatRecord):
     standard_errors: dict[str, float] | None = None
     validation_samples: int | None = None
     test_samples: int | None = None
+    training_samples: int | None = None
     correct: str | None = None
     energy_estimate: float | None = None
     training_seconds: float | None = None
@@ -116,6 +120,8 @@ class Details(FlatRecord):
     entropy: dict[str, float] | None = None
     rungs: tuple[RungRow, ...] | None = None
     epochs: int | None = None
+    parent: int | None = None
+    division: int | None = None
     measured: dict[str, float] | None = None
     versions: dict[str, str] | None = None
 

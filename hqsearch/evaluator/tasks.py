@@ -30,6 +30,7 @@ from hqsearch.evaluator.json_record import (
 SCORES = "scores"
 SUPERNET = "supernet"
 FINAL = "final"
+PARENT = "parent"
 
 
 class EvaluatorTask(ABC):
@@ -133,6 +134,43 @@ class FinalTask(EvaluatorTask):
         }  # fmt: skip
 
 
+@dataclass(frozen=True, order=True)
+class FreshParent:
+    """A parent that a confirmation alone trains and starts from.
+
+    Attributes:
+        division: of the recordings into train and test; 0 is the study's own.
+        seed: of its weights, of order and augmentation.
+    """
+
+    division: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class ParentTask(EvaluatorTask):
+    """The training of a :class:`FreshParent`; the task's seed is the parent's.
+
+    Attributes:
+        structure: key of the structural part whose parent it is; the only one by default.
+        division: of the recordings into train and test; 0 is the study's own.
+    """
+
+    structure: str = ""
+    division: int = 0
+
+    @property
+    def kind(self) -> str:
+        return PARENT
+
+    def to_json(self) -> dict[str, Any]:
+        return {"structure": self.structure, "division": self.division}
+
+    @classmethod
+    def from_json(cls, payload: Mapping[str, Any]) -> ParentTask:
+        return cls(payload.get("structure", ""), payload.get("division", 0))
+
+
 @dataclass(frozen=True)
 class OtherTask(EvaluatorTask):
     """A task of a user's own strategy for a user's own evaluator; ``payload`` is JSON-able."""
@@ -154,6 +192,8 @@ def task_from_json(kind: str, payload: Mapping[str, Any]) -> EvaluatorTask:
         return ScoresTask.from_json(payload)
     if kind == SUPERNET:
         return SupernetTask.from_json(payload)
+    if kind == PARENT:
+        return ParentTask.from_json(payload)
     return OtherTask(kind, dict(payload))
 
 
@@ -283,8 +323,32 @@ class FinalResult(TaskAnswer):
     about: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ParentResult(TaskAnswer):
+    """The answer to a :class:`ParentTask`.
+
+    Attributes:
+        file: the trained parent's state, below the study's folder; None where there is none.
+        weights: its SHA-256.
+        accuracy: on validation.
+        accuracy_se: its standard error.
+        samples: that it rests on.
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **TaskAnswer.readers, "file": text, "weights": text, "accuracy": number,
+        "accuracy_se": number, "samples": integer,
+    }  # fmt: skip
+
+    file: str | None = None
+    weights: str | None = None
+    accuracy: float | None = None
+    accuracy_se: float | None = None
+    samples: int | None = None
+
+
 _ANSWERS: Mapping[str, type[TaskAnswer]] = {
-    SCORES: ScoresResult, SUPERNET: SupernetResult, FINAL: FinalResult,
+    SCORES: ScoresResult, SUPERNET: SupernetResult, FINAL: FinalResult, PARENT: ParentResult,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from hqsearch.evaluator import (
     Evaluation,
     Evaluator,
     EvaluatorTask,
+    FreshParent,
     GivenObjects,
     Resources,
     Setup,
@@ -73,13 +74,23 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Confirm:
-    """A retraining that is measured on the test split; None: as many epochs as usual."""
+    """A retraining that is measured on the test split.
+
+    Attributes:
+        key: the candidate's.
+        epochs: as many as usual by default.
+        parent: what it starts from; the study's own parent by default.
+    """
 
     key: str
     epochs: int | None = None
+    parent: FreshParent | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"key": self.key, "confirm": {"epochs": self.epochs}}
+        told: dict[str, Any] = {"epochs": self.epochs}
+        if self.parent is not None:
+            told["parent"] = asdict(self.parent)
+        return {"key": self.key, "confirm": told}
 
 
 @dataclass(frozen=True)
@@ -265,7 +276,10 @@ def _evaluate(evaluator: Evaluator, work: Evaluate | Confirm, seed: int) -> Eval
     """
     candidate = Candidate.from_key(work.key)
     if isinstance(work, Confirm):
-        return evaluator.holding([candidate]).confirm(candidate, seed, work.epochs)
+        holding = evaluator.holding([candidate])
+        if work.parent is not None:
+            return holding.confirm_from(candidate, seed, work.epochs, work.parent)
+        return holding.confirm(candidate, seed, work.epochs)
     if work.checkpoint is None:
         return evaluator.evaluate(candidate, seed, work.budget)
     folder = evaluator.setup.folder / work.checkpoint

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -26,6 +25,7 @@ from hqsearch.hardware import Workload
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.space import Space
 from hqsearch.qat.costs import layer_rows
+from hqsearch.qat.held_out import joined
 from hqsearch.qat.network import trace_untrained
 from hqsearch.qat.rates import measure_rates
 from hqsearch.qat.structural_part import Part
@@ -38,7 +38,6 @@ from hqsearch.training import (
     save_state,
     train,
 )
-from hqsearch.training.batches import Samples, StoredFrames
 
 WEIGHTS = "model.safetensors"
 PROGRESS = "progress.json"
@@ -94,7 +93,7 @@ def _train(
         write_atomically(folder / PROGRESS, json.dumps(done))
 
     samples, validation = part.samples("train"), part.samples("validation")
-    learned = _joined(samples, validation) if task.merge else samples
+    learned = joined(samples, validation) if task.merge else samples
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
     train(
         model,
@@ -196,23 +195,3 @@ def _about(part: Part) -> dict[str, Any]:
             "licence": licence_of(part.data.dataset),
         },
     }
-
-
-def _joined(first: Samples, second: Samples) -> Samples:
-    labels = np.concatenate([np.asarray(first.labels), np.asarray(second.labels)])
-    return Samples(_Joined(first.frames, second.frames), labels, first.to_float)
-
-
-class _Joined:
-    """Frames of two splits, one after the other; read one by one, as they may be memory-mapped."""
-
-    def __init__(self, first: StoredFrames, second: StoredFrames) -> None:
-        self._first, self._second = first, second
-        self.shape = (len(first) + len(second), *first.shape[1:])
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: int) -> Any:
-        own = len(self._first)
-        return self._first[index] if index < own else self._second[index - own]

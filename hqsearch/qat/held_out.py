@@ -1,4 +1,5 @@
-"""A part of the training split held out, by class, for a supernet's logits to learn on."""
+"""Samples taken apart and put together: a part of the training split held out, by class, for a
+supernet's logits to learn on; two splits as one."""
 
 from __future__ import annotations
 
@@ -56,3 +57,26 @@ class _Rows:
 
     def __getitem__(self, index: int) -> Any:
         return self._frames[self._chosen[index]]
+
+
+def joined(first: Samples, second: Samples) -> Samples:
+    """The samples of two splits, one after the other."""
+    labels = np.concatenate([np.asarray(first.labels), np.asarray(second.labels)])
+    return Samples(_Joined(first.frames, second.frames), labels, first.to_float)
+
+
+class _Joined:
+    """Frames of two splits, one after the other; read one by one, as they may be memory-mapped."""
+
+    def __init__(self, first: StoredFrames, second: StoredFrames) -> None:
+        self._first, self._second = first, second
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, np.ndarray | slice):
+            return np.stack([self[int(i)] for i in np.arange(len(self))[index]])
+        own = len(self._first)
+        return self._first[index] if index < own else self._second[index - own]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from hqsearch.plugins import code_alone
 from hqsearch.problem.objective import ACCURACY, difference_text, value_text
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.qat.structural_part import Part, Prepared
-from hqsearch.training import Segment, evaluate, save_state, train
+from hqsearch.training import EpochRecord, Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
 from hqsearch.wording import option, setting
 
@@ -145,8 +145,11 @@ def parent_digest(part: Part, frames: str) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def train_parent(part: Part) -> None:
+def train_parent(part: Part, on_epoch: Callable[[EpochRecord], None] | None = None) -> None:
     """Train the parent, measure it on validation, and trace what it does; on a worker.
+
+    Args:
+        on_epoch: called after each epoch.
 
     Raises:
         RunFailed: it diverged, with the name of the first tensor that is NaN or infinite; or its
@@ -162,7 +165,15 @@ def train_parent(part: Part) -> None:
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
     validation = part.samples("validation")
     try:
-        train(model, part.samples("train"), schedule, resumed, device=device, task=task)
+        train(
+            model,
+            part.samples("train"),
+            schedule,
+            resumed,
+            device=device,
+            on_epoch=on_epoch,
+            task=task,
+        )
         deploy(model)
         result = evaluate(model, validation, device=device, task=task)
     except FloatingPointError as error:

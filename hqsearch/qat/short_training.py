@@ -69,9 +69,10 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         options.schedule(training.epochs, options.learning_rate, training.seed),
         part.study.task,
     )
+    learned = part.samples("train")
     trained = train(
         model,
-        part.samples("train"),
+        learned,
         schedule,
         training.segment,
         device=device,
@@ -93,6 +94,7 @@ def measure(part: Part, space: Space, candidate: Candidate, training: ShortTrain
         "average_bits": storage.average_bits,
         **error_details(part.study.measured.name, result.standard_error),
         f"{training.split}_samples": len(result.correct),
+        **({"training_samples": len(learned)} if training.split == "test" else {}),
         **({"correct": pack_correct(result.correct)} if result.is_binary else {}),
         f"{training.split}_loss": result.loss,
         "training_loss": [round(epoch.loss, 5) for epoch in trained.history],

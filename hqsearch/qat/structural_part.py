@@ -89,8 +89,8 @@ class Part:
     def __init__(
         self, study: QatStudy, key: str = "", settings: Mapping[str, Any] | None = None
     ) -> None:
-        self.study, self.key = study, key
-        self.model = study.model(settings or {})
+        self.study, self.key, self.settings = study, key, dict(settings or {})
+        self.model = study.model(self.settings)
         data = study.data
         path = study.definition.located(str(data.path)) if data.path else usual_place(data.dataset)
         self.data = DataSpec.of(data, self.model.timesteps, path)

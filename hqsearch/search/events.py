@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,3 +97,23 @@ def guarded(listener: Listener | None) -> Listener:
     if listener is None:
         return Listener()
     return listener if isinstance(listener, Guarded) else Guarded(listener)
+
+
+@contextmanager
+def every_second(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` at once, every second, also while this very process trains, and at the end."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            tell()
+
+    tell()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    tell()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 
 from hqsearch.analysis.confirmation import CONFIRMED, LUCK, UNCERTAIN, ConfirmedFront, Member
 from hqsearch.analysis.confirmed_verdict import basis
-from hqsearch.problem.objective import ACCURACY, Objective, difference_text, measured_objective
+from hqsearch.problem.objective import (
+    ACCURACY,
+    Objective,
+    difference_text,
+    measured_objective,
+    unit_text,
+)
 from hqsearch.show.literal_table import LiteralTable
 from hqsearch.show.text import value_text
 
@@ -40,7 +46,7 @@ def confirmation_table(
 ) -> LiteralTable:
     """Confirmed candidates, cheapest first."""
     table = LiteralTable(
-        title=f"ConfirmedFront of {study}: {basis(confirmation)}",
+        title=f"Confirmation of {study}: {basis(confirmation)}",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -81,14 +87,16 @@ def _in_unit(objective: Objective, value: float, sign: str = "") -> str:
     return difference_text(objective, value, sign)
 
 
-def confirmation_text(confirmation: ConfirmedFront) -> str:
-    """What the marks mean, and who did not hold."""
+def confirmation_text(confirmation: ConfirmedFront, objectives: Sequence[Objective]) -> str:
+    """What the marks mean, what varies, and who did not hold."""
+    measured = next(o for o in objectives if o.name == confirmation.quality)
     lines = [
         f"{MEANING}.",
         "Against: difference from the strongest control at no more cost, with its 95 % interval; "
         "paired by seed and sample where samples were recorded. Every interval holds by itself, "
         "not all of them together; the verdict's bounds do.",
     ]
+    lines += [components_text(confirmation, measured)] if confirmation.components else []
     luck = [str(m.trial) for m in confirmation.members if m.status == LUCK]
     held = sum(m.status == CONFIRMED for m in confirmation.members)
     front = sum(m.on_front for m in confirmation.members)
@@ -96,3 +104,25 @@ def confirmation_text(confirmation: ConfirmedFront) -> str:
     if luck:
         lines.append(f"Rested on luck: trial {', '.join(luck)}.")
     return "\n".join(lines)
+
+
+#: What one of a component's number is called.
+_ONE = {"parents": "parent", "seeds": "seed", "divisions": "split"}
+
+
+def components_text(confirmation: ConfirmedFront, measured: Objective) -> str:
+    """How much accuracies and their differences vary, by what they vary with."""
+    told = []
+    for name, one in (confirmation.components or {}).items():
+        if one["accuracy"] is None:
+            continue
+        text = f"from {_ONE[name]} to {_ONE[name]} {measured.name} by {_spread(measured, one)}"
+        if "difference" in one:
+            apart = _spread(measured, one, "difference")
+            text += f", a difference between two candidates by {apart}"
+        told.append(text)
+    return f"Standard deviations: {'; '.join(told)}."
+
+
+def _spread(measured: Objective, one: Mapping[str, float], key: str = "accuracy") -> str:
+    return f"{difference_text(measured, one[key])}{unit_text(measured)}"

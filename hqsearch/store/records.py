@@ -10,6 +10,7 @@ from typing import Any
 from hqsearch.evaluator.details import Details, RungRow
 from hqsearch.evaluator.tasks import (
     EvaluatorTask,
+    FreshParent,
     TaskAnswer,
     answer_from_json,
     task_from_json,
@@ -160,6 +161,15 @@ class Proposal:
     promise: float | None = None
     """Of the first one of a batch: hypervolume that the strategy expected all of it to add, as a
     share of the front's."""
+    parent: int | None = None
+    """Of a replicate: seed of the parent that was trained for it; None: the study's own parent."""
+    division: int = 0
+    """Of a replicate: which division of the recordings that parent learned from."""
+
+    @property
+    def fresh_parent(self) -> FreshParent | None:
+        """What a replicate starts from, if it is not the study's own parent."""
+        return None if self.parent is None else FreshParent(self.division, self.parent)
 
     @property
     def candidate(self) -> Candidate:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.errors import StudyMissing
+from hqsearch.evaluator import ParentResult
+from hqsearch.evaluator.tasks import PARENT
 from hqsearch.store.disk import disk_use, size_of
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, storage_url
@@ -144,7 +146,11 @@ def removable(folder: Path, reader: LogReader, notes: list[str]) -> Iterator[Rem
     token = str(attributes["study"]["token"])
     ended = {t.number: t.finished for t in reader.trials()}
     named = set(attributes.get("prepared", {}).values())
-    yield from _unprepared(folder, named, notes)
+    fresh = [t for t in reader.tasks() if t.kind == PARENT]
+    answers = [t.answer for t in fresh]
+    places = {a.file for a in answers if isinstance(a, ParentResult) and a.file}
+    kept = {Path(place).parent.name for place in places}
+    yield from _unprepared(folder, named, kept, any(not t.finished for t in fresh), notes)
     yield from _listed(folder, "rungs", lambda name: _why_rung(name, token[:8], ended))
     tasks = {t.folder.removeprefix("tasks/") for t in reader.tasks()}
     yield from _listed(
@@ -171,8 +177,16 @@ def removable(folder: Path, reader: LogReader, notes: list[str]) -> Iterator[Rem
         yield _item(folder, folder / "driver.token", "a mark of a run that was cut off")
 
 
-def _unprepared(folder: Path, named: set[Any], notes: list[str]) -> Iterator[Removable]:
-    """Frames and parents that no preparation and no log names; none where nothing is prepared."""
+def _unprepared(
+    folder: Path, named: set[Any], kept: set[str], training: bool, notes: list[str]
+) -> Iterator[Removable]:
+    """Frames and parents that no preparation and no log names; none where nothing is prepared.
+
+    Args:
+        named: fingerprints and hashes in the log.
+        kept: folders of parents that confirmations started from.
+        training: whether a confirmation has begun a parent that is not there yet.
+    """
     frames: set[str] = set()
     parents: set[str] = set()
     for file in sorted(folder.glob("prepared*.json")):
@@ -211,7 +225,9 @@ def _unprepared(folder: Path, named: set[Any], notes: list[str]) -> Iterator[Rem
         return "frames that this study does not use"
 
     def why_parent(name: str) -> str:
-        if not _PARENT.fullmatch(name) or name in parents:
+        if not _PARENT.fullmatch(name) or name in parents | kept:
+            return ""
+        if training and not (folder / "parents" / name / "parent.json").exists():
             return ""
         if recorded(folder / "parents" / name / "parent.json", "weights"):
             return ""

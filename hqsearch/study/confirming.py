@@ -1,4 +1,4 @@
-"""``hqsearch confirm``: the front and the uniform assignments again, with fresh seeds.
+"""``hqsearch confirm``: what is trained again, with fresh seeds, and measured on test.
 
 What a search calls its front are the best of many noisy measurements. A confirmation trains
 the front's candidates and the uniform baselines anew, with several seeds that no search has
@@ -6,39 +6,37 @@ used, and measures them on the test split, which no search has seen. These trial
 *replicates*: they belong to a run of their own, count towards no number of evaluations, are
 never answers to a proposal, and no strategy is told of them.
 
-Logged and recovered like a search, by the same :mod:`hqsearch.search.pump`: the same command goes
+By default all start from the study's own parent, as the search's trainings did; with ``parents``
+from others that are trained for it, with ``splits`` from parents of other divisions of the
+recordings as well. How they are trained: :mod:`hqsearch.study.replicating`; the same command goes
 on after an interruption. What it comes to is in :mod:`hqsearch.analysis.confirmation`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from hqsearch.atomic import full_disk_told
 from hqsearch.definition import StudyDefinition, located_definition
 from hqsearch.errors import InputError
-from hqsearch.evaluator import Evaluator
+from hqsearch.evaluator import Evaluator, FreshParent
 from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.evaluator.tasks import SCORES, ScoresResult, ScoresTask, answer_from_json
-from hqsearch.executors.task import Confirm, StrategyWork, Task, TaskOutcome
+from hqsearch.executors.task import StrategyWork, Task
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.search.events import Listener, guarded
-from hqsearch.search.failures import Failures, require_some
-from hqsearch.search.pump import Pump, ResultFiles
+from hqsearch.search.failures import require_some
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
     CONFIRM,
-    Outcome,
-    Proposal,
     RunRecord,
     TrialRecord,
     TrialRow,
@@ -54,14 +52,15 @@ from hqsearch.study.opening import (
     make_evaluator_for,
     open_study,
     require_recorded_recipe,
-    versions,
 )
 from hqsearch.study.opening import study_folder as folder_of
+from hqsearch.study.replicating import Replicating, Wanted
 from hqsearch.study.running import device_of, read_study
 from hqsearch.wording import option
 
-#: Sets the seeds of confirmations apart from whatever else is derived from a study's seed.
-_STREAM = 0x636F6E66
+#: Set the seeds of confirmations and their parents apart from whatever else is derived from a
+#: study's seed.
+_STREAM, _PARENTS = 0x636F6E66, 0x70617265
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,18 @@ class Confirmed:
     replicates: int
     failed: int
     recovered: int
+    parents: int = 0
 
 
-def fresh_seeds(seed: int, count: int) -> list[int]:
+def fresh_seeds(seed: int, count: int, *of: int) -> list[int]:
     """``count`` seeds, the same ones every time, none of them ``seed`` itself.
 
     More of them begin with the same ones.
+
+    Args:
+        of: what they are for, where not for trainings on the study's own recordings.
     """
-    drawn = np.random.SeedSequence([seed, _STREAM]).generate_state(count + 8) % 2**31
+    drawn = np.random.SeedSequence([seed, _STREAM, *of]).generate_state(count + 8) % 2**31
     distinct = dict.fromkeys(int(s) for s in drawn if int(s) != seed)
     return list(itertools.islice(distinct, count))
 
@@ -92,19 +95,25 @@ def confirm(
     epochs: int | Literal["final"] | None,
     listener: Listener | None = None,
     controls: bool = True,
+    parents: int | None = None,
+    splits: int | None = None,
 ) -> Confirmed:
     """Retrain the front, the uniform assignments of a study, and what no search proposed.
 
     Args:
         request: its study, and where it runs; strategy, seed and overrides mean nothing here.
-        seeds: trainings of each candidate.
+        seeds: trainings of each candidate, from each parent.
         epochs: of each; those of the search by default, ``final``: as many as ``train`` takes.
         listener: is told how far it is.
         controls: whether to train them (:mod:`hqsearch.study.controls`).
+        parents: to train anew and start from; None: the study's own parent, with ``splits`` one of
+            each.
+        splits: divisions of the recordings into train and test, each with parents of its own;
+            None: the study's own division alone.
 
     Raises:
         InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
-        RunFailed: every replicate failed.
+        RunFailed: every parent or every replicate failed.
         DiskFull: no space left; everything finished is saved.
     """
     listener = guarded(listener)
@@ -118,6 +127,8 @@ def confirm(
         definition, folder_of(definition.name, request.studies_dir), request
     )
     length = _final_epochs(evaluator) if epochs == "final" else epochs
+    if parents is not None or splits is not None:
+        evaluator.require_fresh_parents(splits or 1)
     searched = searched_in(runs, trials, objectives)
     chosen = candidates(searched, evaluator.space)
     if not chosen:
@@ -131,18 +142,37 @@ def confirm(
                 # A uniform assignment keeps its name; a member that a control is, is the control.
                 if not chosen.get(key, "").startswith("uniform "):
                     chosen[key] = name
+        starts = _starts(int(evaluator.options.seed), seeds, parents, splits)
         wanted = [
-            (key, origin, seed)
-            for seed in fresh_seeds(int(evaluator.options.seed), seeds)
+            Wanted(key, origin, seed, parent)
+            for seed, parent in starts
             for key, origin in chosen.items()
         ]
-        work = _Confirmation(opened, log, length, wanted, listener)
+        options: dict[str, Any] = {"epochs": length}
+        if parents is not None or splits is not None:
+            options["fresh"] = "parents" if splits is None else "splits"
+        work = Replicating(opened, log, options, length, wanted, listener)
         work.finish_all()
         again = f"a confirmation with more {option('seeds')} tries again"
         require_some(work.trials, len(wanted), "replicates", again)
         own = [t for t in work.trials if t.proposal.key in chosen]
         failed = sum(t.state == "FAIL" for t in own)
-        return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered)
+        trained = len({p for _, p in starts if p is not None})
+        return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered, trained)
+
+
+def _starts(
+    seed: int, seeds: int, parents: int | None, splits: int | None
+) -> list[tuple[int, FreshParent | None]]:
+    """Seed of each training of a candidate, and what it starts from."""
+    if parents is None and splits is None:
+        return [(own, None) for own in fresh_seeds(seed, seeds)]
+    found: list[tuple[int, FreshParent | None]] = []
+    for division in range(splits or 1):
+        of = (division,) if division else ()
+        trained = [FreshParent(division, s) for s in fresh_seeds(seed, parents or 1, _PARENTS, *of)]
+        found += [(own, parent) for parent in trained for own in fresh_seeds(seed, seeds, *of)]
+    return found
 
 
 def _final_epochs(evaluator: Evaluator) -> int:
@@ -226,104 +256,3 @@ def _require(definition: StudyDefinition) -> None:
         f"evaluator {definition.evaluator!r} cannot retrain with another seed; evaluators that "
         f"can: {', '.join(able)}"
     )
-
-
-class _Confirmation:
-    """The replicates of one run, brought to an end."""
-
-    def __init__(
-        self,
-        opened: OpenStudy,
-        log: StudyLog,
-        epochs: int | None,
-        wanted: Sequence[tuple[str, str, int]],
-        listener: Listener,
-    ) -> None:
-        self._opened, self._epochs, self._listener = opened, epochs, listener
-        records, runs = log.trials(), log.runs()
-        options = {"epochs": epochs}
-        known = [r for r in runs if r.strategy == CONFIRM and r.options == options]
-        ordinal = known[-1].ordinal if known else len(runs)
-        self.trials = [t for t in records if t.proposal.run == ordinal]
-        there = {(t.proposal.key, t.proposal.seed) for t in self.trials}
-        missing = [w for w in wanted if (w[0], w[2]) not in there]
-        total = len(self.trials) + len(missing)
-        searched = [r for r in runs if r.searches]
-        self._run = RunRecord(
-            ordinal=ordinal,
-            strategy=CONFIRM,
-            seed=int(opened.evaluator.options.seed),
-            options=options,
-            evaluations=total,
-            start=known[-1].start if known else len(records),
-            budgets=searched[-1].budgets if searched else (),
-            versions=versions(),
-        )
-        if not known or known[-1].evaluations != total:
-            log.add_run(self._run)
-        self._missing = deque(missing)
-        files = ResultFiles(opened.folder / "results", log.attributes()["study"]["token"])
-        self._pump = Pump(log, opened.evaluator, opened.executor, files, self._work)
-        self._failures = Failures(self.trials)
-
-    @property
-    def recovered(self) -> int:
-        """Results that were taken over from files."""
-        return self._pump.recovered
-
-    def finish_all(self) -> None:
-        """Train what is missing."""
-        for trial in [t for t in self.trials if not t.finished]:
-            left = self._pump.recover(trial)
-            if left is not None:
-                self._end(trial, left)
-        self._tell()
-        while True:
-            self._fill()
-            if not self._pump.in_flight:
-                break
-            finished = self._pump.next_finished()
-            if finished is not None:
-                record, outcome = finished
-                assert isinstance(record, TrialRecord)
-                self._end(record, outcome)
-                self._tell()
-
-    def _fill(self) -> None:
-        """Submit while there is room: what was cut off first, then what is missing."""
-        while self._pump.has_room and not self._failures.hopeless:
-            if self._pump.submit_queued():
-                continue
-            if not self._missing:
-                return
-            key, origin, seed = self._missing.popleft()
-            slot = len(self.trials)
-            proposal = Proposal(
-                self._run.ordinal, slot, CONFIRM, "replicate", key, seed, slot, origin=origin
-            )
-            self.trials.append(self._pump.start_trial(proposal))
-
-    def _tell(self) -> None:
-        done = sum(t.finished for t in self.trials)
-        self._listener.prepared("replicates", done, self._run.evaluations)
-
-    def _end(self, trial: TrialRecord, outcome: TaskOutcome) -> None:
-        details = outcome.details.with_facts({**self._opened.facts, "epochs": self._epochs})
-        logged = Outcome(
-            order=trial.proposal.slot,
-            seconds=round(outcome.seconds, 3),
-            failure=outcome.failure,
-            reason=outcome.reason,
-            attempts=outcome.attempts,
-            details=details,
-        )
-        state, values = "FAIL", None
-        if not outcome.failure:
-            state = "COMPLETE"
-            values = [outcome.values[o.name] for o in self._opened.objectives]
-        finished = self._pump.finish_trial(trial, state, values, logged)
-        self.trials[trial.proposal.slot] = finished
-        self._failures.add(finished)
-
-    def _work(self, trial: TrialRecord) -> Confirm:
-        return Confirm(trial.proposal.key, self._epochs)

@@ -15,9 +15,8 @@ import hashlib
 import itertools
 import json
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from hqsearch.evaluator.registry import evaluator_class, evaluator_names
 from hqsearch.evaluator.tasks import FINAL
 from hqsearch.executors.task import StrategyWork, Task, TaskOutcome, read_result
 from hqsearch.problem.objective import ACCURACY, Objective
-from hqsearch.search.events import Listener, guarded
+from hqsearch.search.events import Listener, every_second, guarded
 from hqsearch.search.pump import WAIT
 from hqsearch.store.log import StudyLog
 from hqsearch.store.model_record import ModelRecord
@@ -267,7 +266,7 @@ class _Training:
                 outcomes[task.number] = left
         waiting = [t for t in tasks if t.number not in outcomes]
         executor, in_flight = self._opened.executor, 0
-        with self._telling():
+        with every_second(self._tell):
             while waiting or in_flight:
                 while waiting and in_flight < executor.capacity:
                     executor.submit(waiting.pop(0))
@@ -277,25 +276,6 @@ class _Training:
                     outcomes[finished[0].number] = finished[1]
                     in_flight -= 1
         return [outcomes[task.number] for task in tasks]
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Tell how far it is, every second, also while this very process trains."""
-        done = threading.Event()
-
-        def watch() -> None:
-            while not done.wait(1.0):
-                self._tell()
-
-        self._tell()
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
-        self._tell()
 
     def _weights_are(self, task: Task, left: TaskOutcome) -> bool:
         answer = _answer(left)

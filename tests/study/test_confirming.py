@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from hqsearch.cli import cli
-from hqsearch.errors import InputError, StorageError
+from hqsearch.errors import InputError, RunFailed, StorageError
+from hqsearch.search.events import Listener
 from hqsearch.show.live import LiveProgress
+from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRecord
 from hqsearch.study.confirming import Confirmed, confirm, fresh_seeds
 from hqsearch.study.running import Request, read_study, resume
@@ -150,6 +152,119 @@ def test_a_result_that_a_worker_left_is_taken_over(
 
 def _here(folder: Path) -> Request:
     return Request("toy", "", studies_dir=folder, executor="in-process", workers=1)
+
+
+def from_parents(folder: Path, parents: int | None = 2, **more: Any) -> Confirmed:
+    request = Request("toy", "", studies_dir=folder, executor="in-process")
+    return confirm(request, 2, None, parents=parents, **more)
+
+
+def starts(folder: Path) -> list[tuple[Any, ...]]:
+    return [
+        (t.number, t.state, p.key, p.seed, p.parent, t.values)
+        for t in trials(folder)
+        if (p := t.proposal).kind == "replicate"
+    ]
+
+
+def parents_of(folder: Path) -> list[tuple[Any, ...]]:
+    reader = LogReader(storage_url(None, folder / "toy"), "toy")
+    try:
+        return [(t.run, t.index, t.kind, t.state, t.seed) for t in reader.tasks()]
+    finally:
+        reader.close()
+
+
+def test_fresh_parents_are_tasks_and_every_seed_starts_from_each(
+    tmp_path: Path, launched: Any
+) -> None:
+    launched.run(tmp_path, overrides=NOISE, evaluations=12)
+    confirmed(tmp_path, seeds=1)
+    plain = starts(tmp_path)
+    done = from_parents(tmp_path)
+    assert (done.parents, done.replicates) == (2, 4 * done.candidates)
+    fresh = [row for row in starts(tmp_path) if row not in plain]
+    trained = parents_of(tmp_path)
+    assert [(t[:4]) for t in trained] == [(2, i, "parent", "COMPLETE") for i in (0, 1)]
+    seeds = {t[4] for t in trained}
+    assert {row[4] for row in plain} == {None}
+    assert {row[4] for row in fresh} == seeds
+    assert len({row[2:5] for row in fresh}) == len(fresh) == done.replicates
+    assert 0 not in seeds | {row[3] for row in fresh}
+    # More of them are added to what is there, and what was confirmed before is another run.
+    again = from_parents(tmp_path, 3)
+    assert again.replicates == 6 * again.candidates
+    assert [t for t in parents_of(tmp_path) if t[1] < 2] == trained
+    assert len(parents_of(tmp_path)) == 3
+    assert set(fresh) < set(starts(tmp_path))
+    told = json.loads(invoke(tmp_path, "confirm", "--parents", "3", "--seeds", "2", "--json"))
+    assert {p["seed"] for p in told["parents"]} >= seeds
+    assert (len(told["parents"]), told["divisions"], told["seeds"]) == (3, 1, 2)
+    components = told["components"]
+    assert components["parents"]["number"] == 3
+    assert components["parents"]["accuracy"] > 0
+    assert components["parents"]["difference"] >= 0
+    assert components["seeds"]["accuracy"] > 0
+    assert {m["trainings"] for m in told["members"]} == {6}
+    text = invoke(tmp_path, "confirm", "--parents", "3", "--seeds", "2")
+    assert "Standard deviations: from parent to parent accuracy by" in text
+    assert "3 fresh parents and 2 fresh seeds from each" in invoke(tmp_path, "front")
+    assert "confirmed: 3 fresh parents" in invoke(tmp_path, "choose")
+
+
+def test_a_confirmation_from_parents_that_was_cut_goes_on(
+    tmp_path: Path, launched: Any, cut_driver: Callable[[Callable[[], Any]], int]
+) -> None:
+    for name in ("whole", "cut"):
+        launched.run(tmp_path / name, overrides=NOISE, evaluations=8)
+    from_parents(tmp_path / "whole")
+    assert cut_driver(lambda: from_parents(tmp_path / "cut")) > 2
+    assert starts(tmp_path / "cut") == starts(tmp_path / "whole")
+    assert parents_of(tmp_path / "cut") == parents_of(tmp_path / "whole")
+
+
+def test_nothing_starts_from_a_parent_that_failed(
+    tmp_path: Path, launched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hqsearch.evaluators.toy import Toy
+
+    original, broken = Toy.strategy_task, [fresh_seeds(0, 1, 0x70617265)[0]]
+
+    def fails(self: Toy, task: Any, seed: int, folder: Path) -> Any:
+        if seed in broken:
+            raise FloatingPointError("weight is NaN")
+        return original(self, task, seed, folder)
+
+    monkeypatch.setattr(Toy, "strategy_task", fails)
+    launched.run(tmp_path, overrides=NOISE, evaluations=8)
+    notes: list[str] = []
+
+    class Told(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    done = from_parents(tmp_path, listener=Told())
+    assert [t[3] for t in parents_of(tmp_path)] == ["FAIL", "COMPLETE"]
+    assert done.replicates == 2 * done.candidates
+    assert broken[0] not in {row[4] for row in starts(tmp_path)}
+    assert any(f"parent with seed {broken[0]} failed" in note for note in notes)
+    assert "1 fresh parent and 2 fresh seeds" in invoke(tmp_path, "front")
+    other = tmp_path / "other"
+    launched.run(other, overrides=NOISE, evaluations=8)
+    with pytest.raises(RunFailed, match="all 1 parents failed: weight is NaN"):
+        from_parents(other, 1)
+
+
+def test_what_has_no_parents_or_divisions_is_refused(tmp_path: Path, launched: Any) -> None:
+    launched.run(tmp_path, evaluations=6)
+    before = trials(tmp_path)
+    with pytest.raises(InputError, match="no recordings that could be divided"):
+        from_parents(tmp_path, splits=5)
+    launched.run(tmp_path, "synthetic", evaluations=6)
+    request = Request("synthetic", "", studies_dir=tmp_path)
+    with pytest.raises(InputError, match=r"cannot retrain|no parent that could be"):
+        confirm(request, 1, None, parents=2)
+    assert trials(tmp_path) == before
 
 
 MINE = """
