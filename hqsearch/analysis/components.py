@@ -238,7 +238,7 @@ def _interaction(table: Floats) -> float:
     """Mean square of what rows and columns do not explain together."""
     rows, columns = table.shape
     rest = table - table.mean(0) - table.mean(1)[:, None] + table.mean()
-    return float((rest**2).sum()) / ((rows - 1) * (columns - 1))
+    return float((rest**2).sum()) / int((rows - 1) * (columns - 1))
 
 
 def _crossed_difference(gaps: Floats, noise: ParentNoise | None) -> Estimate:
