@@ -145,14 +145,12 @@ def _without_verdict(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _without_difference(row: dict[str, Any]) -> dict[str, Any]:
     """Since 0.3 errors of differences are those of all confirmed candidates together, and it is
-    said which of them are controls."""
+    said which of them are controls; since 0.4 how many trainings each had."""
     confirmed = row.get("confirmed")
     if not confirmed:
         return row
-    return {
-        **row,
-        "confirmed": {k: v for k, v in confirmed.items() if k not in ("difference", "control")},
-    }
+    since = ("difference", "control", "trainings")
+    return {**row, "confirmed": {k: v for k, v in confirmed.items() if k not in since}}
 
 
 def table(folder: Path, study: str) -> list[dict[str, Any]]:

@@ -329,7 +329,7 @@ class Study(RequestingStudy):
         """
         from hqsearch.api.answers import Confirmation
         from hqsearch.api.following import following
-        from hqsearch.study.confirming import confirm
+        from hqsearch.study.confirming import Starts, confirm
 
         seeds = whole(seeds, "seeds", 1) or 1
         parents, splits = whole(parents, "parents", 1), whole(splits, "splits", 2)
@@ -337,7 +337,7 @@ class Study(RequestingStudy):
             epochs = whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
-            confirm(request, seeds, epochs, notes, controls, parents, splits)
+            confirm(request, seeds, epochs, notes, controls, Starts(parents, splits))
         front = self.front()
         if front.confirmation is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")

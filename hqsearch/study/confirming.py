@@ -54,7 +54,7 @@ from hqsearch.study.opening import (
     require_recorded_recipe,
 )
 from hqsearch.study.opening import study_folder as folder_of
-from hqsearch.study.replicating import Replicating, Wanted
+from hqsearch.study.replicating import Replicate, Replicating
 from hqsearch.study.running import device_of, read_study
 from hqsearch.wording import option
 
@@ -73,6 +73,39 @@ class Confirmed:
     failed: int
     recovered: int
     parents: int = 0
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What the trainings of a confirmation start from.
+
+    Attributes:
+        parents: to train anew; None: the study's own parent, with ``splits`` one of each.
+        splits: divisions of the recordings into train and test, each with parents of its own;
+            None: the study's own division alone.
+    """
+
+    parents: int | None = None
+    splits: int | None = None
+
+    @property
+    def fresh(self) -> str:
+        """What is drawn anew besides seeds: ``parents``, ``splits``, or nothing."""
+        if self.splits is not None:
+            return "splits"
+        return "" if self.parents is None else "parents"
+
+    def trainings(self, seed: int, seeds: int) -> list[tuple[int, FreshParent | None]]:
+        """Seed of each training of a candidate, and the parent that it starts from."""
+        if not self.fresh:
+            return [(own, None) for own in fresh_seeds(seed, seeds)]
+        found: list[tuple[int, FreshParent | None]] = []
+        for division in range(self.splits or 1):
+            of = (division,) if division else ()
+            drawn = fresh_seeds(seed, self.parents or 1, _PARENTS, *of)
+            for parent in (FreshParent(division, s) for s in drawn):
+                found += [(own, parent) for own in fresh_seeds(seed, seeds, *of)]
+        return found
 
 
 def fresh_seeds(seed: int, count: int, *of: int) -> list[int]:
@@ -95,8 +128,7 @@ def confirm(
     epochs: int | Literal["final"] | None,
     listener: Listener | None = None,
     controls: bool = True,
-    parents: int | None = None,
-    splits: int | None = None,
+    starts: Starts | None = None,
 ) -> Confirmed:
     """Retrain the front, the uniform assignments of a study, and what no search proposed.
 
@@ -106,10 +138,7 @@ def confirm(
         epochs: of each; those of the search by default, ``final``: as many as ``train`` takes.
         listener: is told how far it is.
         controls: whether to train them (:mod:`hqsearch.study.controls`).
-        parents: to train anew and start from; None: the study's own parent, with ``splits`` one of
-            each.
-        splits: divisions of the recordings into train and test, each with parents of its own;
-            None: the study's own division alone.
+        starts: what trainings start from; the study's own parent by default.
 
     Raises:
         InputError: there is no front yet, or the evaluator cannot confirm; nothing was started.
@@ -127,8 +156,9 @@ def confirm(
         definition, folder_of(definition.name, request.studies_dir), request
     )
     length = _final_epochs(evaluator) if epochs == "final" else epochs
-    if parents is not None or splits is not None:
-        evaluator.require_fresh_parents(splits or 1)
+    starts = starts or Starts()
+    if starts.fresh:
+        evaluator.require_fresh_parents(starts.splits or 1)
     searched = searched_in(runs, trials, objectives)
     chosen = candidates(searched, evaluator.space)
     if not chosen:
@@ -142,37 +172,22 @@ def confirm(
                 # A uniform assignment keeps its name; a member that a control is, is the control.
                 if not chosen.get(key, "").startswith("uniform "):
                     chosen[key] = name
-        starts = _starts(int(evaluator.options.seed), seeds, parents, splits)
+        trainings = starts.trainings(int(evaluator.options.seed), seeds)
         wanted = [
-            Wanted(key, origin, seed, parent)
-            for seed, parent in starts
+            Replicate(key, origin, seed, parent)
+            for seed, parent in trainings
             for key, origin in chosen.items()
         ]
         options: dict[str, Any] = {"epochs": length}
-        if parents is not None or splits is not None:
-            options["fresh"] = "parents" if splits is None else "splits"
+        options |= {"fresh": starts.fresh} if starts.fresh else {}
         work = Replicating(opened, log, options, length, wanted, listener)
         work.finish_all()
         again = f"a confirmation with more {option('seeds')} tries again"
         require_some(work.trials, len(wanted), "replicates", again)
         own = [t for t in work.trials if t.proposal.key in chosen]
         failed = sum(t.state == "FAIL" for t in own)
-        trained = len({p for _, p in starts if p is not None})
+        trained = len({p for _, p in trainings if p is not None})
         return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered, trained)
-
-
-def _starts(
-    seed: int, seeds: int, parents: int | None, splits: int | None
-) -> list[tuple[int, FreshParent | None]]:
-    """Seed of each training of a candidate, and what it starts from."""
-    if parents is None and splits is None:
-        return [(own, None) for own in fresh_seeds(seed, seeds)]
-    found: list[tuple[int, FreshParent | None]] = []
-    for division in range(splits or 1):
-        of = (division,) if division else ()
-        trained = [FreshParent(division, s) for s in fresh_seeds(seed, parents or 1, _PARENTS, *of)]
-        found += [(own, parent) for parent in trained for own in fresh_seeds(seed, seeds, *of)]
-    return found
 
 
 def _final_epochs(evaluator: Evaluator) -> int:

@@ -38,7 +38,7 @@ from hqsearch.wording import option
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Replicate:
     """A replicate that is asked for.
 
     Attributes:
@@ -76,7 +76,7 @@ class Replicating:
         log: StudyLog,
         options: dict[str, Any],
         epochs: int | None,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Replicate],
         listener: Listener,
     ) -> None:
         self._opened, self._log, self._epochs, self._listener = opened, log, epochs, listener
@@ -106,7 +106,7 @@ class Replicating:
         self._pump = Pump(log, opened.evaluator, opened.executor, files, self._work)
         self._failures = Failures(self.trials)
         self._tasks = [t for t in log.tasks() if t.run == ordinal and t.kind == PARENT]
-        unfinished = [Wanted(p.key, "", p.seed, p.fresh_parent) for p in self._unfinished()]
+        unfinished = [Replicate(p.key, "", p.seed, p.fresh_parent) for p in self._unfinished()]
         needed = dict.fromkeys(self._parent_of(w) for w in (*unfinished, *missing))
         self._ready = {self._parent(t) for t in self._tasks if self._is_there(t)}
         self._failed = {self._parent(t) for t in self._tasks if t.state == "FAIL"}
@@ -206,13 +206,13 @@ class Replicating:
 
     # Parents
 
-    def _parent_of(self, wanted: Wanted) -> _Parent | None:
+    def _parent_of(self, wanted: Replicate) -> _Parent | None:
         if wanted.parent is None:
             return None
         space = self._opened.evaluator.space
         return space.structural_key(Candidate.from_key(wanted.key)), wanted.parent
 
-    def _can_start(self, wanted: Wanted) -> bool:
+    def _can_start(self, wanted: Replicate) -> bool:
         parent = self._parent_of(wanted)
         return parent is None or parent in self._ready
 

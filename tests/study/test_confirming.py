@@ -17,7 +17,7 @@ from hqsearch.search.events import Listener
 from hqsearch.show.live import LiveProgress
 from hqsearch.store.log import LogReader, storage_url
 from hqsearch.store.records import TrialRecord
-from hqsearch.study.confirming import Confirmed, confirm, fresh_seeds
+from hqsearch.study.confirming import Confirmed, Starts, confirm, fresh_seeds
 from hqsearch.study.running import Request, read_study, resume
 
 NOISE = {"evaluation.noise": 0.01}
@@ -154,9 +154,11 @@ def _here(folder: Path) -> Request:
     return Request("toy", "", studies_dir=folder, executor="in-process", workers=1)
 
 
-def from_parents(folder: Path, parents: int | None = 2, **more: Any) -> Confirmed:
+def from_parents(
+    folder: Path, parents: int = 2, splits: int | None = None, listener: Listener | None = None
+) -> Confirmed:
     request = Request("toy", "", studies_dir=folder, executor="in-process")
-    return confirm(request, 2, None, parents=parents, **more)
+    return confirm(request, 2, None, listener, starts=Starts(parents, splits))
 
 
 def starts(folder: Path) -> list[tuple[Any, ...]]:
@@ -263,7 +265,7 @@ def test_what_has_no_parents_or_divisions_is_refused(tmp_path: Path, launched: A
     launched.run(tmp_path, "synthetic", evaluations=6)
     request = Request("synthetic", "", studies_dir=tmp_path)
     with pytest.raises(InputError, match=r"cannot retrain|no parent that could be"):
-        confirm(request, 1, None, parents=2)
+        confirm(request, 1, None, starts=Starts(2))
     assert trials(tmp_path) == before
 
 
