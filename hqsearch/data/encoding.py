@@ -36,6 +36,7 @@ class Encoding:
 
     Attributes:
         name: ``log2``: floor(log2(1 + count)), at most 15. ``count``: the count, at most 255.
+            ``binary``: 1 where there was an event.
             ``log1p``: 0.5 * ln(1 + count), the count clipped at 255; real-valued.
             ``linear``: 8-bit codes times ``step``, of real-valued frames that were given.
             ``pixels``: bytes of a picture as they are. ``standardised``: those divided by 255,
@@ -68,7 +69,8 @@ class Encoding:
             return codes.astype(np.int16).astype(np.uint8)
         if self.name == "log2":
             counts = np.searchsorted(_LOG2_LEVELS, counts, side="right")
-        stored: NDArray[np.uint8] = np.minimum(counts, 255).astype(np.uint8)
+        most = 1 if self.name == "binary" else 255
+        stored: NDArray[np.uint8] = np.minimum(counts, most).astype(np.uint8)
         return stored
 
     def to_float(self, frames: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,8 @@ class Frames:
         test: what ``confirm`` measures on; without it, ``confirm`` is refused.
         classes: names of the classes, or how many there are; the largest label + 1 by default.
         encoding: of counts: ``"count"`` (8 bit, at most 255; the default), ``"log2"``
-            (floor(log2(1 + count)), 4 bit) or ``"log1p"`` (real-valued).
+            (floor(log2(1 + count)), 4 bit), ``"binary"`` (1 where there was an event) or ``"log1p"``
+            (real-valued).
 
     Raises:
         DataError: shapes, values or labels that cannot be used; raised at first use.
@@ -277,6 +278,12 @@ def _choose_encoding(
                 "encoding out for real values."
             )
     encoding = get_encoding(asked or "count")
+    if encoding.name == "binary":
+        return encoding, []
+    if asked is None and high <= 1:
+        return encoding, [
+            "frames hold 0 and 1 alone: encoding 'binary' lets the first layer read spikes"
+        ]
     most = 2**15 - 1 if encoding.name == "log2" else 255
     clipped = [f"counts reach {high:g} and are clipped at {most}"] if high > most else []
     return encoding, clipped

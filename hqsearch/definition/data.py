@@ -28,7 +28,7 @@ DATASETS = (
     *PICTURES, ARRAYS, CODE,
 )  # fmt: skip
 #: Name -> width in bits of an integer encoding of events, None for a real-valued one.
-ENCODINGS: dict[str, int | None] = {"log2": 4, "count": 8, "log1p": None}
+ENCODINGS: dict[str, int | None] = {"log2": 4, "count": 8, "binary": 1, "log1p": None}
 #: The same of pictures: bytes as they are, or less a mean and divided by a deviation.
 PIXELS, STANDARDISED = "pixels", "standardised"
 PICTURE_ENCODINGS: dict[str, int | None] = {PIXELS: 8, STANDARDISED: None}
@@ -70,7 +70,8 @@ class DataDefinition(Strict):
     size: Size = 32
     """Frames are ``size`` x ``size`` pixels, or (height, width)."""
     encoding: str = "log2"
-    """Of events ``log2`` (4 bit), ``count`` (8 bit) or ``log1p`` (real-valued). Of pictures
+    """Of events ``log2`` (4 bit), ``count`` (8 bit), ``binary`` (whether there was one: spikes) or
+    ``log1p`` (real-valued). Of pictures
     ``pixels`` (their bytes, 8 bit; the default) or ``standardised`` (real-valued; with ``mean``
     and ``std``)."""
     train: int | None = None

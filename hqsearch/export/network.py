@@ -133,7 +133,7 @@ def integer_network(
     if input_bits is None or input_bits > 8:
         raise ExportError(
             "frames of integers of at most 8 bits can be exported; these are real or wider. Use an "
-            'integer encoding ("log2" or "count").'
+            'integer encoding ("log2", "count" or "binary").'
         )
     for digits in STREAM_DIGITS:
         capture = Capture(timesteps, stored, digits)

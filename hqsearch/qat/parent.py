@@ -81,7 +81,8 @@ def _prepare_frames(part: Part, context: PrepareContext) -> FrameData:
     place = f"parents/{parent_digest(part, data.fingerprint)[:16]}"
     frames = str(data.folder.relative_to(part.study.folder))
     prepared = Prepared(len(data.classes), frames, {part.key: place})
-    if prepared != part.prepared:
+    # With --fresh what is known may be the old study's, which has been moved away.
+    if prepared != part.prepared or not part.prepared_file.is_file():
         write_atomically(part.prepared_file, json.dumps(prepared.to_json()))
         part.forget()
     return data

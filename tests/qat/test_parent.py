@@ -41,6 +41,18 @@ def test_a_prepared_folder_is_used_again(copy: Part, prepared: Part, prepare: Pr
     assert line.endswith("on 22 validation samples, fp32, 2 epochs")
 
 
+def test_what_was_known_of_a_folder_that_was_moved_away_is_written_again(
+    copy: Part, prepare: Prepare
+) -> None:
+    before = copy.prepared
+    assert before is not None  # as the checks before --fresh have asked
+    kept = copy.study.folder.rename(copy.study.folder.with_name("copy.before"))
+    copy.study.folder.mkdir()
+    shutil.copytree(kept / "data", copy.study.folder / "data")
+    assert prepare(copy)["trained"] == [""]
+    assert Part(copy.study).prepared == before
+
+
 def test_what_was_measured_lies_beside_the_weights(prepared: Part) -> None:
     folder = prepared.parent_folder
     assert is_whole(folder)

@@ -42,7 +42,7 @@ def trace_workload(
             left as it was.
         batch: frames [T, N, C, H, W] (any trailing shape); on the meta device the
             workload carries no firing rates.
-        input_bits: width of integer frames; None for real-valued ones.
+        input_bits: width of integer frames, 1 where they are spikes; None for real-valued ones.
         unknown: ``real`` counts operations that the trace does not know as one
             real-valued MAC per output; ``refuse`` raises and names them.
         neurons: further module classes that are neurons.
@@ -58,6 +58,9 @@ def trace_workload(
     trace = TraceState(timesteps=timesteps or batch.shape[0], samples=batch.shape[1])
     if input_bits is None:
         trace.tags[batch] = TensorTag("real", "frames", batch.shape[0])
+    elif input_bits == 1:
+        # Events are spikes: hardware that skips zeros does so from the first layer on.
+        trace.tags[batch] = TensorTag("binary", "spikes", batch.shape[0], levels=1)
     else:
         levels = 2**input_bits - 1
         trace.tags[batch] = TensorTag("integer", "frames", batch.shape[0], levels=levels)
