@@ -20,8 +20,8 @@ from hqsearch.data.prepare import (
     data_outlook,
     load_data,
     prepare_data,
+    splits_given,
     summarise_data,
-    validation_is_given,
 )
 from hqsearch.data.recordings import classes_beforehand
 from hqsearch.data.simulated import SIMULATED_NOTE, SIMULATOR_VERSION, simulate_gesture
@@ -53,7 +53,7 @@ __all__ = [
     "open_frames",
     "prepare_data",
     "simulate_gesture",
+    "splits_given",
     "summarise_data",
     "usual_place",
-    "validation_is_given",
 ]

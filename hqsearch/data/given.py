@@ -64,8 +64,8 @@ class Frames:
         test: what ``confirm`` measures on; without it, ``confirm`` is refused.
         classes: names of the classes, or how many there are; the largest label + 1 by default.
         encoding: of counts: ``"count"`` (8 bit, at most 255; the default), ``"log2"``
-            (floor(log2(1 + count)), 4 bit), ``"binary"`` (1 where there was an event) or ``"log1p"``
-            (real-valued).
+            (floor(log2(1 + count)), 4 bit), ``"binary"`` (1 where there was an event) or
+            ``"log1p"`` (real-valued).
 
     Raises:
         DataError: shapes, values or labels that cannot be used; raised at first use.

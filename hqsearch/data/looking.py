@@ -140,14 +140,18 @@ def _imbalance(train: dict[str, int], classes: tuple[str, ...]) -> list[str]:
 def _repeated(keys: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
     """Samples that are in two splits: what is measured on them was learned by heart."""
     told = []
-    train = dict(keys.get("train", ()))
-    for name in ("validation", "test"):
-        twice = [(train[key], mine) for key, mine in keys.get(name, ()) if key in train]
+    for name, other, why in (
+        ("validation", "train", "an accuracy on it says little"),
+        ("test", "train", "an accuracy on it says little"),
+        ("test", "validation", "confirming on it says no more than the search did"),
+    ):
+        seen = dict(keys.get(other, ()))
+        twice = [(seen[key], mine) for key, mine in keys.get(name, ()) if key in seen]
         if twice:
             first, mine = twice[0]
             more = f", and {len(twice) - 1} more" if len(twice) > 1 else ""
             told.append(
-                f"{mine} of {name} is the same sample as {first} of train{more}: an accuracy on "
-                "it says little; remove one of them"
+                f"{mine} of {name} is the same sample as {first} of {other}{more}: {why}; remove "
+                "one of them"
             )
     return told

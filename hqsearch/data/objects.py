@@ -100,8 +100,10 @@ class ObjectSource:
         with self._naming():
             return self.frames.stored.classes
 
-    def has_own_validation(self) -> bool:
-        return self.spec.dataset == CODE or "validation" in read_arrays(self.path)
+    def splits_given(self) -> frozenset[str]:
+        if self.spec.dataset == CODE:
+            return frozenset(("validation", "test"))
+        return frozenset(read_arrays(self.path))
 
     def encoding(self) -> Encoding:
         return self.frames.stored.encoding

@@ -144,8 +144,8 @@ class PictureSource:
     def classes(self) -> tuple[str, ...]:
         return self.layout.classes
 
-    def has_own_validation(self) -> bool:
-        return "validation" in self.layout.pools
+    def splits_given(self) -> frozenset[str]:
+        return frozenset(self.layout.pools)
 
     def encoding(self) -> Encoding:
         return encoding_of(self.spec)

@@ -36,9 +36,9 @@ from hqsearch.data.framing import count_equally, count_window, frame_events
 from hqsearch.data.given import Frames, given_folder
 from hqsearch.data.recordings import (
     check_recordings,
-    has_validation_folder,
     is_absent,
     recorded_samples,
+    splits_on_disk,
     whole_recordings,
 )
 from hqsearch.data.samples import Problem, Progress, Sample, SampleList, refuse_all
@@ -223,14 +223,15 @@ def data_classes(
     return list_source(spec).classes
 
 
-def validation_is_given(spec: DataSpec) -> bool:
-    """Whether the validation samples were chosen by a person: arrays, or a ``validation/``."""
+def splits_given(spec: DataSpec) -> frozenset[str]:
+    """Of ``validation`` and ``test``, those whose samples a person chose: arrays, or a folder of
+    that name. The others are drawn."""
     if spec.dataset == FRAMES:
-        return True
+        return frozenset(("validation", "test"))
     other = source_of(spec)
     if other is not None:
-        return other.has_own_validation()
-    return spec.dataset != SIMULATED and has_validation_folder(spec)
+        return other.splits_given()
+    return frozenset() if spec.dataset == SIMULATED else splits_on_disk(spec)
 
 
 def list_source(spec: DataSpec) -> SampleList:

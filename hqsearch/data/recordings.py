@@ -142,10 +142,11 @@ def _listed(spec: DataSpec, found: _Found) -> SampleList:
     )
 
 
-def has_validation_folder(spec: DataSpec) -> bool:
-    """Whether there is a ``validation/`` beside ``train/``."""
-    names = {folder.name.lower() for folder in _subfolders(_root(spec))}
-    return {"train", "validation"} <= names
+def splits_on_disk(spec: DataSpec) -> frozenset[str]:
+    """Those of ``validation`` and ``test`` that folders, or lists of a published set, name."""
+    found = _find(spec)
+    pools = {"validation": found.validation_pool, "test": found.test_pool}
+    return frozenset(name for name, pool in pools.items() if pool is not None)
 
 
 def has_test_pool(spec: DataSpec) -> bool:

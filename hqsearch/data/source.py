@@ -39,8 +39,8 @@ class Source(Protocol):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their labels."""
 
-    def has_own_validation(self) -> bool:
-        """Whether a person, and no draw, says what validation samples are."""
+    def splits_given(self) -> frozenset[str]:
+        """Of which splits a person, and no draw, says what their samples are."""
 
     def encoding(self) -> Encoding:
         """How stored values become what the network sees."""

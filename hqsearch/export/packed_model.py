@@ -117,8 +117,9 @@ def _made(told: Mapping[str, Any], model: Any) -> nn.Module:
             ) from error
         if not same_identity(told["identity"], here):
             raise InputError(
-                f"{place} has changed since the model was trained; load_model(path, model=…) takes "
-                "the function or network that is meant."
+                f"{place}, or a file beside it that it imports, is not what it was when the model "
+                "was trained; load_model(path, model=…) takes the function or network that is "
+                "meant."
             )
     try:
         return build_model(str(name), options, **given)

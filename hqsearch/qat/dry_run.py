@@ -156,10 +156,12 @@ def _look_at_modules(found: Inspection, part: Part, model: nn.Module, traced: Wo
     if part.model.weights is not None:
         for note in part.fill(part.build(deployed=False, filled=False)):
             found.notes.append(f"trained weights: {note}")
-        if not part.data_has_own_validation():
+        drawn = part.splits_drawn()
+        if drawn:
             found.notes.append(
-                "validation samples are drawn from train/ here: if your weights were trained on "
-                "them, accuracies flatter; recordings that they never saw belong into validation/"
+                f"{' and '.join(drawn)} samples are drawn from train/ here: if your weights were "
+                "trained on them, accuracies flatter; samples that they never saw belong into "
+                f"{' and '.join(f'{name}/' for name in drawn)}"
             )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from hqsearch.atomic import write_atomically
 from hqsearch.data import FrameData
@@ -30,7 +31,7 @@ from hqsearch.plugins import code_alone
 from hqsearch.problem.objective import ACCURACY, difference_text, value_text
 from hqsearch.qat.rates import measure_rates, rate_batches
 from hqsearch.qat.structural_part import Part, Prepared
-from hqsearch.training import EpochRecord, Segment, evaluate, save_state, train
+from hqsearch.training import EpochRecord, Samples, Segment, evaluate, save_state, train
 from hqsearch.training.state import CHECKPOINT_INDEX
 from hqsearch.wording import option, setting
 
@@ -95,6 +96,8 @@ def _tell(part: Part, context: PrepareContext, classes: int) -> str:
     of = f" of {part.key}" if part.key else ""
     if study.definition.model is not None and study.definition.model.weights is not None:
         how = f"your weights, fine-tuned for {epochs} epochs" if epochs else "your weights as given"
+        if "accuracy_as_given" in about:
+            how += f"; {value_text(study.measured, about['accuracy_as_given'])} as given"
     else:
         how = f"{epochs} epochs"
     metric = study.measured
@@ -165,7 +168,10 @@ def train_parent(part: Part, on_epoch: Callable[[EpochRecord], None] | None = No
     model, checkpoint = part.build(deployed=False), folder / "checkpoint"
     resumed = Segment(checkpoint=checkpoint, resume_from=checkpoint)
     validation = part.samples("validation")
+    as_given: dict[str, float] = {}
     try:
+        if part.model.weights is not None and options.parent_epochs:
+            as_given = _before_tuning(part, model, validation)
         train(
             model,
             part.samples("train"),
@@ -195,11 +201,22 @@ def train_parent(part: Part, on_epoch: Callable[[EpochRecord], None] | None = No
         "accuracy": result.accuracy,
         "accuracy_se": result.standard_error,
         "validation_samples": len(result.correct),
+        **as_given,
         **({"correct": pack_correct(result.correct)} if result.is_binary else {}),
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "seconds": round(_whole(time.perf_counter() - began, already, schedule.epochs), 3),
     }
     write_atomically(folder / "parent.json", json.dumps(about))
+
+
+def _before_tuning(part: Part, model: nn.Module, validation: Samples) -> dict[str, float]:
+    """``accuracy_as_given`` of weights that are to be fine-tuned, measured once."""
+    file = part.parent_folder / "as_given.json"
+    if not file.exists():
+        model.to(part.study.device)
+        found = evaluate(model, validation, device=part.study.device, task=part.study.task)
+        write_atomically(file, json.dumps({"accuracy_as_given": found.accuracy}))
+    return dict(json.loads(file.read_text()))
 
 
 def _whole(seconds: float, already: int, epochs: int) -> float:

@@ -31,8 +31,8 @@ from hqsearch.data import (
     data_outlook,
     open_frames,
     prepare_data,
+    splits_given,
     usual_place,
-    validation_is_given,
 )
 from hqsearch.data.encoding import Encoding
 from hqsearch.data.samples import Progress
@@ -268,9 +268,9 @@ class Part:
         """
         check_data(self.data, self._cache, self.study.objects.frames)
 
-    def data_has_own_validation(self) -> bool:
-        """Whether a person, and not a draw of this study, says what validation samples are."""
-        return validation_is_given(self.data)
+    def splits_drawn(self) -> list[str]:
+        """Of ``validation`` and ``test``, those whose samples are drawn by this study."""
+        return [name for name in ("validation", "test") if name not in splits_given(self.data)]
 
     def data_outlook(self) -> DataOutlook:
         """What preparing the data will come to."""

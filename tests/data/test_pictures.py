@@ -17,7 +17,7 @@ from hqsearch.data import (
     data_outlook,
     load_data,
     prepare_data,
-    validation_is_given,
+    splits_given,
 )
 from hqsearch.data.looking import few_frames, split_facts
 from hqsearch.data.picture_stores import CifarStore
@@ -53,7 +53,7 @@ def test_split_folders_in_any_case_in_a_folder_or_an_archive(tmp_path, pack):
     spec = spec_of(pack(tmp_path / "p", SPLIT))
     data = prepare_data(spec, tmp_path / "cache")
     assert [len(getattr(data, s)) for s in ("train", "validation", "test")] == [12, 6, 8]
-    assert validation_is_given(spec)
+    assert splits_given(spec) >= {"validation", "test"}
     expected = np.asarray(picture(7 * 6, 12, 10).resize((10, 8), Image.Resampling.BICUBIC))
     assert (data.train.frames[0, 0] == expected[:, 1:9].transpose(2, 0, 1)).all()
 
@@ -157,13 +157,21 @@ def test_what_was_ignored_or_is_missing_is_told(tmp_path):
 
 
 def test_the_same_picture_in_two_splits_is_told(tmp_path):
-    files = {**SPLIT, "test/cat/again.png": SPLIT["train/cat/00.png"]}
+    files = {
+        **SPLIT,
+        "test/cat/again.png": SPLIT["train/cat/00.png"],
+        "test/dog/again.png": SPLIT["val/dog/00.png"],
+    }
     spec = spec_of(write_folder(tmp_path / "p", files))
     check_data(spec, tmp_path / "cache")
     facts = split_facts(spec)
     assert facts is not None
     assert facts.samples["train"] == {"cat": 6, "dog": 6}
-    assert any("again.png of test is the same sample as" in note for note in facts.notes)
+    learned, validated = (note for note in facts.notes if "is the same sample as" in note)
+    assert "cat/again.png of test" in learned
+    assert learned.endswith("of train: an accuracy on it says little; remove one of them")
+    assert "dog/again.png of test" in validated
+    assert "of validation: confirming on it says no more than the search did" in validated
 
 
 def test_a_look_at_few(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hqsearch.data import DataSpec, validation_is_given
+from hqsearch.data import DataSpec, splits_given
 from hqsearch.data.prepare import list_samples
 from hqsearch.errors import DataError
 
@@ -51,7 +51,7 @@ def test_it_is_taken_as_it_is(root: Path) -> None:
     }
     assert names(root) == {"train": ["train"], "validation": ["validation"], "test": ["train"]}
     assert len(list_samples(spec(root, validation=4)).splits["validation"]) == 4
-    assert validation_is_given(spec(root))
+    assert splits_given(spec(root)) == {"validation"}
 
 
 def test_more_than_there_are_and_classes_that_are_not_learned(root: Path) -> None:
@@ -65,4 +65,4 @@ def test_more_than_there_are_and_classes_that_are_not_learned(root: Path) -> Non
 def test_without_one_it_is_drawn(tmp_path: Path) -> None:
     for label in ("left", "right"):
         record(tmp_path / label, 10)
-    assert not validation_is_given(spec(tmp_path))
+    assert not splits_given(spec(tmp_path))

@@ -134,7 +134,12 @@ def test_it_is_fine_tuned_where_that_is_asked_for(folder: Path) -> None:
     tuned = study(folder, settings={"evaluation.parent_epochs": 1})
     run = tuned.run("random", evaluations=2, executor="in-process")
     (told,) = [note for note in run.notes if note.startswith("parent:")]
-    assert told.endswith("your weights, fine-tuned for 1 epochs")
+    model = Net().eval()
+    model.load_state_dict(torch.load(folder / "trained.pt", weights_only=True)["model"])
+    x, y = batch(split(21, 1))
+    with torch.no_grad():
+        before = float((model(x).argmax(1) == y).double().mean())
+    assert told.endswith(f"your weights, fine-tuned for 1 epochs; {100 * before:.1f} % as given")
 
 
 def test_what_does_not_fit_is_told_before_anything_is_made(folder: Path) -> None:

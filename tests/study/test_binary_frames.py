@@ -1,4 +1,4 @@
-"""A whole study of frames that are spikes: costs, final training, packed file, operations counted."""
+"""A whole study of frames that are spikes: costs, training, packed file, operations."""
 
 from __future__ import annotations
 
