@@ -21,6 +21,7 @@ from torch import nn
 
 from hqsearch.atomic import write_atomically
 from hqsearch.data import FrameData
+from hqsearch.data.shared import shared_samples
 from hqsearch.errors import DefinitionError, RunFailed
 from hqsearch.evaluator import ParentQuality, PrepareContext, Resources
 from hqsearch.evaluator.per_sample import pack_correct
@@ -77,7 +78,7 @@ def _prepare_frames(part: Part, context: PrepareContext) -> FrameData:
     data = part.prepare_data(context.progress, context.workers)
     if data.summary:
         context.tell(f"data: {data.summary}")
-    for warning in data.warnings:
+    for warning in (*data.warnings, *shared_samples(data)):
         context.tell(f"note: {warning}")
     place = f"parents/{parent_digest(part, data.fingerprint)[:16]}"
     frames = str(data.folder.relative_to(part.study.folder))
