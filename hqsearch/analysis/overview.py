@@ -169,6 +169,7 @@ def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[di
             "finished": finished[run.ordinal],
             "ended": run.exhausted or bool(run.stalled),
             "stalled": run.stalled,
+            "between": run.options.get("between", {}),
             "early_stopping": run.options.get("search"),
         }
         for run in results.runs

@@ -176,6 +176,7 @@ class Study(RequestingStudy):
         fresh: bool = False,
         time_limit: float | str | None = None,
         until: str | None = None,
+        between: Mapping[str, str] | None = None,
         listener: Listener | None = None,
         progress: bool = False,
     ) -> Run:
@@ -197,6 +198,8 @@ class Study(RequestingStudy):
                 finished, and the same call or :meth:`resume` goes on.
             until: ``"stalled"``: end where three batches in a row promise no more hypervolume than
                 the front's resolution; ``"stalled:5"``: five.
+            between: ranges of costs in which the front is to be refined, ``{"energy": "15 uJ .. 30
+                uJ"}``: a preference, where ``constraints`` are limits.
             listener: is told what happens; silent by default.
             progress: show evaluations, time left and the front on standard error.
 
@@ -210,6 +213,7 @@ class Study(RequestingStudy):
         require(strategy, str, "strategy", "a name")
         require(options, Mapping, "options", "a dictionary")
         require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
+        require(between, Mapping, "between", 'such as {"energy": "15 uJ .. 30 uJ"}')
         require(until, str, "until", '"stalled" or "stalled:5"')
         require_settings(settings)
         strategy_class(strategy)
@@ -227,6 +231,7 @@ class Study(RequestingStudy):
             fresh=fresh,
             time_limit=seconds(time_limit, "time_limit"),
             until=until,
+            between={str(k): str(v) for k, v in (between or {}).items()},
         )
         return self._launch(start, request, listener, progress)
 

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     metavar="stalled[:K]",
     help="End where K batches in a row (3) promise less than the front's resolution.",
 )
+@click.option(
+    "--between",
+    multiple=True,
+    metavar="RANGE",
+    help="Refine the front there: 'energy 15 uJ .. 30 uJ'. A preference, no limit.",
+)
 @options.json_front
 def run(
     study: str,
@@ -38,6 +44,7 @@ def run(
     storage: str | None,
     data: Path | None,
     settings: tuple[str, ...],
+    between: tuple[str, ...],
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -51,7 +58,14 @@ def run(
         recordings=data,
         settings=options.overrides_of(settings),
     )
+    asked["between"] = dict(_range(text) for text in between)
     follow(lambda listener: named.run(listener=listener, **asked), as_json)
+
+
+def _range(text: str) -> tuple[str, str]:
+    """``energy 15 uJ .. 30 uJ`` as cost and range."""
+    cost, _, rest = text.strip().partition(" ")
+    return cost, rest
 
 
 def follow(search: Callable[[Listener], Run], as_json: bool) -> None:

@@ -85,6 +85,7 @@ class Budgets:
         self.budgets = tuple(budgets)
         self.space, self._cheap = space, cheap
         self._tables = AdditiveTables(space, cheap, overflows=overflows or {})
+        self._metrics = list(metrics)
         self._columns = [list(metrics).index(b.metric) for b in self.budgets]
         self._limits = np.array([b.limit for b in self.budgets])
 
@@ -123,6 +124,10 @@ class Budgets:
                 self.space.decode(self.space.cardinalities * 0)[0], np.random.default_rng(0)
             )
         return told
+
+    def extremes(self, metric: str) -> tuple[float, float]:
+        """Least and most of a cheap metric that any candidate needs."""
+        return self._tables.extremes(self._metrics.index(metric))
 
     def repair(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
         """The candidate made feasible by cheapening random layers, one small step at a time."""

@@ -40,6 +40,7 @@ def status_text(facts: dict[str, Any]) -> str:
         unit = ("evaluations" if run["searches"] else _unit(run)) + stops
         lines.append(
             f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
+            + "".join(f", between {k} {v}" for k, v in run["between"].items())
             + _ending(run)
         )
     states = ", ".join(

@@ -102,6 +102,12 @@ class AdditiveProgram:
         scaled = self._added[:, columns] / np.maximum(self._most - self._least, 1e-300)
         self._target = added / largest + TIE * scaled.sum(axis=1)
         self._scale = np.maximum(self._most - self._least, 1e-300)
+        for own in problem.interest:
+            # The sweep is of the range; a part that cannot reach it goes as near as it can.
+            place = self.names.index(own.metric)
+            least, most = self._least[place], self._most[place]
+            self._least[place] = min(max(least, own.low), most)
+            self._most[place] = max(min(most, own.high), least)
         self._limits = [(problem.metrics.index(b.metric), b.limit) for b in problem.budgets.budgets]
 
     def solve(self, index: int) -> tuple[Candidate, str] | None:

@@ -22,6 +22,7 @@ from hqsearch.evaluator.tasks import EvaluatorTask, TaskAnswer
 from hqsearch.problem.additive import AdditiveTables
 from hqsearch.problem.budgets import Budgets
 from hqsearch.problem.candidate import Candidate
+from hqsearch.problem.interest import Range
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.overflow import Overflow
 from hqsearch.problem.space import Space
@@ -137,6 +138,8 @@ class Problem:
     tasks: frozenset[str] = frozenset()
     """Kinds of tasks that the evaluator does for strategies."""
     overflows: Mapping[str, Overflow] = field(default_factory=dict)
+    interest: tuple[Range, ...] = ()
+    """Ranges of costs in which the front is to be refined."""
 
     @cached_property
     def tables(self) -> AdditiveTables:
@@ -196,6 +199,11 @@ class Strategy(ABC):
             InputError: what is wrong.
         """
         return
+
+    @classmethod
+    def aims(cls, options: Any) -> bool:
+        """Whether it heeds the ranges of interest; others are refused where there are some."""
+        return False
 
     @classmethod
     def least_wanted(cls, options: Any) -> Mapping[str, float]:

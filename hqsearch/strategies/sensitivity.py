@@ -58,6 +58,10 @@ class Sensitivity(Strategy):
     Options: ClassVar[type[StrategyOptions]] = SensitivityOptions
     tasks_needed: ClassVar[frozenset[str]] = frozenset({SCORES})
 
+    @classmethod
+    def aims(cls, options: Any) -> bool:
+        return True
+
     def __init__(self, problem: Problem, options: Any, seed: int) -> None:
         super().__init__(problem, options, seed)
         self._seen = set(problem.baselines)

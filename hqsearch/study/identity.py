@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,12 @@ def run_identity(
     options: StrategyOptions,
     history: tuple[int, ...] | None,
     first: int | None = None,
+    between: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What, with strategy and seed, tells one run of a study from another.
 
-    ``history`` are the runs that it may learn from, and ``first`` how many trials of each.
+    ``history`` are the runs that it may learn from, ``first`` how many trials of each, and
+    ``between`` ranges of costs in which the front is to be refined.
     """
     identity: dict[str, Any] = {
         "strategy": options.model_dump(mode="json"),
@@ -33,6 +35,8 @@ def run_identity(
         identity["history"] = list(history)
     if first is not None:
         identity["first"] = first
+    if between:
+        identity["between"] = dict(sorted(between.items()))
     return identity
 
 

@@ -83,6 +83,8 @@ class Request:
     """What it was made from in Python."""
     time_limit: float | None = None
     """Seconds from the start after which nothing is begun any more; None: as many as it takes."""
+    between: Mapping[str, str] = field(default_factory=dict)
+    """Ranges of costs in which the front is to be refined: cost → ``15 uJ .. 30 uJ``."""
     until: str | None = None
     """What ends the run before its number of evaluations: ``stalled``, ``stalled:5``."""
     publisher: Publisher | None = None

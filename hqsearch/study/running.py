@@ -40,10 +40,12 @@ from hqsearch.store.log_reader import damaged
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.store.soundness import log_faults
 from hqsearch.strategies import Problem, Strategy, StrategyOptions, strategy_class
+from hqsearch.study.aiming import aimed, check_interest, interest_of
 from hqsearch.study.asked import asked_definition, recorded_definition
 from hqsearch.study.expecting import expected
 from hqsearch.study.identity import of_its_time, run_identity, same_run, to_go_on
 from hqsearch.study.limits import check_limits
+from hqsearch.study.objectives import objectives_of
 from hqsearch.study.opening import (
     Request,
     make_evaluator_for,
@@ -136,6 +138,7 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
         device=device_of(request, attributes),
         history=tuple(run.options["history"]) if "history" in run.options else None,
         first=run.options.get("first"),
+        between=run.options.get("between", {}),
         until=run.until or None,
     )
     return _launch(definition, request, guarded(listener))
@@ -205,6 +208,8 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             f"{option('strategy', kind.name)} cannot be used with search.early_stopping: its few "
             "candidates answer different questions and are no rivals of each other"
         )
+    if request.between:
+        check_interest(request.between, kind, options, objectives_of(definition, evaluator))
     patience = None if request.until is None else patience_of(request.until)
     if patience is not None and definition.search.early_stopping != "none":
         raise InputError(
@@ -219,7 +224,9 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         kind.least_wanted(options),
     )
     with ExitStack() as stack:
-        identity = run_identity(definition, options, request.history, request.first)
+        identity = run_identity(
+            definition, options, request.history, request.first, request.between
+        )
 
         def tell(workers: int, logged: bool) -> None:
             runs, records = _logged(definition, request) if logged else ([], [])
@@ -240,6 +247,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             evaluator.overflows(),
         )
         notes = budgets.check()
+        interest = interest_of(request.between, evaluator, objectives, budgets)
         runs, held = opened.held()
         # Replicates are measured on the test split, which no search may see.
         records = [r for r in held if r.proposal.kind != "replicate"]
@@ -258,7 +266,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
             versions=versions(),
             notes=tuple(notes),
         )
-        problem = _problem(evaluator, objectives, budgets, run, records)
+        problem = replace(_problem(evaluator, objectives, budgets, run, records), interest=interest)
         strategy = kind(problem, options, run.seed)
         run = replace(run, until=request.until or "", stalled="")
         log = opened.open_log()  # now that nothing refuses it
@@ -269,6 +277,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         told = (
             *notes,
             *([one] if one else []),
+            *aimed(interest),
             *strategy.notes(),
             *strategy.notes_for(opened.executor.capacity),
         )

@@ -94,7 +94,7 @@ class Batch:
         self._front: CellFront | None = None
         main, known = self._costs(measured)
         self.reference = self._reference(main, known)
-        self.volume = hypervolume(np.column_stack([main, _evened(known)]), self.reference)
+        self.volume = hypervolume(np.column_stack([main, self._scaled(known)]), self.reference)
         self.promise = 0.0
         """Expected gain of all that was chosen, as a share of the front's hypervolume."""
 
@@ -140,20 +140,30 @@ class Batch:
         return self.columns.sign * self.columns.model.mean(codes), self.columns.known(codes)
 
     def _reference(self, main: Floats, known: Floats) -> Floats:
-        costs = np.column_stack([main, _evened(known)])
+        costs = np.column_stack([main, self._scaled(known)])
         worst, best = costs.max(axis=0), costs.min(axis=0)
         return np.asarray(worst + 0.1 * (worst - best) + 1e-12)
+
+    def _scaled(self, known: Floats) -> Floats:
+        """The other costs on a scale on which gains count, stretched where they count most."""
+        scaled = _evened(known)
+        names = [o.name for i, o in enumerate(self.problem.objectives) if i != self.columns.main]
+        for own in self.problem.interest:
+            place = names.index(own.metric)
+            ends = _evened(np.array([[own.low], [own.high]]))[:, 0]
+            scaled[:, place] = own.stretched(scaled[:, place], *ends)
+        return scaled
 
     def _gain(self, codes: Codes) -> Floats:
         if self._front is None:
             main, known = self._costs(self.front_codes)
-            self._front = CellFront.of(main, _evened(known), self.reference)
+            self._front = CellFront.of(main, self._scaled(known), self.reference)
         mean, deviation = self.columns.model.predict(codes)
         return expected_improvement(
             self._front,
             self.columns.sign * mean,
             self.columns.boldness * deviation,
-            _evened(self.columns.known(codes)),
+            self._scaled(self.columns.known(codes)),
             self.reference,
         )
 

@@ -187,6 +187,10 @@ class Nsga2(Strategy):
                 "strategy.nsga2.prior needs an evaluator that scores layers, and this one does not"
             )
 
+    @classmethod
+    def aims(cls, options: Any) -> bool:
+        return bool(options.assist)
+
     @property
     def planned_tasks(self) -> int:
         return self._passes
