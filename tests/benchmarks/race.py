@@ -4,13 +4,16 @@
 
     python tests/benchmarks/race.py                                # every strategy, 20 instances
     python tests/benchmarks/race.py --tables gesture --only nsga2 sensitivity --instances 1000 1020
+    python tests/benchmarks/race.py --peers --tables gesture-memory --checks 16 24 --save race.jsonl
 
 One process, no Ray, one evaluation after the other; every strategy is driven directly. A share is
 the noiseless hypervolume of everything that a run has evaluated, in the box that ``compare``
 measures by, divided by that of the instance's front (``evaluators/_synthetic_2_front.py``) together
 with what the run found, so that it is never above 1. Medians, quartiles, and the mean difference
-to the first named strategy with its paired standard error. Settings were chosen on instances 0 to
-99; report others.
+to the first named strategy with its paired standard error. ``--peers`` races those of others, too
+(``race_peers.py``; ``pip install -e '.[race]'``). With ``--save`` each result is kept in a file as
+soon as there is one, and the same command goes on from there. Settings were chosen on instances 0
+to 99; report others.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from hqsearch.evaluators._synthetic_2_front import attainable
 from hqsearch.evaluators.synthetic_2 import Synthetic2, costs_of
+from race_peers import PEERS
 
 from hqsearch.analysis.yardstick import make_yardstick
 from hqsearch.definition import ObjectiveDefinition, StudyDefinition
@@ -175,25 +179,62 @@ def _value(text: str) -> Any:
         return text
 
 
+class Kept:
+    """Results in a file of JSON lines, by what was raced; nowhere without a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        self._found = {tuple(row[0]): Raced(*row[1]) for row in map(json.loads, lines)}
+
+    def get(self, *what: Any) -> Raced | None:
+        found = self._found.get(what)
+        return (
+            None
+            if found is None
+            else Raced(tuple(found.shares), tuple(found.fronts), found.seconds)
+        )
+
+    def put(self, raced: Raced, *what: Any) -> None:
+        if self._path is not None:
+            row = [what, [raced.shares, raced.fronts, raced.seconds]]
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
 def contest(
-    table: str, names: Sequence[str], instances: Sequence[int], noise: float
+    table: str,
+    names: Sequence[str],
+    instances: Sequence[int],
+    noise: float,
+    checks: Sequence[int] = CHECKS,
+    kept: Kept | None = None,
 ) -> dict[str, list[Raced]]:
     """Every strategy on every instance of a table."""
     found: dict[str, list[Raced]] = {name: [] for name in names}
+    kept = kept or Kept(None)
     for number in instances:
         instance = Instance(table, number, noise)
         for name in names:
-            kind, options = parsed(name)
-            made = strategy_class(kind)
-            strategy = made(instance.problem, made.Options.model_validate(options), number)
-            found[name].append(race(instance, strategy, CHECKS))
+            what = (table, name, number, noise, "/".join(map(str, checks)))
+            raced = kept.get(*what)
+            if raced is None:
+                raced = race(instance, _made(name, instance.problem, number), checks)
+                kept.put(raced, *what)
+            found[name].append(raced)
     return found
 
 
-def table_of(found: dict[str, list[Raced]]) -> str:
+def _made(text: str, problem: Problem, seed: int) -> Strategy:
+    name, options = parsed(text)
+    made = PEERS.get(name) or strategy_class(name)
+    return made(problem, made.Options.model_validate(options), seed)
+
+
+def table_of(found: dict[str, list[Raced]], checks: Sequence[int] = CHECKS) -> str:
     """Markdown: median (quartiles); mean difference to the first in thousandths, paired error."""
-    head = " | ".join(f"{check} evaluations | to the first" for check in CHECKS)
-    lines = [f"| strategy | {head} | s each |", "|---" * (2 * len(CHECKS) + 2) + "|"]
+    head = " | ".join(f"{check} evaluations | to the first" for check in checks)
+    lines = [f"| strategy | {head} | s each |", "|---" * (2 * len(checks) + 2) + "|"]
     first = np.array([r.shares for r in next(iter(found.values()))])
     for name, raced in found.items():
         shares = np.array([r.shares for r in raced])
@@ -201,7 +242,7 @@ def table_of(found: dict[str, list[Raced]]) -> str:
         gap = shares - first
         error = gap.std(axis=0, ddof=1) / np.sqrt(len(gap))
         cells = []
-        for i in range(len(CHECKS)):
+        for i in range(len(checks)):
             cells.append(f"{middle[i]:.3f} ({low[i]:.3f}–{high[i]:.3f})")
             same = not gap.any()
             cells.append("–" if same else f"{1e3 * gap[:, i].mean():+.1f} ± {1e3 * error[i]:.1f}")
@@ -219,21 +260,37 @@ FIELD = (
     "optuna-tpe",
     "optuna-nsga2",
 )
+#: Of others, and what they are raced against.
+PEER_FIELD = (
+    "nsga2",
+    "sensitivity",
+    "hawq-ranking",
+    "botorch",
+    "botorch-unscored",
+    "optuna-tpe",
+    "optuna-gp",
+    "optuna-nsga2",
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", nargs="+", choices=SPACES, default=list(SPACES))
-    parser.add_argument("--only", nargs="+", metavar="STRATEGY", default=list(FIELD))
+    parser.add_argument("--only", nargs="+", metavar="STRATEGY", default=None)
+    parser.add_argument("--peers", action="store_true", help="those of others, too")
+    parser.add_argument("--checks", nargs="+", type=int, default=list(CHECKS), metavar="N")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="keep results, and go on from it")
     parser.add_argument("--instances", type=int, nargs=2, default=(1000, 1020), metavar="N")
     parser.add_argument("--noise", type=float, default=0.8)
     args = parser.parse_args()
+    names = args.only or (PEER_FIELD if args.peers else FIELD)
+    kept = Kept(args.save)
     for table in args.tables:
         began = time.perf_counter()
-        found = contest(table, args.only, range(*args.instances), args.noise)
+        found = contest(table, names, range(*args.instances), args.noise, args.checks, kept)
         spent = time.perf_counter() - began
         print(f"\n{table}, {SPACES[table]}, noise {args.noise} points, {spent:.0f} s")
-        print(table_of(found), flush=True)
+        print(table_of(found, args.checks), flush=True)
 
 
 if __name__ == "__main__":
