@@ -11,7 +11,8 @@ With limits, the members that meet all of them are left, and the one that is bes
 first objective without a limit is taken; where every objective has one, their knee.
 
 Accuracies are those confirmed on fresh seeds if every member has them, and then members whose
-place rested on luck are left out; else those of the search, and the choice is provisional.
+place rested on luck are left out; else those that the front was chosen by (means of the accuracy
+model, or what the search measured), and the choice is provisional.
 """
 
 from __future__ import annotations
@@ -28,8 +29,16 @@ from hqsearch.analysis.limits import Limit, metric_of, parse_limits
 from hqsearch.analysis.paired import metric_difference
 from hqsearch.analysis.words import values_text
 from hqsearch.errors import InputError, LimitsNotMet
-from hqsearch.problem.objective import Objective, difference_text, first_cost, minimized, unit_text
-from hqsearch.store.records import TrialRow
+from hqsearch.problem.objective import (
+    Objective,
+    difference_text,
+    first_cost,
+    minimized,
+    unit_text,
+    value_text,
+)
+from hqsearch.store.modelled import Modelled
+from hqsearch.store.records import TrialRow, by_means, means_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,7 +67,7 @@ class Selection:
 
     Attributes:
         trial: the member.
-        values: its values that counted: confirmed means, or those of the search.
+        values: its values that counted: confirmed means, the model's, or those of the search.
         reason: why, in a sentence.
         cheaper: the most accurate member that costs less of the first cost; None at that end.
         better: the member that is better in the measured objective (accuracy) for the least
@@ -77,6 +86,8 @@ class Selection:
     confirmed: bool
     certainty: str
     limits: tuple[Limit, ...]
+    modelled: bool = False
+    """Whether the accuracies that counted are the means of the accuracy model."""
 
 
 def choose(
@@ -101,7 +112,8 @@ def choose(
     limits = parse_limits(given or {}, objectives, trials)
     if not front:
         raise InputError("there is nothing to choose from: the front is empty")
-    field = _Field(front, confirmation_of(front, trials, objectives), objectives)
+    means = means_of(trials, objectives)
+    field = _Field(front, confirmation_of(front, trials, objectives), objectives, means)
     able = [t for t in field.members if not any(field.excess(t, limit) for limit in limits)]
     if not able:
         raise LimitsNotMet(_nearest(field, limits))
@@ -123,6 +135,7 @@ def choose(
         confirmed=field.confirmed is not None,
         certainty=_certainty(field, chosen, limits),
         limits=limits,
+        modelled=field.confirmed is None and chosen.number in means,
     )
 
 
@@ -134,8 +147,9 @@ class _Field:
         front: Sequence[TrialRow],
         confirmation: ConfirmedFront | None,
         objectives: tuple[Objective, ...],
+        means: Mapping[int, Modelled],
     ) -> None:
-        self.objectives = objectives
+        self.objectives, self.means = objectives, means
         self.quality = next((o for o in objectives if not o.cheap), objectives[0])
         self.price = first_cost(objectives)
         self.confirmed: ConfirmedFront | None = None
@@ -154,7 +168,11 @@ class _Field:
 
     def values(self, trial: TrialRow) -> dict[str, float]:
         member = self.confirmed.of(trial.key) if self.confirmed is not None else None
-        return member.confirmed if member is not None else dict(trial.values or {})
+        if member is not None:
+            return member.confirmed
+        names, values = [o.name for o in self.objectives], dict(trial.values or {})
+        judged = by_means([values[n] for n in names], self.means.get(trial.number), self.objectives)
+        return {**values, **dict(zip(names, judged, strict=True))}
 
     def value(self, trial: TrialRow, name: str) -> float | None:
         values = self.values(trial)
@@ -178,6 +196,8 @@ class _Field:
             assert member is not None
             error = member.quality.standard_error
             return error if math.isfinite(error) else None
+        if trial.number in self.means:
+            return self.means[trial.number].deviation
         searched = trial.details.error_of(self.quality.name)
         return float(searched) if searched else None
 
@@ -189,6 +209,9 @@ class _Field:
             assert second is not None
             error = self.confirmed.difference(first, second).standard_error
             return (error if math.isfinite(error) else None), True
+        if one.number in self.means and other.number in self.means:
+            deviations = (self.means[trial.number].deviation for trial in (one, other))
+            return math.hypot(*deviations), False
         mine, theirs = (self.values(trial)[self.quality.name] for trial in (one, other))
         gap = metric_difference(self.quality, mine, one.details, theirs, other.details)
         return gap.standard_error or None, gap.paired
@@ -273,7 +296,13 @@ def _reason(field: _Field, limits: tuple[Limit, ...], able: int, what: str) -> s
 def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> str:
     error, name = field.error(chosen), field.quality.name
     parts = []
-    if error is not None:
+    if error is not None and field.confirmed is None and chosen.number in field.means:
+        measured = value_text(field.quality, (chosen.values or {})[name])
+        shown = difference_text(field.quality, error) + unit_text(field.quality)
+        parts.append(
+            f"its {name} is the mean of the accuracy model, ± {shown}; measured {measured}"
+        )
+    elif error is not None:
         shown = difference_text(field.quality, error) + unit_text(field.quality)
         parts.append(f"standard error of its {name}: {shown}")
     elif field.confirmed is None:
@@ -282,7 +311,9 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
         parts.append(f"confirmed: {field.confirmed.trained}")
     elif error is not None:
         what = "accuracies flatter" if name == "accuracy" else f"values of {name} flatter"
-        parts.append(f"provisional: search {what} the best of many; hqsearch confirm")
+        modelled = chosen.number in field.means
+        told = "rests on one training each" if modelled else f"search {what} the best of many"
+        parts.append(f"provisional: {told}; hqsearch confirm")
     for limit in limits:
         value = field.value(chosen, limit.metric)
         if error is not None and limit.metric == name and value is not None:

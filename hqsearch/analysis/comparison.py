@@ -53,6 +53,8 @@ class Entry:
     charged: list[Charge]
     course: Course
     verdicts: list[Verdict]
+    raw: Course | None = None
+    """As measured, where ``course`` goes by the model's means."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,14 @@ class ComparedStrategies:
     versions: dict[str, str]
     hopeless: str = ""
     """Why nothing can be said of accuracies; empty where something can."""
+    uniform_raw: Course | None = None
+    union_raw: float | None = None
+    """As measured, where everything else goes by the model's means."""
+
+    @property
+    def modelled(self) -> bool:
+        """Whether volumes go by the means of the accuracy model, as the study's front does."""
+        return self.uniform_raw is not None
 
     def of(self, variant: Variant) -> list[Entry]:
         return [e for e in self.entries if e.variant == variant]
@@ -187,10 +197,30 @@ def comparison_json(comparison: ComparedStrategies) -> dict[str, Any]:
             "best": list(comparison.uniform.best),
         },
         "union": round(comparison.union, 6),
+        "modelled": comparison.modelled,
+        "raw": _raw_json(comparison),
         "equal_seconds": round(equal_seconds(comparison), 3),
         "strategies": [_strategy_json(comparison, v) for v in ranked(comparison)],
         "verdict": verdict_lines(comparison),
         "versions": comparison.versions,
+    }
+
+
+def _raw_json(comparison: ComparedStrategies) -> dict[str, Any] | None:
+    """Volumes as measured, where the others go by the model's means."""
+    uniform, union = comparison.uniform_raw, comparison.union_raw
+    if uniform is None or union is None:
+        return None
+    strategies = {}
+    for variant in comparison.variants:
+        courses = [e.raw for e in comparison.of(variant) if e.raw is not None]
+        ends = [float(c.hypervolume[-1]) if c.evaluations else 0.0 for c in courses]
+        middle, low, high = (round(v, 6) for v in spread(ends))
+        strategies[variant.label] = {"median": middle, "q25": low, "q75": high}
+    return {
+        "uniform": round(float(uniform.hypervolume[-1]), 6),
+        "union": round(union, 6),
+        "hypervolume": strategies,
     }
 
 

@@ -21,7 +21,8 @@ from hqsearch.evaluator.tasks import TaskAnswer
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.pareto import hypervolume
 from hqsearch.problem.resolution import representatives
-from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
+from hqsearch.store.modelled import Modelled
+from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, by_means
 
 Floats = npt.NDArray[np.float64]
 #: What is charged: seconds that passed, or of the processor, which on a machine shared with
@@ -237,12 +238,19 @@ class Course:
 
 
 def course_of(
-    charged: Sequence[Charge], yardstick: Yardstick, objectives: tuple[Objective, ...]
+    charged: Sequence[Charge],
+    yardstick: Yardstick,
+    objectives: tuple[Objective, ...],
+    means: Mapping[str, Modelled] | None = None,
 ) -> Course:
     """Follow a run's charges; what failed, was stopped or breaks a budget adds no volume.
 
     The volume is that of the front at the objectives' resolution, so a more accurate candidate
     that takes the place of one a little cheaper may lose what the two differ by.
+
+    Args:
+        means: what the model of accuracy makes of candidates, by key: what the study's front is
+            chosen by. Without them everything is as measured.
     """
     names = [o.name for o in objectives]
     quality, cost = names.index(yardstick.quality), names.index(yardstick.cost)
@@ -257,7 +265,9 @@ def course_of(
         trial = charge.trial
         if trial is None:
             continue
-        values = trial.values if trial.state == "COMPLETE" else None
+        values = None
+        if trial.state == "COMPLETE" and trial.values is not None:
+            values = by_means(trial.values, (means or {}).get(trial.proposal.key), objectives)
         feasible = trial.outcome is None or trial.outcome.violation <= 0
         if values is not None and feasible:
             together = np.vstack([held, values])

@@ -19,7 +19,7 @@ class Chosen(Printed):
     Attributes:
         trial: the member.
         values: objective → value that counted: confirmed means where every member has them,
-            else those of the search.
+            else those that the front was chosen by.
         reason: why, in a sentence.
         cheaper: what a cheaper member saves and gives up, in a sentence; None at that end.
         better: what a more accurate member gains and costs, in a sentence; None at that end.
@@ -43,6 +43,8 @@ class Chosen(Printed):
             "trial": self.trial.number,
             "choices": self.trial.choices,
             "values": self.values,
+            "measured": self.trial.values,
+            "modelled": selection.modelled,
             "average_bits": self.trial.average_bits,
             "limits": {limit.metric: limit.text for limit in selection.limits},
             "reason": self.reason,

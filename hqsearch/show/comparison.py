@@ -77,6 +77,15 @@ def comparison_table(comparison: ComparedStrategies) -> LiteralTable:
     return table
 
 
+def _by_means(comparison: ComparedStrategies) -> list[str]:
+    if not comparison.modelled:
+        return []
+    return [
+        "Volumes and last columns go by the means of the accuracy model over all trainings of the "
+        "study, as its front does; as measured: raw, with --json."
+    ]
+
+
 def comparison_text(comparison: ComparedStrategies) -> str:
     """What is compared by what, and the verdict in words."""
     yard = comparison.yardstick
@@ -89,6 +98,7 @@ def comparison_text(comparison: ComparedStrategies) -> str:
         f"Volume: hypervolume, percent of the box from the reference point ({point}) to the ideal "
         f"({ideal}), fixed for this study; everything found here together has "
         f"{100 * comparison.union:.2f}. Medians over seeds.",
+        *_by_means(comparison),
         f"Equal time: hypervolume after {minutes} worker minutes, "
         "the least that a strategy's median run has spent in all.",
         f"Last columns: best {yard.quality}{percent} at {yard.cost} up to that.",

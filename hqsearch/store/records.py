@@ -422,17 +422,38 @@ def front_of(
     if not feasible:
         return []
     names, means = [o.name for o in objectives], means_of(evaluated, objectives)
-    values = [[(t.values or {})[n] for n in names] for t in feasible]
-    for place, objective in enumerate(objectives):
-        if means and objective.modelled:
-            for row, trial in zip(values, feasible, strict=True):
-                if trial.number in means:
-                    row[place] = means[trial.number].mean
+    values = [
+        by_means([(t.values or {})[n] for n in names], means.get(t.number), objectives)
+        for t in feasible
+    ]
     marked = representatives(values, objectives)
     chosen = [t for t, keep in zip(feasible, marked, strict=True) if keep]
     cost = first_cost(objectives)
     by = cost.name if cost is not None else names[0]
     return sorted(chosen, key=lambda t: ((t.values or {})[by], t.number))
+
+
+def by_means(
+    values: Sequence[float], modelled: Modelled | None, objectives: Sequence[Objective]
+) -> list[float]:
+    """The values that fronts, choices and hypervolumes go by.
+
+    Args:
+        values: as measured, in the order of the objectives.
+        modelled: what the model makes of the candidate; None where it is not asked.
+    """
+    if modelled is None:
+        return list(values)
+    pairs = zip(objectives, values, strict=True)
+    return [modelled.mean if objective.modelled else value for objective, value in pairs]
+
+
+def means_by_key(
+    trials: Sequence[TrialRow], objectives: tuple[Objective, ...]
+) -> dict[str, Modelled]:
+    """As :func:`means_of`, by the candidate's text key."""
+    means = means_of(trials, objectives)
+    return {t.key: means[t.number] for t in trials if t.number in means} if means else {}
 
 
 def means_of(trials: Sequence[TrialRow], objectives: tuple[Objective, ...]) -> dict[int, Modelled]:

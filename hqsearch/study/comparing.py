@@ -39,7 +39,14 @@ from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
-from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow, front_of
+from hqsearch.store.records import (
+    RunRecord,
+    TaskRecord,
+    TrialRecord,
+    TrialRow,
+    front_of,
+    means_by_key,
+)
 from hqsearch.strategies import strategy_class
 from hqsearch.study.asked import definition_of
 from hqsearch.study.fingerprint import fingerprint_of, require_same
@@ -345,15 +352,17 @@ def _read(
     objectives = _objectives(attributes)
     tasks, terms = _tasks(request, definition), Terms.of(attributes["study"])
     parts = _part_seconds(request, definition)
+    means = means_by_key([TrialRow.of(t, objectives) for t in trials], objectives)
     entries = []
     for variant in variants:
         for seed in seeds:
             run = runs[ordinals[variant.label, seed]]
             charged = charges(run, runs, trials, tasks, definition.evaluations, clock, parts)
-            course = course_of(charged, yardstick, objectives)
+            course = course_of(charged, yardstick, objectives, means)
+            raw = course_of(charged, yardstick, objectives) if means else None
             rows = [TrialRow.of(c.trial, objectives) for c in charged if c.trial is not None]
             against = verdicts(front_of(rows, objectives, run.budgets), rows, terms)
-            entries.append(Entry(variant, seed, run, charged, course, against))
+            entries.append(Entry(variant, seed, run, charged, course, against, raw))
     by_number = {t.number: t for t in trials}
     uniform = [Charge(t, seconds_of(t, by_number, clock)) for t in _baselines(trials)]
     everything = [c for entry in entries for c in entry.charged]
@@ -371,8 +380,12 @@ def _read(
         yardstick=yardstick,
         variants=tuple(variants),
         entries=tuple(entries),
-        uniform=course_of(uniform, yardstick, objectives),
-        union=float(course_of(everything, yardstick, objectives).hypervolume[-1]),
+        uniform=course_of(uniform, yardstick, objectives, means),
+        union=float(course_of(everything, yardstick, objectives, means).hypervolume[-1]),
+        uniform_raw=course_of(uniform, yardstick, objectives) if means else None,
+        union_raw=(
+            float(course_of(everything, yardstick, objectives).hypervolume[-1]) if means else None
+        ),
         noisy=noisy,
         hopeless=terms.hopeless,
         clock=clock,

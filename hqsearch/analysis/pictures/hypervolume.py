@@ -9,6 +9,7 @@ import numpy as np
 from hqsearch.analysis.pictures.facts import Facts, NothingToDraw, require_completed
 from hqsearch.analysis.yardstick import Yardstick, charges, course_of, make_yardstick
 from hqsearch.errors import RunFailed
+from hqsearch.store.records import means_by_key
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,18 @@ def hypervolume_picture(facts: Facts) -> Hypervolumes:
     """The course of every search of a study.
 
     The box is the one that a comparison has recorded, else it is made from the uniform baselines
-    in the log as a comparison would.
+    in the log as a comparison would. Volumes are those of the front, by the model's means where
+    that is chosen by them.
 
     Raises:
         NothingToDraw: no trial was completed, or no uniform baseline that spans the box.
     """
     require_completed(facts)
-    yardstick = _yardstick(facts)
+    yardstick, means = _yardstick(facts), means_by_key(facts.trials, facts.objectives)
     courses = []
     for run in facts.runs:
         charged = charges(run, facts.runs, facts.records, facts.tasks, run.evaluations)
-        course = course_of(charged, yardstick, facts.objectives)
+        course = course_of(charged, yardstick, facts.objectives, means)
         if run.searches and course.evaluations:
             volumes, seconds = course.hypervolume.tolist(), course.seconds.tolist()
             name = run.strategy
