@@ -82,6 +82,8 @@ def test_who_is_stopped_and_who_waits() -> None:
     assert not here.waits(trial(1, 0.5))
     assert here.waits(trial(1, 0.5, 0.6))
     assert not here.waits(trial(1, 0.5, 0.6, kind="baseline"))
+    twice = cohorts(decided(0, 0, 3, 1, 2, promoted=2), decided(0, 1, 3, 1))
+    assert not twice.waits(trial(3, 0.5, 0.6))
 
 
 def test_a_decision_is_due_when_all_who_are_left_are_at_the_rung() -> None:
