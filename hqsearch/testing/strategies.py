@@ -115,6 +115,8 @@ class StrategyContract:
             proposed.append(candidate)
             if index >= replayed:
                 log.append((candidate, strategy.origin(candidate)))
+            promise = strategy.promise(candidate)
+            assert promise is None or promise >= 0.0, "a batch is expected to add, never to take"
             measured = None if index == fail else self.measure(problem, candidate)
             result = Result(next(slots), candidate, "search", measured)
             if index in stop and measured is not None:

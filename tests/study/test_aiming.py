@@ -12,6 +12,7 @@ from hqsearch.api import Study
 from hqsearch.cli import cli
 from hqsearch.errors import BudgetError, InputError, UnknownName
 from hqsearch.store.records import TrialRecord
+from hqsearch.strategies.nsga2.strategy import ASSISTED
 from hqsearch.study.running import Request, read_study
 
 NAME = "synthetic-2"
@@ -39,6 +40,10 @@ def test_nsga2_looks_where_it_is_asked_to(tmp_path: Path) -> None:
     low, high = 0.05 * full.values["energy"], 0.1 * full.values["energy"]
     there = inside(trials(tmp_path / "aimed"), low, high)
     assert there > inside(trials(tmp_path / "plain"), low, high) + 0.1
+    for trial in trials(tmp_path / "aimed"):
+        place = ASSISTED.fullmatch(trial.proposal.origin)
+        # Of a whole batch, with its first one.
+        assert (trial.proposal.promise is not None) == bool(place and place[1] == "1")
     # A run of its own, that goes on and resumes by its range.
     aimed.run("nsga2", evaluations=29)
     _, runs, _ = read_study(Request(NAME, "", studies_dir=tmp_path / "aimed"))
