@@ -17,7 +17,7 @@ from typing import Any
 from hqsearch.analysis.proportion import wilson_interval
 from hqsearch.definition.study import MARGIN
 from hqsearch.problem.budgets import Budget
-from hqsearch.problem.objective import Objective
+from hqsearch.problem.objective import ACCURACY, Objective
 from hqsearch.problem.resolution import resolution_text
 from hqsearch.store.records import TrialRow, front_of
 from hqsearch.wording import option
@@ -89,14 +89,18 @@ def resolution_note(
     """
     told = resolution_text(objectives)
     without = tuple(replace(o, resolution=0.0) for o in objectives)
-    every = len(front_of(trials, without, budgets)) if told else len(front)
-    lost = every - len(front)
+    members = front_of(trials, without, budgets) if told else list(front)
+    every, lost = len(members), len(members) - len(front)
     if lost <= 0:
         return ""
     if len(front) == 1:
+        best = max((t.values or {}).get(ACCURACY.name, 0.0) for t in members)
+        left = f"trial {front[0].number}"
+        if (front[0].values or {}).get(ACCURACY.name) == best:
+            left += ", the most accurate"
         return (
-            f"Resolution ({told}): all {every} members lie within it, and one is left, the most "
-            f"accurate; {option('raw', True)} shows the others"
+            f"Resolution ({told}): it is so coarse that of {every} members one is left, {left}; "
+            f"{option('raw', True)} shows the others"
         )
-    members = "1 member is" if lost == 1 else f"{lost} members are"
-    return f"Resolution ({told}): {members} not told from another; {option('raw', True)} shows them"
+    gone = "1 member is" if lost == 1 else f"{lost} members are"
+    return f"Resolution ({told}): {gone} not told from another; {option('raw', True)} shows them"
