@@ -57,6 +57,7 @@ class Command(Evaluator):
     objectives: ClassVar[tuple[Objective, ...]] = (ACCURACY, ENERGY, STORAGE)
     metrics: ClassVar[tuple[str, ...]] = CodeCosts.metrics
     costly: ClassVar[bool] = True
+    can_confirm: ClassVar[bool] = True
     Options: ClassVar[type[EvaluationOptions]] = CommandOptions
 
     def __init__(self, setup: Setup) -> None:
@@ -85,7 +86,6 @@ class Command(Evaluator):
         self.__dict__.update(
             objectives=(*measured, STORAGE),
             metrics=metrics,
-            can_confirm="split" in named,
         )
         self._in_parts = "budget" in named
 
@@ -147,7 +147,7 @@ class Command(Evaluator):
         """Run the command for a candidate, on the validation split.
 
         Raises:
-            RunFailed: it failed, or did not answer as it should; quotes its standard error.
+            TrialFailed: it failed, or did not answer as it should; quotes its standard error.
         """
         length = self.options.epochs
         epochs = length if budget is None or not self._in_parts else budget
@@ -157,19 +157,22 @@ class Command(Evaluator):
         return self._run(candidate, seed, epochs, length, "validation", resume, checkpoint)
 
     def confirm(self, candidate: Candidate, seed: int, epochs: int | None = None) -> Evaluation:
-        """The same on the test split, where the command says ``{split}``."""
-        if not self.can_confirm:
+        """The same on the test split, for which the command says ``{split}``."""
+        self.require_confirmable(epochs)
+        length = self.options.epochs if epochs is None else epochs
+        return self._run(candidate, seed, length, length, "test", "", None)
+
+    def require_confirmable(self, epochs: int | None = None) -> None:
+        named = set(placeholders_in(self.options.command))
+        if "split" not in named:
             raise DefinitionError(
                 "confirm: the command has no {split}, so it cannot be asked for the test split"
             )
-        length = self.options.epochs if epochs is None else epochs
-        told = {"budget", "epochs"} & set(placeholders_in(self.options.command))
-        if length != self.options.epochs and not told:
+        if epochs not in (None, self.options.epochs) and not {"budget", "epochs"} & named:
             raise DefinitionError(
                 "confirm: the command has neither {budget} nor {epochs}, so it cannot be asked "
-                f"for {length} epochs"
+                f"for {epochs} epochs"
             )
-        return self._run(candidate, seed, length, length, "test", "", None)
 
     def _run(
         self,

@@ -40,6 +40,13 @@ class RunFailed(HqsearchError):
     """A run broke down after it had started; what had finished is in the log."""
 
 
+class TrialFailed(Exception):
+    """One evaluation came to nothing: its trial fails with this text, and the search goes on.
+
+    Not an :class:`HqsearchError`, which would end the run.
+    """
+
+
 class DiskFull(HqsearchError):
     """No space left on a device; free some and resume."""
 

@@ -80,6 +80,8 @@ def _show_trial(
         print_text(f"trained: {model_line(trial.model)}")
     if trial.layers:
         out.print(layers_table(trial.layers, f"Trial {number}, layer by layer"))
+    else:
+        print_text("\n".join(f"{layer}: {choice}" for layer, choice in trial.choices.items()))
 
 
 def _show_model(path: Path, as_json: bool) -> None:

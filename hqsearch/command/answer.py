@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsearch.command.process import Exited
-from hqsearch.errors import RunFailed, closest
+from hqsearch.errors import TrialFailed, closest
 from hqsearch.evaluator.json_record import WrongType, measured_number
 from hqsearch.hardware import LayerRate
 
@@ -26,16 +26,16 @@ def read_answer(done: Exited, result: Path | None) -> dict[str, Any]:
         result: where the command was asked to write it; None: it prints it.
 
     Raises:
-        RunFailed: the command failed, or answered with anything else; quotes standard error.
+        TrialFailed: the command failed, or answered with anything else; quotes standard error.
     """
     if done.code != 0:
-        raise RunFailed(f"the command failed ({done.ending()}){_quoted(done.errors)}")
+        raise TrialFailed(f"the command failed ({done.ending()}){_quoted(done.errors)}")
     if result is not None:
         text, place = _written(result, done), "the file {result}"
     else:
         lines = [line for line in done.output.splitlines() if line.strip()]
         if not lines:
-            raise RunFailed(
+            raise TrialFailed(
                 "the command printed nothing: its last line must be a JSON object such as "
                 f'{{"accuracy": 0.91}}{_quoted(done.errors)}'
             )
@@ -46,7 +46,7 @@ def read_answer(done: Exited, result: Path | None) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         shown = text.strip()[:200]
-        raise RunFailed(
+        raise TrialFailed(
             f'{place} is no JSON object such as {{"accuracy": 0.91}}, but {shown!r}'
             f"{_quoted(done.errors)}"
         )
@@ -57,19 +57,19 @@ def objective_value(answer: dict[str, Any], name: str, unit: str) -> float:
     """The value of an objective, taken out of an answer.
 
     Raises:
-        RunFailed: it is missing, no number, or a fraction outside 0 … 1. NaN is returned as it is.
+        TrialFailed: it is missing, no number, or a fraction outside 0 … 1. NaN is returned.
     """
     if name not in answer:
         listed = ", ".join(map(repr, list(answer)[:8])) or "no key at all"
         near = closest(name, list(map(str, answer)))
         hint = f"; did you mean {near!r}?" if near else ""
-        raise RunFailed(f"the command's result has no {name!r}, but {listed}{hint}")
+        raise TrialFailed(f"the command's result has no {name!r}, but {listed}{hint}")
     try:
         value = measured_number(answer.pop(name))
     except WrongType as error:
-        raise RunFailed(f"the command's result: {name}: {error}") from None
+        raise TrialFailed(f"the command's result: {name}: {error}") from None
     if unit == "fraction" and not math.isnan(value) and not 0.0 <= value <= 1.0:
-        raise RunFailed(
+        raise TrialFailed(
             f"the command's result: {name} is {value}; a fraction lies within 0 and 1"
             + (" (not in percent)" if 1.0 < value <= 100.0 else "")
         )
@@ -91,21 +91,23 @@ def rates_in(facts: dict[str, Any], layers: Collection[str]) -> dict[str, LayerR
     """Firing rates that an answer reports: ``{"rates": {layer: share of nonzero inputs}}``.
 
     Raises:
-        RunFailed: a layer that does not exist, or no rate within 0 … 1.
+        TrialFailed: a layer that does not exist, or no rate within 0 … 1.
     """
     told = facts.get("rates")
     if told is None:
         return {}
     if not isinstance(told, dict):
-        raise RunFailed("the command's result: rates: expected a table, layer → rate")
+        raise TrialFailed("the command's result: rates: expected a table, layer → rate")
     rates = {}
     for path, rate in told.items():
         if path not in layers:
             near = closest(str(path), layers)
             hint = f"; did you mean {near!r}?" if near else ""
-            raise RunFailed(f"the command's result: rates: there is no layer {path!r}{hint}")
+            raise TrialFailed(f"the command's result: rates: there is no layer {path!r}{hint}")
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            raise RunFailed(f"the command's result: rates: {path}: {rate!r} is not within 0 and 1")
+            raise TrialFailed(
+                f"the command's result: rates: {path}: {rate!r} is not within 0 and 1"
+            )
         rates[str(path)] = LayerRate(float(rate), float(rate))
     return rates
 
@@ -126,11 +128,11 @@ def _written(result: Path, done: Exited) -> str:
         with result.open("rb") as file:
             content = file.read(LARGEST + 1)
     except OSError:
-        raise RunFailed(
+        raise TrialFailed(
             "the command ended without writing the file {result}" + _quoted(done.errors)
         ) from None
     if len(content) > LARGEST:
-        raise RunFailed(f"the file {{result}} is larger than {LARGEST >> 20} MiB")
+        raise TrialFailed(f"the file {{result}} is larger than {LARGEST >> 20} MiB")
     return content.decode(errors="replace")
 
 

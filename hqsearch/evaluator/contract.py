@@ -340,6 +340,16 @@ class Evaluator(ABC):
         """
         raise ValueError(f"{type(self).__name__} cannot confirm")
 
+    def require_confirmable(self, epochs: int | None = None) -> None:  # noqa: B027 - a hook
+        """Refuse a confirmation that this study's own settings make impossible.
+
+        Args:
+            epochs: as for :meth:`confirm`.
+
+        Raises:
+            DefinitionError: they do; it says why.
+        """
+
     def confirm_from(
         self, candidate: Candidate, seed: int, epochs: int | None, parent: FreshParent
     ) -> Evaluation:

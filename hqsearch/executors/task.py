@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Any
 
 from hqsearch.atomic import is_full, write_atomically
 from hqsearch.definition import StudyDefinition
-from hqsearch.errors import HqsearchError, RunFailed
+from hqsearch.errors import HqsearchError, RunFailed, TrialFailed
 from hqsearch.evaluator import (
     Details,
     Evaluation,
@@ -189,7 +190,7 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
         KeyboardInterrupt: a person pressed Ctrl-C.
         HqsearchError: of what all evaluations need; or a preparation tried to end the process.
     """
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _processor_seconds()
     work = task.work
     with persons_interrupt():
         try:
@@ -204,9 +205,11 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
                 raise RunFailed(f"preparation failed: {described(error)}") from None
             if isinstance(error, FloatingPointError):
                 done = TaskOutcome(failure="nan", reason=str(error))
+            elif isinstance(error, TrialFailed):
+                done = TaskOutcome(failure="exception", reason=str(error))
             else:
                 done = TaskOutcome(failure="exception", reason=described(error))
-    spent = round(time.process_time() - cpu, 3)
+    spent = round(_processor_seconds() - cpu, 3)
     if isinstance(work, Evaluate | Confirm):
         if done.details.cpu_seconds is None:
             done = replace(done, details=replace(done.details, cpu_seconds=spent))
@@ -215,6 +218,12 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
     outcome = replace(done, seconds=time.perf_counter() - wall)
     leave_result(task, outcome)
     return outcome
+
+
+def _processor_seconds() -> float:
+    """Of this process, and of the commands that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _done(evaluator: Evaluator, task: Task) -> TaskOutcome:
@@ -288,7 +297,7 @@ def _evaluate(evaluator: Evaluator, work: Evaluate | Confirm, seed: int) -> Eval
             return evaluator.evaluate(
                 candidate, seed, work.budget, resume_from=folder, checkpoint=folder
             )
-        except RunFailed:
+        except (RunFailed, TrialFailed):
             shutil.rmtree(folder, ignore_errors=True)
     return evaluator.evaluate(candidate, seed, work.budget, checkpoint=folder)
 

@@ -156,6 +156,7 @@ def confirm(
         definition, folder_of(definition.name, request.studies_dir), request
     )
     length = _final_epochs(evaluator) if epochs == "final" else epochs
+    evaluator.require_confirmable(length)
     starts = starts or Starts()
     if starts.fresh:
         evaluator.require_fresh_parents(starts.splits or 1)

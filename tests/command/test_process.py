@@ -29,7 +29,9 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_killed_worker_takes_its_command_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_children", [False, True])
+def test_a_killed_worker_takes_its_command_along(tmp_path: Path, with_children: bool) -> None:
+    """``with_children``: as Ray does, which kills what a worker has started, too."""
     told = tmp_path / "pids"
     worker = subprocess.Popen(
         [
@@ -49,6 +51,10 @@ def test_a_killed_worker_takes_its_command_along(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert len(pids) == 2
     assert all(map(alive, pids))
+    started = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    assert len(started) == 1
+    for pid in map(int, started if with_children else []):
+        os.kill(pid, signal.SIGKILL)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     for _ in range(1200):

@@ -11,7 +11,7 @@ import pytest
 
 from hqsearch.command.answer import binomial_error
 from hqsearch.definition import load_study
-from hqsearch.errors import DefinitionError, InputError, RunFailed, UnknownName
+from hqsearch.errors import DefinitionError, InputError, TrialFailed, UnknownName
 from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.problem.candidate import Candidate
@@ -56,7 +56,7 @@ def _toml(value: Any) -> str:
 
 class TestContract(EvaluatorContract):
     def make(self, folder: Path) -> Evaluator:
-        return made(folder.parent, state=folder)
+        return made(folder.parent, state=folder, command=[*COMMAND, "split={split}"])
 
 
 def test_the_command_is_told_everything(tmp_path: Path) -> None:
@@ -110,9 +110,10 @@ print(json.dumps({"accuracy": int(budget) / 10, "went_on_from": done}))
 
 
 def test_confirm_asks_for_the_test_split(tmp_path: Path) -> None:
-    assert not made(tmp_path).can_confirm
+    with pytest.raises(DefinitionError, match=r"the command has no \{split\}"):
+        made(tmp_path).require_confirmable()
     evaluator = made(tmp_path, command=[*COMMAND, "split={split}"])
-    assert evaluator.can_confirm
+    evaluator.require_confirmable()
     done = evaluator.confirm(uniform(evaluator, "4u"), 3, epochs=9)
     assert done.details["split"] == "test"  # type: ignore[index]
     assert done.details["budget"] == "9"  # type: ignore[index]
@@ -191,7 +192,7 @@ FAILURES = {
 @pytest.mark.parametrize("script", FAILURES)
 def test_a_failure_says_what_happened(tmp_path: Path, script: str) -> None:
     evaluator = made(tmp_path, f"import sys\n{script}")
-    with pytest.raises(RunFailed) as caught:
+    with pytest.raises(TrialFailed) as caught:
         evaluator.evaluate(uniform(evaluator, "4u"), 0)
     for text in FAILURES[script]:
         assert text in str(caught.value)
