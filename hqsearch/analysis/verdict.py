@@ -26,7 +26,7 @@ from hqsearch.analysis.bounds import (
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.replicates import Estimate
 from hqsearch.analysis.rules import RULES, Terms
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import TrialRow, measured_here
 
 #: Objectives of which less is better and whose saving is told.
 COSTS = ("energy", "storage")
@@ -242,7 +242,7 @@ def _comparisons(
 ) -> int:
     """Differences that a search could have come up with: whatever it found that costs no more."""
     evaluated: dict[tuple[str, ...], TrialRow] = {}
-    for trial in trials:
+    for trial in measured_here(trials):
         if trial.values and trial.kind not in ("replicate", "baseline"):
             evaluated.setdefault(tuple(trial.choices.values()), trial)
     others = [t.values or {} for t in evaluated.values() if t.key not in uniform]

@@ -236,6 +236,8 @@ def test_the_more_a_search_could_pick_from_the_less_is_claimed() -> None:
     assert (few.outcome, many.outcome) == ("saves", "not distinguishable")
     assert (many.needed_samples or 0) >= 1000
     assert (many.needed_seeds or 0) > 1
+    elsewhere = [replace(one, kind="imported") for one in others]
+    assert verdicts([member], [baseline, member, *elsewhere])[0] == few
 
 
 def test_the_margin_is_the_study_s() -> None:
