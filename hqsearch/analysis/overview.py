@@ -168,8 +168,9 @@ def _runs(results: Results, trials: Sequence[TrialRow] | None = None) -> list[di
             "evaluations": run.evaluations,
             "finished": finished[run.ordinal],
             "ended": run.exhausted or bool(run.stalled),
-            "stalled": run.stalled,
-            "between": run.options.get("between", {}),
+            # Of the few runs that have them.
+            **({"stalled": run.stalled} if run.stalled else {}),
+            **({"between": run.options["between"]} if "between" in run.options else {}),
             "early_stopping": run.options.get("search"),
         }
         for run in results.runs

@@ -40,7 +40,7 @@ def status_text(facts: dict[str, Any]) -> str:
         unit = ("evaluations" if run["searches"] else _unit(run)) + stops
         lines.append(
             f"run {run['ordinal']}: {_name(run)}, {run['finished']} of {run['evaluations']} {unit}"
-            + "".join(f", between {k} {v}" for k, v in run["between"].items())
+            + "".join(f", between {k} {v}" for k, v in run.get("between", {}).items())
             + _ending(run)
         )
     states = ", ".join(
@@ -118,7 +118,7 @@ def _entropy_text(entropy: Mapping[str, float]) -> str:
 
 
 def _ending(run: dict[str, Any]) -> str:
-    if run["stalled"]:
+    if run.get("stalled"):
         return f", stalled: {run['stalled']}"
     return ", nothing left to propose" if run["ended"] else ""
 
