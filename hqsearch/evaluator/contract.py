@@ -98,6 +98,8 @@ class PrepareContext:
             resources, and calls the last argument every second meanwhile.
         run_at_once: the same with several payloads, on as many workers as there are; None where
             one has to follow the other.
+        accept: takes those identities of :meth:`Evaluator.prepare` that are known before anything
+            is trained, and raises where the study was made of something else.
     """
 
     progress: Progress
@@ -108,6 +110,7 @@ class PrepareContext:
         Callable[[Sequence[dict[str, Any]], Resources, Callable[[], None]], list[dict[str, Any]]]
         | None
     ) = None
+    accept: Callable[[dict[str, str]], None] = lambda _: None
 
     def run_tasks(
         self, payloads: Sequence[dict[str, Any]], resources: Resources, poll: Callable[[], None]

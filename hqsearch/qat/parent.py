@@ -80,6 +80,8 @@ def _prepare_frames(part: Part, context: PrepareContext) -> FrameData:
         context.tell(f"data: {data.summary}")
     for warning in (*data.warnings, *shared_samples(data)):
         context.tell(f"note: {warning}")
+    name = f"data_fingerprint {part.key}" if part.key else "data_fingerprint"
+    context.accept({name: data.fingerprint})
     place = f"parents/{parent_digest(part, data.fingerprint)[:16]}"
     frames = str(data.folder.relative_to(part.study.folder))
     prepared = Prepared(len(data.classes), frames, {part.key: place})

@@ -56,6 +56,22 @@ def require_same(recorded: Mapping[str, Any], asked: Mapping[str, Any], study: s
         )
 
 
+def require_same_data(recorded: Mapping[str, str], known: Mapping[str, str], study: str) -> None:
+    """Refuse other data than those that a study was made of, before anything is trained on them.
+
+    Raises:
+        StudyMismatch: it says what to do.
+    """
+    other = [name for name, value in known.items() if recorded.get(name, value) != value]
+    if other:
+        raise StudyMismatch(
+            f"the data are not those that study {study!r} was made of: {other[0]} is "
+            f"{recorded[other[0]][:12]}… in the study, {known[other[0]][:12]}… here. Use the data "
+            f"of then, another {option('studies_dir')}, or {option('fresh', True)} to move the old "
+            "study aside."
+        )
+
+
 def require_recipe(recorded: Mapping[str, Any], recipe: int, study: str) -> None:
     """Refuse to add to a study of another recipe than its evaluator now has.
 

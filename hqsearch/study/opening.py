@@ -46,7 +46,12 @@ from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, check_database, storage_url
 from hqsearch.store.records import RunRecord, TrialRecord
 from hqsearch.store.soundness import require_own_file, require_sound
-from hqsearch.study.fingerprint import fingerprint_of, require_recipe, require_same
+from hqsearch.study.fingerprint import (
+    fingerprint_of,
+    require_recipe,
+    require_same,
+    require_same_data,
+)
 from hqsearch.study.given import require_objects
 from hqsearch.study.objectives import objectives_of, recorded_objectives
 from hqsearch.study.publishing import Publisher
@@ -206,7 +211,8 @@ def open_study(
         executor = stack.enter_context(_executor(kind, request, evaluator, workers))
         if before is not None:
             before(executor.capacity, bool(recorded))
-        prepared = _prepare(evaluator, executor, listener, traces)
+        of_then = recorded["prepared"] if recorded else {}
+        prepared = _prepare(evaluator, executor, listener, traces, of_then)
         if recorded:
             require_same(
                 {"prepared": recorded["prepared"]}, {"prepared": prepared}, definition.name
@@ -318,8 +324,15 @@ def _executor(kind: str, request: Request, evaluator: Evaluator, workers: int | 
 
 
 def _prepare(
-    evaluator: Evaluator, executor: Executor, listener: Listener, traces: Traces
+    evaluator: Evaluator,
+    executor: Executor,
+    listener: Listener,
+    traces: Traces,
+    recorded: Mapping[str, str],
 ) -> dict[str, str]:
+    def accept(known: dict[str, str]) -> None:
+        require_same_data(recorded, known, evaluator.setup.definition.name)
+
     def run_task(
         payload: dict[str, Any], resources: Resources, poll: Callable[[], None]
     ) -> dict[str, Any]:
@@ -348,7 +361,9 @@ def _prepare(
             done.set()
             watcher.join()
 
-    context = PrepareContext(listener.prepared, listener.note, cores(), run_task, run_at_once)
+    context = PrepareContext(
+        listener.prepared, listener.note, cores(), run_task, run_at_once, accept
+    )
     try:
         return plain(evaluator.prepare(context))
     except WrongType as error:
