@@ -103,7 +103,11 @@ def split_facts(spec: DataSpec, given: Frames | None = None) -> SplitFacts | Non
         name: {classes[label]: n for label, n in sorted(Counter(found).items())}
         for name, found in labels.items()
     }
-    notes = (*_imbalance(samples.get("train", {}), classes), *_repeated(keys))
+    notes = (
+        *_imbalance(samples.get("train", {}), classes),
+        *_absent(samples, classes),
+        *_repeated(keys),
+    )
     return SplitFacts(tuple(classes), samples, summary, notes)
 
 
@@ -135,6 +139,17 @@ def _imbalance(train: dict[str, int], classes: tuple[str, ...]) -> list[str]:
         f"classes are uneven: {train[most]} training samples of {most}, {train[least]} of {least}; "
         "accuracy counts samples, so a rare class hardly counts"
     ]
+
+
+def _absent(samples: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> list[str]:
+    """Classes of which nothing is measured."""
+    told = []
+    for split in ("validation", "test"):
+        missing = [name for name in classes if name not in samples.get(split, {})]
+        if missing and samples.get(split):
+            listed = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
+            told.append(f"no {split} sample of {listed}: how well they are told is not measured")
+    return told
 
 
 def _repeated(keys: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:

@@ -31,6 +31,7 @@ class Expected:
         per_trial: bytes of the log and its tables per trial; None where there is none yet.
         own_tasks: kinds of trainings of the strategy's own, which are not in the estimate.
         stops: whether early stopping is on.
+        baselines: uniform assignments that come first; 0 where the study has begun.
     """
 
     strategy: str
@@ -42,6 +43,7 @@ class Expected:
     per_trial: float | None = None
     own_tasks: tuple[str, ...] = ()
     stops: bool = False
+    baselines: int = 0
 
     def notes(self) -> list[str]:
         """What is about to be done, and what it will cost; a line each."""
@@ -51,6 +53,10 @@ class Expected:
         steps = " and ".join(self.outlook.steps)
         first = f"first {steps}; then " if steps else ""
         left = f" ({self.left} left)" if 0 < self.left < self.evaluations else ""
+        if self.baselines and self.left == self.evaluations:
+            left = f" ({self.baselines} of them uniform baselines)"
+            if self.baselines >= self.evaluations:
+                left = " (all of them uniform baselines: none is left for the search)"
         ended = ", all of them done" if self.left <= 0 else f", {self.workers} at a time"
         return f"about to: {first}{self.evaluations} evaluations{left} by {self.strategy}{ended}"
 
@@ -132,6 +138,7 @@ def expected(
         per_trial=logged / len(trials) if trials else None,
         own_tasks=tuple(sorted(strategy.tasks_needed)),
         stops=definition.search.early_stopping != "none",
+        baselines=0 if trials else len(evaluator.space.baselines()),
     )
 
 

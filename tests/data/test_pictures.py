@@ -174,6 +174,14 @@ def test_the_same_picture_in_two_splits_is_told(tmp_path):
     assert "of validation: confirming on it says no more than the search did" in validated
 
 
+def test_a_class_of_one_picture_is_measured_nowhere(tmp_path):
+    files = {**classes_of(each=20), "emu/one.png": encoded(picture(5))}
+    facts = split_facts(spec_of(write_folder(tmp_path / "p", files)))
+    assert facts is not None
+    assert "no validation sample of emu: how well they are told is not measured" in facts.notes
+    assert "no test sample of emu: how well they are told is not measured" in facts.notes
+
+
 def test_a_look_at_few(tmp_path):
     frames = few_frames(spec_of(write_folder(tmp_path / "p", SPLIT)), 3)
     assert frames is not None

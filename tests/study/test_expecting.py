@@ -67,6 +67,14 @@ def test_what_is_not_counted_is_said() -> None:
     assert "nsga2's own tasks (supernet) come on top" in cost
 
 
+def test_where_baselines_leave_nothing() -> None:
+    few = replace(FIRST, evaluations=5, left=5, baselines=7)
+    assert few.notes()[0] == (
+        "about to: 5 evaluations (all of them uniform baselines: none is left for the search) by "
+        "nsga2, 2 at a time"
+    )
+
+
 def test_a_run_that_is_done() -> None:
     plan, cost = replace(FIRST, left=0, measured=(1.0,)).notes()
     assert plan.endswith("all of them done")
@@ -79,7 +87,9 @@ def test_a_run_says_it_first(tmp_path: Path) -> None:
     start(request, first)
     start(request, again)
     start(replace(request, evaluations=12), more)
-    assert first.notes[0] == "about to: 8 evaluations by random, 1 at a time"
+    assert first.notes[0] == (
+        "about to: 8 evaluations (5 of them uniform baselines) by random, 1 at a time"
+    )
     assert "all of them done" in again.notes[0]
     assert more.notes[0] == "about to: 12 evaluations (4 left) by random, 1 at a time"
     assert "the mean of 8 of this study" in more.notes[1]
