@@ -98,6 +98,9 @@ def write_packed(model: PackedModel, path: Path) -> Sizes:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(tensors, draft, metadata={_KEY: text})
+        allowed = os.umask(0)
+        os.umask(allowed)
+        draft.chmod(0o666 & ~allowed)  # safetensors lets nobody else read it
         draft.replace(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be written: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def rewritten(file: Path, change) -> None:
     told["__metadata__"]["hqsearch"] = json.dumps(about)
     text = json.dumps(told).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + body)
+
+
+def test_others_may_read_it_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_packed(packed(), tmp_path / "m.hq")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m.hq").stat().st_mode & 0o777 == 0o640
 
 
 def test_what_is_read_is_what_was_written(file):

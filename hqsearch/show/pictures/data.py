@@ -92,6 +92,6 @@ def _draw_figures(axes: Any, picture: DataPicture, labels: list[int]) -> None:
     axes.set_yticks(range(len(labels)), names, fontsize=7)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("value as stored; below the\nnames: train/validation/test samples", color=INK)
+    axes.set_xlabel("value as stored; below names:\ntrain / validation / test samples", color=INK)
     axes.grid(visible=True, axis="x", color=COLOURS["grid"].light)
     axes.tick_params(axis="y", length=0, color=MUTED)
