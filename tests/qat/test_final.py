@@ -122,16 +122,6 @@ def test_it_is_trained_by_the_study_s_own_settings(
     assert told["teacher"] is None
 
 
-def test_joined_splits_are_one_after_the_other(prepared: Part) -> None:
-    first, second = prepared.samples("train"), prepared.samples("validation")
-    joined = final._joined(first, second)
-    assert joined.frames.shape == (44, *first.frames.shape[1:])
-    assert len(joined) == len(joined.frames) == 44
-    assert np.array_equal(joined.frames[0], first.frames[0])
-    assert np.array_equal(joined.frames[43], second.frames[21])
-    assert joined.labels.tolist() == [*first.labels, *second.labels]
-
-
 def test_weights_that_are_gone_or_of_another_candidate_are_refused(
     prepared: Part, space: Space, candidate: Candidate, tmp_path: Path
 ) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hqsearch.errors import DefinitionError
-from hqsearch.qat.held_out import held_out_part, rows_of
+from hqsearch.qat.held_out import held_out_part, joined, rows_of
+from hqsearch.qat.structural_part import Part
 from hqsearch.training import Samples
 
 
@@ -34,3 +35,14 @@ def test_rows_are_read_one_by_one() -> None:
     assert rows.frames.shape == (2, 1, 1, 1, 1)
     assert [int(rows.frames[index].item()) for index in range(2)] == [1, 4]
     assert rows.labels.tolist() == [1, 0]
+
+
+def test_joined_splits_are_one_after_the_other(prepared: Part) -> None:
+    first, second = prepared.samples("train"), prepared.samples("validation")
+    whole = joined(first, second)
+    assert whole.frames.shape == (44, *first.frames.shape[1:])
+    assert len(whole) == len(whole.frames) == 44
+    assert np.array_equal(whole.frames[0], first.frames[0])
+    assert np.array_equal(whole.frames[43], second.frames[21])
+    assert np.array_equal(whole.frames[20:24], np.stack([whole.frames[i] for i in range(20, 24)]))
+    assert whole.labels.tolist() == [*first.labels, *second.labels]
