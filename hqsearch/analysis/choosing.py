@@ -37,8 +37,9 @@ from hqsearch.problem.objective import (
     unit_text,
     value_text,
 )
+from hqsearch.store.fronts import by_means, means_of
 from hqsearch.store.modelled import Modelled
-from hqsearch.store.records import TrialRow, by_means, means_of
+from hqsearch.store.records import TrialRow
 
 Floats = npt.NDArray[np.float64]
 

@@ -18,8 +18,9 @@ from hqsearch.errors import (
     UnknownName,
 )
 from hqsearch.store.disk import disk_use
+from hqsearch.store.fronts import own_front_of
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import FINISHED, TrialRow, own_front_of
+from hqsearch.store.records import FINISHED, TrialRow
 from hqsearch.store.results import Results
 from hqsearch.wording import command, option
 

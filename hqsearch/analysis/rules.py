@@ -19,7 +19,8 @@ from hqsearch.definition.study import MARGIN
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import ACCURACY, Objective
 from hqsearch.problem.resolution import resolution_text
-from hqsearch.store.records import TrialRow, front_of
+from hqsearch.store.fronts import front_of
+from hqsearch.store.records import TrialRow
 from hqsearch.wording import option
 
 #: Of studies that are made now.

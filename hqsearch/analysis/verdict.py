@@ -26,7 +26,8 @@ from hqsearch.analysis.bounds import (
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.replicates import Estimate
 from hqsearch.analysis.rules import RULES, Terms
-from hqsearch.store.records import TrialRow, measured_here
+from hqsearch.store.fronts import measured_here
+from hqsearch.store.records import TrialRow
 
 #: Objectives of which less is better and whose saving is told.
 COSTS = ("energy", "storage")

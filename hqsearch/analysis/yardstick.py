@@ -21,8 +21,9 @@ from hqsearch.evaluator.tasks import TaskAnswer
 from hqsearch.problem.objective import Objective, minimized
 from hqsearch.problem.pareto import hypervolume
 from hqsearch.problem.resolution import representatives
+from hqsearch.store.fronts import by_means
 from hqsearch.store.modelled import Modelled
-from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, by_means
+from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 #: What is charged: seconds that passed, or of the processor, which on a machine shared with

@@ -198,7 +198,7 @@ class Front(Trials):
         self, results: Results, budgets: tuple[Budget, ...] | None = None, raw: bool = False
     ) -> None:
         from hqsearch.problem.resolution import plain
-        from hqsearch.store.records import front_of, own_front_of
+        from hqsearch.store.fronts import front_of, own_front_of
 
         budgets = results.budgets if budgets is None else budgets
         objectives = plain(results.objectives) if raw else results.objectives
@@ -234,7 +234,7 @@ class Front(Trials):
         It is asked where accuracies are noisy and it predicts better than chance; the front is then
         chosen by these means, and ``values`` are as they were measured.
         """
-        from hqsearch.store.records import means_of
+        from hqsearch.store.fronts import means_of
 
         return means_of(self.every, self.objectives)
 

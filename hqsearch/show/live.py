@@ -16,7 +16,8 @@ from hqsearch.problem.resolution import unmodelled
 from hqsearch.search.events import Listener, SearchState
 from hqsearch.show.scatter import scatter
 from hqsearch.show.tables import front_table
-from hqsearch.store.records import TrialRow, front_of
+from hqsearch.store.fronts import front_of
+from hqsearch.store.records import TrialRow
 
 #: Rows of the front that the live display shows.
 SHOWN = 10

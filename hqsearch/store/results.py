@@ -34,17 +34,12 @@ from hqsearch.store.agreement import (
     told,
 )
 from hqsearch.store.database import is_server, shown
+from hqsearch.store.fronts import front_of
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log_reader import DAMAGE, LogReader, damaged, said
 from hqsearch.store.model_record import ModelRecord
 from hqsearch.store.reading import is_unwritable
-from hqsearch.store.records import (
-    FINISHED,
-    RunRecord,
-    TrialRecord,
-    TrialRow,
-    front_of,
-)
+from hqsearch.store.records import FINISHED, RunRecord, TrialRecord, TrialRow
 from hqsearch.store.shapes import STATES
 from hqsearch.store.views import quoted, view_statements
 

@@ -37,16 +37,10 @@ from hqsearch.errors import InputError, StudyMissing
 from hqsearch.problem.candidate import Candidate
 from hqsearch.problem.objective import Objective
 from hqsearch.search.events import Listener, guarded
+from hqsearch.store.fronts import front_of, means_by_key
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
-from hqsearch.store.records import (
-    RunRecord,
-    TaskRecord,
-    TrialRecord,
-    TrialRow,
-    front_of,
-    means_by_key,
-)
+from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow
 from hqsearch.strategies import strategy_class
 from hqsearch.study.asked import definition_of
 from hqsearch.study.fingerprint import fingerprint_of, require_same

@@ -34,15 +34,9 @@ from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Space
 from hqsearch.search.events import Listener, guarded
 from hqsearch.search.failures import require_some
+from hqsearch.store.fronts import front_of, measured_here
 from hqsearch.store.log import StudyLog
-from hqsearch.store.records import (
-    CONFIRM,
-    RunRecord,
-    TrialRecord,
-    TrialRow,
-    front_of,
-    measured_here,
-)
+from hqsearch.store.records import CONFIRM, RunRecord, TrialRecord, TrialRow
 from hqsearch.study.controls import Searched
 from hqsearch.study.controls import controls as controls_of
 from hqsearch.study.given import require_test_split

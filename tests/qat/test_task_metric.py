@@ -17,7 +17,7 @@ from hqsearch.analysis.choosing import choose
 from hqsearch.cli import cli
 from hqsearch.errors import DefinitionError, InputError, PluginError
 from hqsearch.problem.objective import ACCURACY, Objective
-from hqsearch.store.records import front_of
+from hqsearch.store.fronts import front_of
 from hqsearch.training import Task
 from hqsearch.training.task import checked_scores, summarized
 

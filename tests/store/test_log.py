@@ -10,6 +10,7 @@ from hqsearch.errors import StorageError
 from hqsearch.evaluator import Details, LayerRow
 from hqsearch.problem.objective import ACCURACY, ENERGY
 from hqsearch.problem.space import Dimension, Space
+from hqsearch.store.fronts import front_of
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader, StudyLog, storage_url
 from hqsearch.store.records import (
@@ -20,7 +21,6 @@ from hqsearch.store.records import (
     RunRecord,
     TaskRecord,
     TrialRow,
-    front_of,
 )
 from hqsearch.store.results import Results
 

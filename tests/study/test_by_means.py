@@ -10,8 +10,9 @@ import pytest
 import hqsearch
 from hqsearch.analysis.yardstick import Charge, course_of, make_yardstick
 from hqsearch.problem.objective import ACCURACY, ENERGY
+from hqsearch.store.fronts import by_means
 from hqsearch.store.modelled import Modelled
-from hqsearch.store.records import Proposal, TrialRecord, by_means
+from hqsearch.store.records import Proposal, TrialRecord
 
 NOISE = {"evaluation.noise": 0.01}
 

@@ -17,8 +17,9 @@ from hqsearch.evaluator import Evaluator, Setup
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.problem.candidate import Candidate
 from hqsearch.show.live import LiveProgress
+from hqsearch.store.fronts import front_of
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import TaskRecord, TrialRow, front_of
+from hqsearch.store.records import TaskRecord, TrialRow
 from hqsearch.store.results import Results
 from hqsearch.strategies import strategy_names
 from hqsearch.study.confirming import confirm

@@ -19,15 +19,9 @@ from hqsearch.evaluator.details import LayerRow
 from hqsearch.problem.budgets import Budget
 from hqsearch.problem.objective import Objective
 from hqsearch.problem.space import Dimension, Space
+from hqsearch.store.fronts import front_of, own_front_of
 from hqsearch.store.log import LogReader, storage_url
-from hqsearch.store.records import (
-    RunRecord,
-    TaskRecord,
-    TrialRecord,
-    TrialRow,
-    front_of,
-    own_front_of,
-)
+from hqsearch.store.records import RunRecord, TaskRecord, TrialRecord, TrialRow
 
 
 class NothingToDraw(InputError):

@@ -9,7 +9,7 @@ import numpy as np
 from hqsearch.analysis.pictures.facts import Facts, NothingToDraw, require_completed
 from hqsearch.analysis.yardstick import Yardstick, charges, course_of, make_yardstick
 from hqsearch.errors import RunFailed
-from hqsearch.store.records import means_by_key
+from hqsearch.store.fronts import means_by_key
 
 
 @dataclass(frozen=True)

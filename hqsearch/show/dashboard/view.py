@@ -34,9 +34,10 @@ from hqsearch.evaluator.details import Details
 from hqsearch.show.tables import shown_state
 from hqsearch.show.text import number
 from hqsearch.store.database import connect_args
+from hqsearch.store.fronts import front_of
 from hqsearch.store.lock import DriverLock
 from hqsearch.store.log import LogReader
-from hqsearch.store.records import FINISHED, TrialRecord, TrialRow, front_of
+from hqsearch.store.records import FINISHED, TrialRecord, TrialRow
 
 
 class StudyView(RDBStorage):
