@@ -182,6 +182,19 @@ def require(value: Any, kind: Any, name: str, what: str = "") -> None:
         raise DefinitionError(f"{name}: expected {expected} (given: {value!r})")
 
 
+def require_of_run(strategy: Any, options: Any, constraints: Any, between: Any, until: Any) -> None:
+    """Refuse arguments of a run that are of another kind than they should be.
+
+    Raises:
+        DefinitionError: naming the first of them.
+    """
+    require(strategy, str, "strategy", "a name")
+    require(options, Mapping, "options", "a dictionary")
+    require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
+    require(between, Mapping, "between", 'such as {"energy": "15 uJ .. 30 uJ"}')
+    require(until, str, "until", '"stalled" or "stalled:5"')
+
+
 def require_settings(settings: Any, name: str = "settings") -> None:
     """Refuse settings that are no texts → values; None is none given.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hqsearch.api.arguments import number_of, one_of, seconds, whole
-from hqsearch.api.describing import Description, require, require_settings
+from hqsearch.api.describing import Description, require, require_of_run, require_settings
 from hqsearch.api.members import Member, member_number
 from hqsearch.api.requesting import Device, ExecutorKind, RequestingStudy
 from hqsearch.errors import DefinitionError, HqsearchError, RunFailed, StudyMissing
@@ -210,11 +210,7 @@ class Study(RequestingStudy):
         from hqsearch.strategies import strategy_class
         from hqsearch.study.running import start
 
-        require(strategy, str, "strategy", "a name")
-        require(options, Mapping, "options", "a dictionary")
-        require(constraints, Mapping, "constraints", 'such as {"energy": "<= 0.3 fp32"}')
-        require(between, Mapping, "between", 'such as {"energy": "15 uJ .. 30 uJ"}')
-        require(until, str, "until", '"stalled" or "stalled:5"')
+        require_of_run(strategy, options, constraints, between, until)
         require_settings(settings)
         strategy_class(strategy)
         changes = {

@@ -45,7 +45,6 @@ from pydantic import Field, model_validator
 from hqsearch.errors import InputError
 from hqsearch.evaluator.tasks import SCORES
 from hqsearch.problem.candidate import Candidate
-from hqsearch.problem.pareto import non_dominated
 from hqsearch.strategies.additive_program import best_by_scores
 from hqsearch.strategies.base import (
     Problem,
@@ -58,6 +57,7 @@ from hqsearch.strategies.base import (
 )
 from hqsearch.strategies.notes import many_objectives
 from hqsearch.strategies.nsga2.assistant import Assistant
+from hqsearch.strategies.nsga2.first import drawn, inherited
 from hqsearch.strategies.nsga2.pymoo_parts import make_nsga2, population_of
 from hqsearch.strategies.scoring import scores_of, scoring_tasks
 from hqsearch.surrogate import Scores
@@ -391,47 +391,16 @@ class Nsga2(Strategy):
             self._enqueue_unseen(generator)
 
     def _inherited(self) -> dict[Candidate, str]:
-        """Non-dominated, feasible candidates that other strategies found earlier or that were
-        imported, and which one did; spread over their front where they are more than a
-        population."""
-        results = [
-            r
-            for r in self._history
-            if (r.strategy in INHERITED and r.kind == "search") or r.kind == "imported"
-            if r.values and r.violation <= 0
-        ]
-        if not results:
-            return {}
-        costs = self.problem.costs(results)
-        front = np.flatnonzero(non_dominated(costs))
-        front = front[np.lexsort(costs[front].T)]
-        most = min(len(front), self.options.population)
-        chosen = front[np.unique(np.linspace(0, len(front) - 1, most).round().astype(int))]
-        return {results[i].candidate: results[i].strategy for i in chosen}
+        return inherited(self.problem, self._history, INHERITED, self.options.population)
 
     def _enqueue_unseen(self, generator: np.random.Generator) -> None:
         """Queue a random candidate that is new, if one is found."""
         for _ in range(ATTEMPTS):
-            candidate = self.problem.budgets.repair(self._draw(generator), generator)
+            candidate = drawn(self.problem.space, self.options.initial, generator)
+            candidate = self.problem.budgets.repair(candidate, generator)
             if candidate not in self._seen:
                 self._enqueue([candidate])
                 return
-
-    def _draw(self, generator: np.random.Generator) -> Candidate:
-        space = self.problem.space
-        if self.options.initial == "uniform":
-            return space.random(generator)
-        values = sorted({v for place in space.weighted for v in space.dimensions[place].values})
-        # A mix that favours few choices: concentration below 1.
-        mix = dict(zip(values, generator.dirichlet(np.full(len(values), 0.5)), strict=True))
-        code: list[int] = []
-        for dimension in space.dimensions:
-            if dimension.kind == "structure":
-                code.append(int(generator.integers(len(dimension.values))))
-                continue
-            weights = np.array([mix[v] for v in dimension.values]) + 1e-9
-            code.append(int(generator.choice(len(weights), p=weights / weights.sum())))
-        return space.decode(np.array(code))[0]
 
     def _advance(self) -> None:
         """Tell pymoo the generation that is complete; ask for the next one."""
