@@ -36,9 +36,10 @@ from hqsearch.search.events import Listener, guarded
 from hqsearch.search.failures import require_some
 from hqsearch.store.fronts import front_of, measured_here
 from hqsearch.store.log import StudyLog
-from hqsearch.store.records import CONFIRM, RunRecord, TrialRecord, TrialRow
+from hqsearch.store.records import CONFIRM, IMPORTED, RunRecord, TrialRecord, TrialRow
 from hqsearch.study.controls import Searched
 from hqsearch.study.controls import controls as controls_of
+from hqsearch.study.expecting import duration
 from hqsearch.study.given import require_test_split
 from hqsearch.study.opening import (
     OpenStudy,
@@ -173,6 +174,7 @@ def confirm(
             for seed, parent in trainings
             for key, origin in chosen.items()
         ]
+        listener.note(_plan(len(chosen), len(wanted), trials, opened.executor.capacity, length))
         options: dict[str, Any] = {"epochs": length}
         options |= {"fresh": starts.fresh} if starts.fresh else {}
         work = Replicating(opened, log, options, length, wanted, listener)
@@ -183,6 +185,23 @@ def confirm(
         failed = sum(t.state == "FAIL" for t in own)
         trained = len({p for _, p in trainings if p is not None})
         return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered, trained)
+
+
+def _plan(
+    chosen: int, wanted: int, trials: Sequence[TrialRecord], at_once: int, epochs: int | None
+) -> str:
+    """What is about to be trained, and how long it takes where the search has measured that."""
+    text = f"about to: {wanted} trainings of {chosen} candidates, {at_once} at a time"
+    measured = [
+        t.outcome.seconds
+        for t in trials
+        if t.outcome is not None and t.state == "COMPLETE" and t.proposal.copy_of is None
+        if t.proposal.kind not in ("replicate", IMPORTED)
+    ]
+    if measured and epochs is None:
+        each = sum(measured) / len(measured)
+        text += f": {duration(each * wanted / at_once)} at {duration(each)} each, as in the search"
+    return f"{text}; what the log holds of them is not done again"
 
 
 def _final_epochs(evaluator: Evaluator) -> int:

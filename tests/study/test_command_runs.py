@@ -8,6 +8,7 @@ import pytest
 
 import hqsearch
 from hqsearch.errors import DefinitionError
+from hqsearch.search.events import Listener
 
 STUDY = """title = "A script that fails now and then"
 evaluator = "command"
@@ -32,6 +33,14 @@ print(json.dumps({"accuracy": 0.5 + bits / 1000, "samples": 100}))
 """
 
 
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 def study(folder: Path, split: str = ', "{split}"') -> hqsearch.Study:
     (folder / "train.py").write_text(SCRIPT)
     (folder / "flaky.toml").write_text(STUDY.replace("SPLIT", split))
@@ -52,7 +61,12 @@ def test_a_failing_candidate_does_not_end_the_search(tmp_path: Path) -> None:
         assert (trial.state == "FAIL") == (bits % 3 == 0)
     # The script's own processor time, not that of waiting for it.
     assert all((t.row.details.cpu_seconds or 0) > 0.02 for t in trials)
-    confirmed = flaky.confirm(seeds=2, executor="in-process")
+    heard = Heard()
+    confirmed = flaky.confirm(seeds=2, executor="in-process", listener=heard)
+    (plan,) = [note for note in heard.notes if note.startswith("about to: ")]
+    number = len(confirmed.summary.members)
+    assert f"about to: {2 * number} trainings of {number} candidates, 1 at a time: " in plan
+    assert "each, as in the search" in plan
     for member in confirmed.summary.members:
         bits = sum(int(choice[0]) for choice in member.choices.values())
         assert member.confirmed["accuracy"] == pytest.approx(0.5 + bits / 1000)
