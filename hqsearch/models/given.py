@@ -20,14 +20,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from hqsearch.errors import HqsearchError, PluginError
+from hqsearch.errors import HqsearchError, PluginError, closest
 from hqsearch.models.layers import weight_layers
 from hqsearch.wording import described
 
 #: Hexadecimal digits of a digest that are kept: what it tells apart is not hostile.
 DIGITS = 32
 
+#: Keys of ``[model]`` that are none of the network's own.
+KEYS = ("timesteps", "neurons", "unknown", "readout", "weights", "rename")
+
 Builder = Callable[..., nn.Module]
+
+
+def _meant(options: Mapping[str, Any], named: set[str]) -> str:
+    """Of the first option that a function does not take, the key of ``[model]`` nearest to it."""
+    for key in options:
+        near = None if key in named else closest(key, {*named, *KEYS})
+        if near is not None:
+            return f"; did you mean {near!r} for {key!r}?"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,8 @@ def call_builder(
             signature.bind(**arguments)
         except TypeError as error:
             raise PluginError(
-                f"{name} cannot be called with the keywords {', '.join(arguments)}: {error}."
+                f"{name} cannot be called with the keywords {', '.join(arguments)}: {error}"
+                f"{_meant(options, named)}."
             ) from error
     try:
         model = build(**arguments)

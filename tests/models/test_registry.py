@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hqsearch.definition.study import ModelDefinition
 from hqsearch.errors import DefinitionError, PluginError, UnknownName
 from hqsearch.models import build_model, weight_layers
+from hqsearch.models.given import KEYS
 
 OPTIONS = {"embed_dim": 16, "depth": 1, "heads": 2, "pooled_stages": 2}
 DATA = {"timesteps": 2, "size": 16, "classes": 3}
@@ -72,7 +74,8 @@ def test_missing_options_are_named():
 @pytest.mark.parametrize(
     "name, options, words",
     [
-        ("build", {"widht": 3}, "widht"),
+        ("build", {"widht": 3}, "did you mean 'width' for 'widht'"),
+        ("build", {"readuot": "mean"}, "did you mean 'readout' for 'readuot'"),
         ("biuld", {}, "biuld"),
         ("number", {}, "no function"),
         ("nothing", {}, "returned a int"),
@@ -81,6 +84,10 @@ def test_missing_options_are_named():
 def test_users_files_that_do_not_fit(file, name, options, words):
     with pytest.raises(PluginError, match=words):
         build_model(f"{file}:{name}", options, **DATA)
+
+
+def test_keys_that_are_none_of_a_networks_own() -> None:
+    assert {*KEYS, "name", "path", "object"} == set(ModelDefinition.model_fields)
 
 
 def test_a_missing_file(tmp_path):
