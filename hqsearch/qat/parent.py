@@ -59,12 +59,13 @@ def prepare_parts(
     label = f"training {len(missing)} parents" if len(missing) > 1 else "training the parent"
     total = epochs * max(len(missing), 1)
     folders = [part.parent_folder for part in missing]
+
+    def tell() -> None:
+        if epochs:  # weights of the user's own are not trained
+            context.progress(label, sum(map(epochs_done, folders)), total)
+
     if missing:
-        context.run_tasks(
-            [{"parent": part.key} for part in missing],
-            resources,
-            lambda: context.progress(label, sum(map(epochs_done, folders)), total),
-        )
+        context.run_tasks([{"parent": part.key} for part in missing], resources, tell)
     if epochs:
         context.progress(label, total, total)
     return [

@@ -58,7 +58,8 @@ class Expected:
             if self.baselines >= self.evaluations:
                 left = " (all of them uniform baselines: none is left for the search)"
         ended = ", all of them done" if self.left <= 0 else f", {self.workers} at a time"
-        return f"about to: {first}{self.evaluations} evaluations{left} by {self.strategy}{ended}"
+        number = f"{self.evaluations} evaluation{'' if self.evaluations == 1 else 's'}"
+        return f"about to: {first}{number}{left} by {self.strategy}{ended}"
 
     def _cost(self) -> str:
         return f"expected: {self._time()}; {self._disk()}"
