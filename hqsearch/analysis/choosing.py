@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hqsearch.analysis.confirmation import LUCK, ConfirmedFront, confirmation_of
+from hqsearch.analysis.confirmation import LUCK, ConfirmedFront, Member, confirmation_of
 from hqsearch.analysis.limits import Limit, metric_of, parse_limits
 from hqsearch.analysis.paired import metric_difference
 from hqsearch.analysis.words import values_text
@@ -310,6 +310,12 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
         parts.append(f"its {name} was measured without a known error")
     if field.confirmed is not None:
         parts.append(f"confirmed: {field.confirmed.trained}")
+        better = _beaten_by(field, field.confirmed, chosen)
+        if better is not None:
+            shown = values_text(better.confirmed, field.objectives)
+            parts.append(
+                f"{better.label}, which is not of the front, is no worse and cheaper: {shown}"
+            )
     elif error is not None:
         what = "accuracies flatter" if name == "accuracy" else f"values of {name} flatter"
         modelled = chosen.number in field.means
@@ -322,6 +328,20 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
             if margin < error:
                 parts.append(f"it meets {limit} by less than that error")
     return "; ".join(parts)
+
+
+def _beaten_by(field: _Field, confirmed: ConfirmedFront, chosen: TrialRow) -> Member | None:
+    """The most accurate control off the front that dominates the member on confirmed means."""
+    names = [o.name for o in field.objectives]
+    on_front, own = {t.key for t in field.members}, field.values(chosen)
+    mine = minimized([own[n] for n in names], field.objectives)[0]
+    place, found = names.index(field.quality.name), []
+    for member in confirmed.members:
+        if member.label and member.key not in on_front and set(names) <= set(member.confirmed):
+            other = minimized([member.confirmed[n] for n in names], field.objectives)[0]
+            if (other <= mine).all() and (other < mine).any():
+                found.append((float(other[place]), member.trial, member))
+    return min(found)[2] if found else None
 
 
 def _share(excess: float) -> str:

@@ -207,3 +207,29 @@ def test_confirmed_means_count_and_luck_does_not() -> None:
     partly = choose(FRONT, [*FRONT, *replicates[3:]], ALL, {"energy": "<= 4 uJ"})
     assert not partly.confirmed
     assert partly.trial.number == 4
+
+
+def test_a_control_that_is_no_worse_and_cheaper_is_named() -> None:
+    """Uniform 3u looked bad in the search, so it is not of the front; on fresh seeds it is better
+    than trial 3, but within the error."""
+    uniform = row(5, 0.4, 1.5, kind="baseline", origin="3u", choices={"a": "5u"})
+    fresh = {2: 0.50, 3: 0.85, 4: 0.60, 8: 0.91, 5: 0.86}
+    replicates = [
+        row(
+            100 + 10 * t.number + seed,
+            fresh[t.number] + 0.03 * (seed - 2) * (-1) ** t.number,
+            (t.values or {})["energy"],
+            kind="replicate", run=1, seed=seed, choices=t.choices, details={"test_samples": 10_000},
+        )
+        for t in (*FRONT, uniform)
+        for seed in (1, 2, 3)
+    ]  # fmt: skip
+    every = [*FRONT, uniform, *replicates]
+    beaten = choose(FRONT, every, ALL, {"energy": "<= 4 uJ"})
+    assert beaten.trial.number == 3
+    assert (
+        "uniform 3u, which is not of the front, is no worse and cheaper: accuracy 86.0 %"
+        in beaten.certainty
+    )
+    assert "uniform" not in choose(FRONT, every, ALL, {"energy": "<= 1 uJ"}).certainty
+    assert "uniform" not in choose(FRONT, every, ALL, {"accuracy": ">= 90 %"}).certainty
