@@ -24,6 +24,17 @@ from hqsearch.cli import cli
 pytestmark = pytest.mark.filterwarnings("ignore:hqsearch.* since 0.2:DeprecationWarning")
 
 FIXTURES = Path(__file__).parent / "fixtures"
+SINCE_0_2 = (
+    "toy",
+    "toy-cut",
+    "toy-noise",
+    "toy-halving",
+    "toy-structure",
+    "faulty",
+    "synthetic",
+    "recorded",
+    "tiny-qat",
+)
 #: What each release wrote, as ``fixtures/release_N/``.
 STUDIES = {
     "0_1": (
@@ -36,28 +47,8 @@ STUDIES = {
         "recorded",
         "tiny-qat",
     ),
-    "0_2": (
-        "toy",
-        "toy-cut",
-        "toy-noise",
-        "toy-halving",
-        "toy-structure",
-        "faulty",
-        "synthetic",
-        "recorded",
-        "tiny-qat",
-    ),
-    "0_3": (
-        "toy",
-        "toy-cut",
-        "toy-noise",
-        "toy-halving",
-        "toy-structure",
-        "faulty",
-        "synthetic",
-        "recorded",
-        "tiny-qat",
-    ),
+    "0_2": SINCE_0_2,
+    "0_3": SINCE_0_2,
 }
 #: Releases whose fronts had no resolution.
 OLD_FRONTS = ("0_1", "0_2")

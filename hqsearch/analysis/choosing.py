@@ -314,7 +314,7 @@ def _certainty(field: _Field, chosen: TrialRow, limits: tuple[Limit, ...]) -> st
         if better is not None:
             shown = values_text(better.confirmed, field.objectives)
             parts.append(
-                f"{better.label}, which is not of the front, is no worse and cheaper: {shown}"
+                f"{better.label}, which is not of the front, dominates it on these means: {shown}"
             )
     elif error is not None:
         what = "accuracies flatter" if name == "accuracy" else f"values of {name} flatter"

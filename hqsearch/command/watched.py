@@ -60,7 +60,8 @@ def main() -> int:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # whatever it left behind, too
         code = child.wait()
-        os.write(finished, b".")
+        with contextlib.suppress(OSError):  # it has seen that who asked is gone, and ended
+            os.write(finished, b".")
     return code if code >= 0 else 128 - code
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hqsearch.data.recordings import has_test_pool
+from hqsearch.data.recordings import splits_on_disk
 from hqsearch.data.spec import DataSpec
 from hqsearch.data.splits import SplitItem, in_proportion
 from hqsearch.definition.data import ARRAYS, CODE, DATASETS, PICTURES, SIMULATED
@@ -30,7 +30,7 @@ def why_undivided(spec: DataSpec) -> str:
     if spec.dataset == SIMULATED:
         return ""
     recorded = spec.dataset in DATASETS and spec.dataset not in (*PICTURES, ARRAYS, CODE)
-    if not recorded or has_test_pool(spec):
+    if not recorded or "test" in splits_on_disk(spec):
         return "its test samples were given, not drawn from the others"
     return ""
 

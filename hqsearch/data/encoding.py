@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,11 @@ class Encoding:
     signed: bool = False
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+    @property
+    def traced_as(self) -> int | Literal["spikes"] | None:
+        """How the cost model takes what the network sees: ``bits``, or as spikes."""
+        return "spikes" if self.name == "binary" else self.bits
 
     @property
     def limits(self) -> tuple[int, int]:

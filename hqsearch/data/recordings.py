@@ -143,19 +143,14 @@ def _listed(spec: DataSpec, found: _Found) -> SampleList:
 
 
 def splits_on_disk(spec: DataSpec) -> frozenset[str]:
-    """Those of ``validation`` and ``test`` that folders, or lists of a published set, name."""
-    found = _find(spec)
-    pools = {"validation": found.validation_pool, "test": found.test_pool}
-    return frozenset(name for name, pool in pools.items() if pool is not None)
-
-
-def has_test_pool(spec: DataSpec) -> bool:
-    """Whether test recordings are given: a folder of them, or the official split.
+    """Those of ``validation`` and ``test`` that folders, or lists of a published set, name.
 
     Raises:
         DataError: the recordings are missing.
     """
-    return _find(spec).test_pool is not None
+    found = _find(spec)
+    pools = {"validation": found.validation_pool, "test": found.test_pool}
+    return frozenset(name for name, pool in pools.items() if pool is not None)
 
 
 def is_absent(spec: DataSpec) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 from hqsearch.data.frames import FrameData, Split
 
 #: Frames of a study that are looked through; larger sets are not.
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 28
 
 
 def shared_samples(data: FrameData) -> list[str]:

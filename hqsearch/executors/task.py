@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
+import resource
 import shutil
 import time
 from collections.abc import Mapping
@@ -222,8 +222,8 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
 
 def _processor_seconds() -> float:
     """Of this process, and of the commands that it started and that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def _done(evaluator: Evaluator, task: Task) -> TaskOutcome:

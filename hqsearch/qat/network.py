@@ -21,7 +21,7 @@ def trace_untrained(part: Part, unknown: Literal["refuse", "real"] = "refuse") -
     Raises:
         PluginError: the network does not run on frames ``[T, 1, C, H, W]`` of the study.
     """
-    bits, steps = encoding_of(part.data).bits, part.data.timesteps
+    bits, steps = encoding_of(part.data).traced_as, part.data.timesteps
     if part.built_in:
         frames = torch.zeros(part.batch_shape(1), device="meta")
         model = part.build(filled=False)

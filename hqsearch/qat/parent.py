@@ -193,7 +193,7 @@ def train_parent(part: Part, on_epoch: Callable[[EpochRecord], None] | None = No
     workload = trace_workload(
         model,
         next(rate_batches(validation, task=task)),
-        part.frames.encoding.bits,
+        part.frames.encoding.traced_as,
         unknown=part.unknown,
         timesteps=part.data.timesteps,
     )

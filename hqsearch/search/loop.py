@@ -18,7 +18,6 @@ import math
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -253,17 +252,7 @@ class Search:
 
     def _finish_task(self, task: TaskRecord, outcome: TaskOutcome) -> None:
         """Log what became of a task of the strategy's own, then tell the strategy."""
-        done = replace(
-            task,
-            state="FAIL" if outcome.failure else "COMPLETE",
-            order=self._proposer.told,
-            seconds=round(outcome.seconds, 3),
-            failure=outcome.failure,
-            reason=outcome.reason,
-            attempts=outcome.attempts,
-            details=None if outcome.failure else outcome.answer,
-        )
-        self._pump.finish_task(done)
+        done = self._pump.finish_task(task, outcome, order=self._proposer.told)
         self.tasks[task.index] = done
         self._proposer.tell(done)
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hqsearch.evaluator import Evaluator
 from hqsearch.executors.base import Executor
@@ -137,10 +138,28 @@ class Pump:
         self._delete_result(trial)
         return reached
 
-    def finish_task(self, task: TaskRecord) -> None:
-        """Log what became of a strategy's own task."""
-        self._log.put_task(task)
+    def finish_task(self, task: TaskRecord, outcome: TaskOutcome, **facts: Any) -> TaskRecord:
+        """Log what became of a task of a strategy's, or of a confirmation's.
+
+        Args:
+            facts: further fields of the record.
+
+        Returns:
+            The record as it was logged.
+        """
+        done = replace(
+            task,
+            state="FAIL" if outcome.failure else "COMPLETE",
+            seconds=round(outcome.seconds, 3),
+            failure=outcome.failure,
+            reason=outcome.reason,
+            attempts=outcome.attempts,
+            details=None if outcome.failure else outcome.answer,
+            **facts,
+        )
+        self._log.put_task(done)
         self._delete_result(task)
+        return done
 
     def _delete_result(self, record: Record) -> None:
         self._files.of(record).unlink(missing_ok=True)

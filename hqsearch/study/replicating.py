@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -264,16 +264,7 @@ class Replicating:
         self._tell()
 
     def _end_parent(self, task: TaskRecord, outcome: TaskOutcome) -> None:
-        done = replace(
-            task,
-            state="FAIL" if outcome.failure else "COMPLETE",
-            seconds=round(outcome.seconds, 3),
-            failure=outcome.failure,
-            reason=outcome.reason,
-            attempts=outcome.attempts,
-            details=None if outcome.failure else outcome.answer,
-        )
-        self._pump.finish_task(done)
+        done = self._pump.finish_task(task, outcome)
         self._tasks[task.index] = done
         (self._failed if outcome.failure else self._ready).add(self._parent(done))
 

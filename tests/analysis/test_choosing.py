@@ -228,7 +228,7 @@ def test_a_control_that_is_no_worse_and_cheaper_is_named() -> None:
     beaten = choose(FRONT, every, ALL, {"energy": "<= 4 uJ"})
     assert beaten.trial.number == 3
     assert (
-        "uniform 3u, which is not of the front, is no worse and cheaper: accuracy 86.0 %"
+        "uniform 3u, which is not of the front, dominates it on these means: accuracy 86.0 %"
         in beaten.certainty
     )
     assert "uniform" not in choose(FRONT, every, ALL, {"energy": "<= 1 uJ"}).certainty

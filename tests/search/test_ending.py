@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from hqsearch.search.stalling import Stalling
+from tests.search.engine_parts import OBJECTIVES, Cut, Scripted, Study, Workers, at
 
-
-def _parts() -> ModuleType:
-    path = Path(__file__).with_name("engine_parts.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-parts = _parts()
-Cut, Scripted, Study, Workers, at = (
-    parts.Cut, parts.Scripted, parts.Study, parts.Workers, parts.at,
-)  # fmt: skip
 STEPS = [at(1, 0, 0), at(0, 1, 0), at(0, 0, 1), at(1, 1, 0), at(1, 0, 1), at(0, 1, 1)]
 
 
@@ -74,7 +58,7 @@ def test_time_that_is_over_at_the_end_changes_nothing(study: Study) -> None:
 
 
 def test_a_batch_that_promises_little_is_not_begun(study: Study) -> None:
-    stalling = Stalling(parts.OBJECTIVES, 2, 2)
+    stalling = Stalling(OBJECTIVES, 2, 2)
 
     def strategy() -> Scripted:
         made = Scripted(*STEPS)
@@ -97,7 +81,7 @@ def test_what_a_batch_has_added_is_seen_with_any_number_of_workers(
     study: Study, capacity: int
 ) -> None:
     study.workers = Workers(capacity, last=True)
-    stalling = Stalling(parts.OBJECTIVES, 2, 2)
+    stalling = Stalling(OBJECTIVES, 2, 2)
     search = study.run(Scripted(*STEPS), stalling=stalling)
     alone = Study(study.folder / "alone")
     first = alone.run(Scripted(*STEPS), stalling=stalling)
@@ -107,7 +91,7 @@ def test_what_a_batch_has_added_is_seen_with_any_number_of_workers(
 
 @pytest.mark.parametrize("cut", range(3, 12))
 def test_a_run_that_was_cut_stalls_where_a_whole_one_does(study: Study, cut: int) -> None:
-    stalling = Stalling(parts.OBJECTIVES, 2, 2)
+    stalling = Stalling(OBJECTIVES, 2, 2)
 
     def strategy() -> Scripted:
         made = Scripted(*STEPS)

@@ -169,8 +169,10 @@ def test_a_strategys_own_task_has_a_file_of_its_own(
     left = pump_of(log, toy, files).recover(task)
     assert left is not None
     assert left.answer == finished[1].answer
-    pump.finish_task(task)
+    done = pump.finish_task(task, left, order=3)
     assert not path.exists()
+    assert log.tasks() == [done]
+    assert (done.state, done.order, done.details) == ("COMPLETE", 3, left.answer)
 
 
 class Full(InProcessExecutor):

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import hqsearch
 from hqsearch.export.packed_file import read_packed, sizes_of
-from hqsearch.models import build_model
 from hqsearch.show.models import packed_text
+from tests.study.small_networks import build
 
 SHAPE = (2, 2, 8, 12)
-
-
-def build(*, timesteps: int, size: Any, classes: int, in_channels: int) -> nn.Module:
-    """A Spikformer of eight channels; ``size`` is (height, width)."""
-    assert size == (8, 12)
-    options = {"embed_dim": 8, "depth": 1, "heads": 2, "pooled_stages": 2}
-    return build_model(
-        "spikformer", options, timesteps=timesteps, size=size, classes=classes,
-        in_channels=in_channels,
-    )  # fmt: skip
 
 
 def split(samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

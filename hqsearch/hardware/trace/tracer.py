@@ -25,11 +25,14 @@ from hqsearch.hardware.trace.tensor_calls import trace_call
 from hqsearch.hardware.workload import Workload
 from hqsearch.models.layers import WEIGHT_LAYERS
 
+#: How frames are told: see :func:`trace_workload`.
+InputBits = int | Literal["spikes"] | None
+
 
 def trace_workload(
     model: nn.Module,
     batch: Tensor,
-    input_bits: int | None,
+    input_bits: InputBits,
     *,
     unknown: Literal["refuse", "real"] = "refuse",
     neurons: tuple[type[nn.Module], ...] = (),
@@ -42,7 +45,8 @@ def trace_workload(
             left as it was.
         batch: frames [T, N, C, H, W] (any trailing shape); on the meta device the
             workload carries no firing rates.
-        input_bits: width of integer frames, 1 where they are spikes; None for real-valued ones.
+        input_bits: width of integer frames; ``spikes`` where they are 0 or 1 and zeros are
+            skipped; None for real-valued ones.
         unknown: ``real`` counts operations that the trace does not know as one
             real-valued MAC per output; ``refuse`` raises and names them.
         neurons: further module classes that are neurons.
@@ -58,7 +62,7 @@ def trace_workload(
     trace = TraceState(timesteps=timesteps or batch.shape[0], samples=batch.shape[1])
     if input_bits is None:
         trace.tags[batch] = TensorTag("real", "frames", batch.shape[0])
-    elif input_bits == 1:
+    elif input_bits == "spikes":
         # Events are spikes: hardware that skips zeros does so from the first layer on.
         trace.tags[batch] = TensorTag("binary", "spikes", batch.shape[0], levels=1)
     else:
@@ -92,9 +96,10 @@ def trace_workload(
     return trace.operations.workload(state)
 
 
-def _check_frames(batch: Tensor, input_bits: int | None) -> None:
-    if input_bits is None or batch.is_meta:
+def _check_frames(batch: Tensor, told: InputBits) -> None:
+    if told is None or batch.is_meta:
         return
+    input_bits = 1 if told == "spikes" else told
     top = float(batch.max()) if batch.numel() else 0.0
     low = float(batch.min()) if batch.numel() else 0.0
     if low < 0 or top >= 2**input_bits or not bool((batch == batch.round()).all()):
