@@ -70,13 +70,15 @@ def option(name: str, value: object = None) -> str:
     >>> option("studies_dir"), option("workers", 0), option("fresh", True)
     ('studies_dir', 'workers=0', 'fresh=True')
     >>> with for_commands():
-    ...     option("studies_dir"), option("workers", 0), option("fresh", True)
-    ('--studies-dir', '--workers 0', '--fresh')
+    ...     option("studies_dir"), option("workers", 0), option("controls", False)
+    ('--studies-dir', '--workers 0', '--no-controls')
     """
     if not _TYPED.get():
         return name if value is None else f"{name}={value}"
     typed = _TYPED_AS.get(name, name)
     typed = typed if typed.startswith("-") else f"--{typed.replace('_', '-')}"
+    if value is False:
+        return typed.replace("--", "--no-", 1)
     return typed if value is None or value is True else f"{typed} {value}"
 
 

@@ -344,7 +344,13 @@ def _beaten_by(field: _Field, confirmed: ConfirmedFront, chosen: TrialRow) -> Me
     return min(found)[2] if found else None
 
 
-def _share(excess: float) -> str:
+def _beyond(field: _Field, trial: TrialRow, limit: Limit) -> str:
+    """By how much a member misses a limit; fractions by points, for a percent of those misleads."""
+    value, excess = field.value(trial, limit.metric), field.excess(trial, limit)
+    objective = next((o for o in field.objectives if o.name == limit.metric), None)
+    if value is not None and objective is not None and objective.unit == "fraction":
+        gap = abs(value - limit.value)
+        return f"{difference_text(objective, gap)}{unit_text(objective)}"
     return f"{excess:.1%}" if excess < 1 else f"a factor of {1 + excess:.3g}"
 
 
@@ -355,9 +361,7 @@ def _nearest(field: _Field, limits: tuple[Limit, ...]) -> str:
     )
     shown = values_text(field.values(near), field.objectives)
     missed = " and ".join(
-        f"{limit} by {_share(field.excess(near, limit))}"
-        for limit in limits
-        if field.excess(near, limit)
+        f"{limit} by {_beyond(field, near, limit)}" for limit in limits if field.excess(near, limit)
     )
     asked = " and ".join(map(str, limits))
     return (

@@ -16,6 +16,7 @@ from hqsearch.analysis.verdict import (
     failed_baselines,
     judged,
     savings,
+    sentences,
     short,
     verdict_text,
 )
@@ -126,7 +127,7 @@ def study_verdict(
         return f"Verdict: none, {terms.hopeless}"
     lines = [f"Verdict (confirmed: {basis(confirmation)}; {terms.told}):"]
     told = [*confirmed_verdicts(confirmation, terms), *failed_baselines(trials)]
-    lines += [f"  {verdict.sentence()}" for verdict in told]
+    lines += [f"  {line}" for line in sentences(told)]
     lines += [f"  {line}" for line in _failed_replicates(confirmation, trials)]
     lines += [f"  {line}" for line in control_lines(confirmation)]
     lines += _gaps(confirmation)
@@ -163,7 +164,7 @@ def _gaps(confirmation: ConfirmedFront) -> list[str]:
     lines = []
     if confirmation.missing:
         numbers = ", ".join(map(str, sorted(confirmation.missing)))
-        lines.append(f"not confirmed: trial {numbers}; hqsearch confirm measures them too")
+        lines.append(f"not in this confirmation: trial {numbers}; hqsearch confirm trains them too")
     if confirmation.failed:
         lines.append(f"{confirmation.failed} replicates failed; hqsearch trials says why")
     if confirmation.seeds == 1 and confirmation.noise is None:

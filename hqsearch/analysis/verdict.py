@@ -82,7 +82,8 @@ class Verdict:
                 f"{head} not known, for its evaluation failed (trial {self.trial}, {self.reason})"
             )
         if self.member is None:
-            return f"{head} the front saves nothing without losing accuracy"
+            near = "as accurate" if self.margin is None else f"within {_margin(self.margin)} of it"
+            return f"{head} no member that costs less is measured {near}"
         saved = " and ".join(f"{s:.0%} {n}" for n, s in (self.savings or {}).items() if s >= LEAST)
         gap, trial = f"{_points(self.accuracy_difference or 0.0)} points", f"trial {self.member}"
         least = "" if self._exact else f", at least {_points(self.bound or 0.0)} (95 %)"
@@ -93,8 +94,7 @@ class Verdict:
         worst = "" if self._exact else f", {self._worst} (95 %)"
         if self.accuracy == "as":
             return f"{head} saves {saved} and is as accurate ({gap}{worst}, {trial})"
-        told = f"{head} saves {saved}; {gap}{worst}, {trial}"
-        return f"{told}; {self._untold}" if self._untold else told
+        return f"{head} saves {saved}; {gap}{worst}, {trial}"
 
     @property
     def _exact(self) -> bool:
@@ -104,21 +104,37 @@ class Verdict:
     def _worst(self) -> str:
         return f"at most {100 * max(0.0, -(self.bound or 0.0)):.1f} points worse"
 
-    @property
-    def _untold(self) -> str:
-        """What would tell whether the member is as accurate; empty where more would not."""
-        if self.needed_samples is None:
-            return ""
-        many = f"about {self.needed_samples:,} would"
-        if self.needed_unit == "splits":
-            many = f"about {self.needed_samples:,} in {self.needed_seeds} splits would"
-        elif self.needed_seeds is not None and self.needed_seeds > 1:
-            each = f"{self.needed_seeds} {self.needed_unit} of each"
-            many = f"about {self.needed_samples:,} and {each} would"
-        return (
-            f"whether it is as accurate (within {100 * (self.margin or 0.0):g} points) cannot be "
-            f"told with {self.samples:,} samples: {many}"
+
+def sentences(verdicts: Sequence[Verdict]) -> list[str]:
+    """Every verdict in words, then what would tell those that cannot be told."""
+    lines = [verdict.sentence() for verdict in verdicts]
+    open_ = [v for v in verdicts if v.outcome != "failed" and v.needed_samples is not None]
+    for samples, margin in dict.fromkeys((v.samples, v.margin or 0.0) for v in open_):
+        alike = [v for v in open_ if (v.samples, v.margin or 0.0) == (samples, margin)]
+        which = f"trial {alike[0].member} is" if len(alike) == 1 else "the others are"
+        lines.append(
+            f"whether {which} as accurate (within {_margin(margin)}) cannot be told with "
+            f"{samples:,} samples: {_needed(alike)} would"
         )
+    return lines
+
+
+def _needed(verdicts: Sequence[Verdict]) -> str:
+    """Samples, and trainings where one of each is not enough, that would tell all of them."""
+    many = f"about {_range([v.needed_samples or 0 for v in verdicts])}"
+    unit, counts = verdicts[0].needed_unit, [v.needed_seeds or 1 for v in verdicts]
+    if unit == "splits":
+        return f"{many} in {_range(counts)} splits"
+    return f"{many} and {_range(counts)} {unit} of each" if max(counts) > 1 else many
+
+
+def _range(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _margin(margin: float) -> str:
+    return f"{100 * margin:g} point{'' if round(100 * margin, 9) == 1 else 's'}"
 
 
 def _points(difference: float) -> str:
@@ -308,7 +324,7 @@ def verdict_text(
     head = f"Verdict ({terms.told}"
     if noise:
         head += "; provisional: search accuracies flatter the best of many; hqsearch confirm"
-    return "\n".join([f"{head}):", *(f"  {verdict.sentence()}" for verdict in found)])
+    return "\n".join([f"{head}):", *(f"  {line}" for line in sentences(found))])
 
 
 def finite(value: float) -> float | None:

@@ -303,6 +303,7 @@ class Study(RequestingStudy):
         parents: int | None = None,
         splits: int | None = None,
         controls: bool = True,
+        claims: bool = False,
         workers: int | None = None,
         executor: ExecutorKind = "auto",
         device: Device = "auto",
@@ -316,29 +317,29 @@ class Study(RequestingStudy):
             seeds: trainings of each candidate, all fresh; from each parent.
             epochs: of each; as searched by default, ``"final"``: as many as :meth:`train` takes.
             parents: to train anew and start from; by default all start from the study's own.
-            splits: divisions of the recordings into train and test, each with parents of its own;
-                differences are pooled. A recording is tested by networks alone that did not learn
-                from it, and no validation recording is tested.
-            controls: also what no search proposed: uniform widths that are not on offer, what the
-                layer scores alone would choose, and the best of a random run that is in the log.
+            splits: divisions of the recordings into train and test, each with parents of its own,
+                pooled. Only networks that did not learn from a recording are tested on it.
+            controls: also uniform widths not on offer, what layer scores alone would choose, and
+                the best of a random run in the log.
+            claims: only members that carry claims of an earlier confirmation, at most five, and
+                the strongest control of each.
             workers: see :meth:`run`; so are the others.
 
         Raises:
-            InputError: there is no front yet, no test split, or the evaluator cannot confirm, or
-                not from parents or on splits of its own.
+            InputError: there is no front, no confirmation to pick by, no test split, or the
+                evaluator cannot confirm, or not from parents or on splits of its own.
             RunFailed: no training succeeded.
         """
         from hqsearch.api.answers import Confirmation
         from hqsearch.api.following import following
-        from hqsearch.study.confirming import Starts, confirm
+        from hqsearch.study.confirming import Starts, among, confirm
 
         seeds = whole(seeds, "seeds", 1) or 1
-        parents, splits = whole(parents, "parents", 1), whole(splits, "splits", 2)
-        if epochs != "final":
-            epochs = whole(epochs, "epochs", 1)
+        starts = Starts(whole(parents, "parents", 1), whole(splits, "splits", 2))
+        epochs = epochs if epochs == "final" else whole(epochs, "epochs", 1)
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
-            confirm(request, seeds, epochs, notes, controls, Starts(parents, splits))
+            confirm(request, seeds, epochs, notes, among(controls, claims), starts)
         front = self.front()
         if front.confirmation is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")

@@ -1,10 +1,12 @@
 """The command line: parse, call, print; no logic.
 
-Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted (state saved).
+Exit codes: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted (Ctrl-C
+or SIGTERM; state saved).
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -77,6 +79,9 @@ class Commands(click.Group):
 def main() -> NoReturn:
     """Entry point of the ``hqsearch`` command."""
     prepare_streams()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # What a job scheduler sends before it kills ends a command as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(finish_streams(_run()))
 
 

@@ -59,6 +59,12 @@ class Epochs(click.ParamType):
     is_flag=True,
     help="Only the front and the uniform assignments; the strongest control may then be missing.",
 )
+@click.option(
+    "--claims",
+    is_flag=True,
+    help="Only members that carry claims of an earlier confirmation (at most 5) and the strongest "
+    "control of each.",
+)
 @options.work
 @options.json_only
 def confirm(
@@ -70,6 +76,7 @@ def confirm(
     splits: int | None,
     epochs: int | Literal["final"] | None,
     no_controls: bool,
+    claims: bool,
     as_json: bool,
     **place: Any,
 ) -> None:
@@ -86,6 +93,7 @@ def confirm(
             parents=parents,
             splits=splits,
             controls=not no_controls,
+            claims=claims,
             listener=progress,
             **place,
         )

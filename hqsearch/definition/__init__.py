@@ -21,7 +21,7 @@ from hqsearch.definition.study import (
     ObjectiveDefinition,
     StudyDefinition,
 )
-from hqsearch.definition.tables import Strict, validate
+from hqsearch.definition.tables import Strict, collecting, validate
 from hqsearch.toml import read_toml
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "StudyDefinition",
     "changed_study",
     "checked_name",
+    "collecting",
     "embedded",
     "find_definition",
     "load_space",

@@ -6,12 +6,18 @@ Every TOML table of hqsearch, an evaluator's or a strategy's own options include
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hqsearch.errors import DefinitionError, UnknownName
+from hqsearch.errors import DefinitionError, InputError, UnknownName
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,6 +29,20 @@ class Strict(BaseModel):
     """A table of a definition: unknown keys refused, immutable once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: Where problems go that do not end the look at a table; None: the first one is raised.
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collecting(problems: list[str]) -> Iterator[None]:
+    """Inside, a wrong key of a table is added to ``problems``, and the rest is read without it."""
+    token = _collected.set(problems)
+    try:
+        yield
+    finally:
+        _collected.reset(token)
 
 
 def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
@@ -37,20 +57,47 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     except DefinitionError as error:
         raise DefinitionError(f"{where}: {error}") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = [str(part) for part in problem["loc"]]
-        if problem["type"] == "extra_forbidden":
-            table = _nested(model, place[:-1])
-            known = [k for k in table.model_fields if k not in NO_KEYS]
-            inside = ".".join(place[:-1])
-            section = f"{where} [{inside}]" if inside else where
-            raise UnknownName("key", place[-1], known, section) from None
-        message = problem["msg"].removeprefix("Value error, ")
-        given = problem.get("input")
-        shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-        key = ".".join(place)
-        spot = f"{where}: {key}" if key else where
-        raise DefinitionError(f"{spot}: {message}{shown}") from None
+        found = error.errors()
+        problems = _collected.get()
+        rest = None if problems is None else _without(values, [p["loc"] for p in found])
+        if problems is None or rest is None:
+            raise _problem(model, found[0], where) from None
+        told = [str(_problem(model, each, where)) for each in found]
+        problems += [each for each in told if each not in problems]
+        return validate(model, rest, where)
+
+
+def _problem(model: type[BaseModel], problem: ErrorDetails, where: str) -> InputError:
+    """What pydantic found, in words."""
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        table = _nested(model, place[:-1])
+        inside = ".".join(place[:-1])
+        known = [k for k in table.model_fields if inside or k not in NO_KEYS]
+        return UnknownName("key", place[-1], known, f"{where} [{inside}]" if inside else where)
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    key = ".".join(place)
+    return DefinitionError(
+        f"{where}: {key}: {message}{shown}" if key else f"{where}: {message}{shown}"
+    )
+
+
+def _without(
+    values: Mapping[str, Any], places: Sequence[tuple[int | str, ...]]
+) -> dict[str, Any] | None:
+    """A copy without what lies at ``places``; None where one of them is not there."""
+    rest = copy.deepcopy(dict(values))
+    for place in sorted(places, key=str, reverse=True):  # of a list, the last first
+        inside: Any = rest
+        try:
+            for part in place[:-1]:
+                inside = inside[part]
+            del inside[place[-1]]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return rest
 
 
 def _nested(model: type[BaseModel], place: list[str]) -> type[BaseModel]:

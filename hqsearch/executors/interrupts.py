@@ -1,40 +1,54 @@
-"""A person's Ctrl-C, told from a ``KeyboardInterrupt`` that an evaluator raises itself."""
+"""What ends this process from outside, told from an exception that an evaluator raises itself."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Any
+
+#: Ctrl-C; what systems send before they kill, and Ray to the workers of a driver or node that goes.
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def persons_interrupt() -> Iterator[None]:
-    """What a person interrupts is interrupted, even where somebody's code has caught it.
+def signals_get_through() -> Iterator[None]:
+    """Where a signal ends a task by an exception, it ends it, even if somebody's code caught that.
 
-    Signals arrive in the main thread; elsewhere nobody can press Ctrl-C.
+    Else a worker that is told to go would write down a failure that is none of the evaluator's.
+    Signals arrive in the main thread; elsewhere none can.
 
     Raises:
-        KeyboardInterrupt: SIGINT came meanwhile, in place of whatever else was raised.
+        BaseException: what the signal's handler raised meanwhile, in place of whatever else was:
+            Python's for SIGINT a KeyboardInterrupt, Ray's for SIGTERM a SystemExit.
     """
-    before = None
-    if threading.current_thread() is threading.main_thread():
-        before = signal.getsignal(signal.SIGINT)
-    if not callable(before):
-        yield
-        return
-    handler, pressed = before, False
+    raised: list[BaseException] = []
+    with ExitStack() as handlers:
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDING:
+                before = signal.getsignal(number)
+                if callable(before):
+                    signal.signal(number, _noting(before, raised))
+                    handlers.callback(signal.signal, number, before)
+        try:
+            yield
+        finally:
+            if raised:
+                raise raised[0]
 
-    def told(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        handler(number, frame)
 
-    signal.signal(signal.SIGINT, told)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            raise KeyboardInterrupt
+def _noting(
+    handler: Callable[[int, FrameType | None], Any], raised: list[BaseException]
+) -> Callable[[int, FrameType | None], None]:
+    """A handler that does what ``handler`` does, and notes what that raises."""
+
+    def noting(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    return noting

@@ -13,6 +13,8 @@ else what they make is sent back.
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -366,13 +368,24 @@ def _connect(address: str | None, workers: int, needs: Iterable[Resources]) -> N
         options["object_store_memory"] = 128 * 1024**2
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        with _on_loopback() if address is None else nullcontext():
+        with _own_handler(), _on_loopback() if address is None else nullcontext():
             ray.init(
                 **options, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray"
         raise DeviceError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep who is told of SIGTERM, where somebody is: ``ray.init`` takes that over."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

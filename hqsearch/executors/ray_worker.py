@@ -12,6 +12,7 @@ import ray
 from hqsearch import __version__
 from hqsearch.errors import DeviceError, RunFailed
 from hqsearch.evaluator import Evaluator, GivenObjects
+from hqsearch.executors.interrupts import signals_get_through
 from hqsearch.executors.shipping import (
     Bytes,
     NodeCache,
@@ -105,11 +106,13 @@ def _evaluator(setup: str, objects: GivenObjects) -> Evaluator:
 
     Raises:
         RunFailed: it called ``sys.exit``.
+        SystemExit: Ray ends this worker.
     """
-    try:
-        return evaluator_for(setup, objects)
-    except SystemExit as end:
-        raise RunFailed(f"the evaluator cannot be made: {described(end)}") from None
+    with signals_get_through():
+        try:
+            return evaluator_for(setup, objects)
+        except SystemExit as end:
+            raise RunFailed(f"the evaluator cannot be made: {described(end)}") from None
 
 
 @ray.remote

@@ -35,7 +35,7 @@ from hqsearch.evaluator.details import checked
 from hqsearch.evaluator.json_record import WrongType, measured_number
 from hqsearch.evaluator.registry import make_evaluator
 from hqsearch.evaluator.tasks import checked_answer
-from hqsearch.executors.interrupts import persons_interrupt
+from hqsearch.executors.interrupts import signals_get_through
 from hqsearch.problem.candidate import Candidate
 from hqsearch.wording import described, reason
 
@@ -184,15 +184,17 @@ def perform(evaluator: Evaluator, task: Task) -> TaskOutcome:
     """Run a task here; an exception or a NaN becomes a failed outcome with its reason.
 
     So do ``sys.exit`` and whatever else would end the process: an evaluator that calls it means
-    its own work. A person's Ctrl-C is none of the evaluator's, whatever it does with it.
+    its own work. Ctrl-C, and being told to go, are none of the evaluator's, whatever it does with
+    them: no result is left, so that the task is done again.
 
     Raises:
         KeyboardInterrupt: a person pressed Ctrl-C.
+        SystemExit: Ray ends this worker.
         HqsearchError: of what all evaluations need; or a preparation tried to end the process.
     """
     wall, cpu = time.perf_counter(), _processor_seconds()
     work = task.work
-    with persons_interrupt():
+    with signals_get_through():
         try:
             done = _done(evaluator, task)
         except HqsearchError:

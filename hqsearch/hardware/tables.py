@@ -20,6 +20,7 @@ from hqsearch.hardware.storage import StorageReport
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tokenizer": (
         "*tokenizer*", "*patch_embed*", "*downsample*", "*stem*", "down[0-9].*", "conv[0-9]_*",
+        "conv[0-9].*",
     ),
     "attention: query": ("*.q", "*.q.*", "*.q_*", "*.q@*", "*.query*"),
     "attention: key": ("*.k", "*.k.*", "*.k_*", "*.key*"),
@@ -37,7 +38,7 @@ def part_of(path: str, parts: Mapping[str, Sequence[str]] = PARTS) -> str:
 
     >>> part_of("blocks.0.attention.q_neuron"), part_of("tokenizer.conv1"), part_of("x")
     ('attention: query', 'tokenizer', 'other')
-    >>> part_of("blocks3.0.attention.q.point1"), part_of("conv1_1.conv1"), part_of("down3.conv")
+    >>> part_of("blocks3.0.attention.q.point1"), part_of("conv1_1.conv1"), part_of("conv1.expand")
     ('attention: query', 'tokenizer', 'tokenizer')
     """
     for part, patterns in parts.items():

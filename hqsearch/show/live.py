@@ -54,6 +54,8 @@ class LiveProgress(Listener):
         self._tasks: dict[str, TaskID] = {}
         self._front_at = -1
         self._told: dict[str, float] = {}
+        self._lines: dict[str, str] = {}
+        self._first: dict[str, tuple[float, int]] = {}
         self._started = time.monotonic()
         self._finished_at_start: int | None = None
 
@@ -99,18 +101,19 @@ class LiveProgress(Listener):
         self.__enter__()
 
     def prepared(self, label: str, done: int, total: int) -> None:
-        self._advance(label, done, total, "")
+        started, before = self._first.setdefault(label, (time.monotonic(), done))
+        self._advance(label, done, total, _left(started, done - before, total - done))
 
     def changed(self, state: SearchState) -> None:
         if self._finished_at_start is None:
             self._finished_at_start, self._started = state.finished, time.monotonic()
         failures = sum(t.state == "FAIL" for t in state.trials)
         # How many candidates a strategy's own tasks give is known when they end.
-        left = "" if state.tasks else self._time_left(state)
+        left = "" if any(not t.finished for t in state.tasks) else self._time_left(state)
         stopped = sum(t.state == "PRUNED" for t in state.trials)
         notes = [f"{failures} failed", f"{stopped} stopped early", f"{state.copies} copies"]
         notes = [n for n in notes if not n.startswith("0 ")]
-        note = ", ".join([*notes, *([f"about {left} left"] if left else [])])
+        note = ", ".join([*notes, *([left] if left else [])])
         if self._live is not None and state.finished != self._front_at:
             self._front_at = state.finished
             rows = [TrialRow.of(t, state.objectives) for t in state.records.values()]
@@ -143,11 +146,7 @@ class LiveProgress(Listener):
 
     def _time_left(self, state: SearchState) -> str:
         done = state.finished - (self._finished_at_start or 0)
-        remaining = state.evaluations - state.finished
-        if done < 1 or remaining < 1:
-            return ""
-        seconds = (time.monotonic() - self._started) / done * remaining
-        return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        return _left(self._started, done, state.evaluations - state.finished)
 
     def _advance(self, label: str, done: float, total: int, note: str) -> None:
         if self._live is not None:
@@ -167,7 +166,9 @@ class LiveProgress(Listener):
                 return
             self._told[label] = -1.0 if done >= total else now
             line = f"{label}: {int(done)}/{total} {note}".rstrip()
-            self._say(line, again=label == "evaluations")
+            if self._lines.get(label) != line:
+                self._lines[label] = line
+                self._say(line, again=label == "evaluations")
 
     def _say(self, line: str, again: bool = False) -> None:
         if line in self._said and not again:
@@ -175,6 +176,15 @@ class LiveProgress(Listener):
         self._said.add(line)
         # As it stands: brackets in a note are not rich's markup, and a line is one line.
         self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _left(started: float, done: int, remaining: int) -> str:
+    """How long what remains takes, by how long what is done took; empty where nothing is."""
+    if done < 1 or remaining < 1:
+        return ""
+    seconds = (time.monotonic() - started) / done * remaining
+    told = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return f"about {told} left"
 
 
 def _asked(state: SearchState) -> str:

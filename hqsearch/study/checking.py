@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hqsearch.analysis.energy_meaning import EnergyMeaning, energy_meaning
-from hqsearch.definition import StudyDefinition, validate
+from hqsearch.definition import StudyDefinition, collecting, validate
 from hqsearch.errors import HqsearchError
 from hqsearch.evaluator import Evaluator
 from hqsearch.search.early_stopping.halving import rungs_of
@@ -105,13 +105,19 @@ class Findings:
 def check_study(request: Request) -> Findings:
     """Look at everything that a run of ``request`` would look at; its strategy means nothing."""
     findings = Findings(request.study)
+    with collecting(findings.problems):
+        _check(findings, request)
+    return findings
+
+
+def _check(findings: Findings, request: Request) -> None:
     definition = None
     with findings.looking():
         asked = asked_definition(request)
         definition = asked.definition
         findings.notes += [f"note: {note}" for note in asked.notes]
     if definition is None:
-        return findings
+        return
     findings.study, findings.title = definition.name, definition.title
     findings.evaluator = definition.evaluator
     findings.evaluations, findings.seed = definition.evaluations, definition.seed
@@ -127,7 +133,6 @@ def check_study(request: Request) -> Findings:
         evaluator = make_evaluator_for(definition, folder, request)
     if evaluator is not None:
         _check_evaluator(findings, definition, request, evaluator)
-    return findings
 
 
 def _data_of(definition: StudyDefinition) -> dict[str, Any]:

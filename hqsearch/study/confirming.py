@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hqsearch.analysis.rules import Terms
 from hqsearch.atomic import full_disk_told
 from hqsearch.definition import StudyDefinition, located_definition
 from hqsearch.errors import InputError
@@ -37,6 +38,7 @@ from hqsearch.search.failures import require_some
 from hqsearch.store.fronts import front_of, measured_here
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import CONFIRM, IMPORTED, RunRecord, TrialRecord, TrialRow
+from hqsearch.study.claims import CLAIMS, claims
 from hqsearch.study.controls import Searched
 from hqsearch.study.controls import controls as controls_of
 from hqsearch.study.expecting import duration
@@ -56,6 +58,10 @@ from hqsearch.wording import option
 #: Set the seeds of confirmations and their parents apart from whatever else is derived from a
 #: study's seed.
 _STREAM, _PARENTS = 0x636F6E66, 0x70617265
+
+#: What a confirmation trains: all, with controls (:mod:`hqsearch.study.controls`); the front and
+#: the uniform assignments; or the members that carry claims (:mod:`hqsearch.study.claims`).
+Among = Literal["all", "front", "claims"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,20 @@ class Starts:
         return found
 
 
+def among(controls: bool, only_claims: bool) -> Among:
+    """What two switches of a person ask for.
+
+    Raises:
+        InputError: they contradict each other.
+    """
+    if only_claims and not controls:
+        raise InputError(
+            f"{option('claims', True)} trains the strongest controls, {option('controls', False)} "
+            "none: give one of the two"
+        )
+    return CLAIMS if only_claims else "all" if controls else "front"
+
+
 def fresh_seeds(seed: int, count: int, *of: int) -> list[int]:
     """``count`` seeds, the same ones every time, none of them ``seed`` itself.
 
@@ -122,7 +142,7 @@ def confirm(
     seeds: int,
     epochs: int | Literal["final"] | None,
     listener: Listener | None = None,
-    controls: bool = True,
+    which: Among = "all",
     starts: Starts | None = None,
 ) -> Confirmed:
     """Retrain the front, the uniform assignments of a study, and what no search proposed.
@@ -132,7 +152,7 @@ def confirm(
         seeds: trainings of each candidate, from each parent.
         epochs: of each; those of the search by default, ``final``: as many as ``train`` takes.
         listener: is told how far it is.
-        controls: whether to train them (:mod:`hqsearch.study.controls`).
+        which: what is trained.
         starts: what trainings start from; the study's own parent by default.
 
     Raises:
@@ -156,14 +176,17 @@ def confirm(
     if starts.fresh:
         evaluator.require_fresh_parents(starts.splits or 1)
     searched = searched_in(runs, trials, objectives)
-    chosen = candidates(searched, evaluator.space)
+    if which == CLAIMS:
+        chosen = claims(searched, runs, Terms.of(attributes["study"]), definition.name)
+    else:
+        chosen = candidates(searched, evaluator.space)
     if not chosen:
         raise InputError(f"study {definition.name!r} has no completed trial to confirm yet")
     with ExitStack() as stack:
         opened = stack.enter_context(open_study(definition, request, evaluator, listener))
         log = opened.open_log()
         stack.callback(log.close)
-        if controls:
+        if which == "all":
             for key, name in controls_of(searched, evaluator, _Scores(opened, log)).items():
                 # A uniform assignment keeps its name; a member that a control is, is the control.
                 if not chosen.get(key, "").startswith("uniform "):
@@ -177,6 +200,7 @@ def confirm(
         listener.note(_plan(len(chosen), len(wanted), trials, opened.executor.capacity, length))
         options: dict[str, Any] = {"epochs": length}
         options |= {"fresh": starts.fresh} if starts.fresh else {}
+        options |= {CLAIMS: True} if which == CLAIMS else {}
         work = Replicating(opened, log, options, length, wanted, listener)
         work.finish_all()
         again = f"a confirmation with more {option('seeds')} tries again"

@@ -10,7 +10,7 @@ import pytest
 from hqsearch.analysis.bounds import TRAINING_NOISE
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.rules import Terms
-from hqsearch.analysis.verdict import Verdict, verdict_text, verdicts
+from hqsearch.analysis.verdict import Verdict, sentences, verdict_text, verdicts
 from hqsearch.evaluator import Details
 from hqsearch.evaluator.per_sample import pack_correct
 from hqsearch.store.records import TrialRow
@@ -99,9 +99,8 @@ def test_outcomes(wrong: range, energy: float, storage: float, outcome: str) -> 
         assert verdict.savings == {"energy": 0.5, "storage": 0.5}
         assert "saves 50% energy and 50% storage" in verdict.sentence()
     else:
-        assert (
-            verdict.sentence()
-            == "against uniform 4u: the front saves nothing without losing accuracy"
+        assert verdict.sentence() == (
+            "against uniform 4u: no member that costs less is measured within 1 point of it"
         )
 
 
@@ -200,13 +199,19 @@ def test_sentences() -> None:
     told += ", trial 7"
     assert open_.sentence() == told
     more = replace(open_, needed_samples=8400, needed_seeds=1, samples=1000)
-    assert more.sentence() == (
-        f"{told}; whether it is as accurate (within 1 points) cannot be told with 1,000 samples: "
-        "about 8,400 would"
-    )
-    assert (
-        replace(more, needed_seeds=4).sentence().endswith("about 8,400 and 4 seeds of each would")
-    )
+    whether = "as accurate (within 1 point) cannot be told with 1,000 samples: about 8,400"
+    assert sentences([more, saves]) == [
+        told, saves.sentence(), f"whether trial 7 is {whether} would"
+    ]  # fmt: skip
+    many = replace(more, needed_samples=12_000, needed_seeds=4, baseline="3u", label="uniform 3u")
+    assert sentences([more, many])[2:] == [
+        f"whether the others are {whether} to 12,000 and 1 to 4 seeds of each would"
+    ]
+    wide = replace(more, margin=0.025, needed_unit="splits", needed_seeds=9)
+    assert sentences([wide])[1:] == [
+        "whether trial 7 is as accurate (within 2.5 points) cannot be told with 1,000 samples: "
+        "about 8,400 in 9 splits would"
+    ]
     failed = Verdict("2u", 3, "failed", label="uniform 2u", reason="nan: energy")
     assert failed.sentence() == (
         "against uniform 2u: not known, for its evaluation failed (trial 3, nan: energy)"

@@ -6,7 +6,8 @@ A *chain* is one study: a driver is started, killed with SIGKILL at a random poi
 (before its first evaluation too), started anew by ``hqsearch resume``, killed again, … and let
 through at last. Its trials, tasks and decisions must then be those of a run that nobody killed, and
 nothing that had finished may be evaluated again. On Ray the workers and the raylet are killed
-instead. Every chain is a line of the table file, so that a campaign goes on where it was left.
+instead, and the driver, whose workers Ray then tells to go. Every chain is a line of the table
+file, so that a campaign goes on where it was left.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ STRATEGIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sensitivity": ("sensitivity", ()),
     "random": ("random", ()),
 }
+#: What is killed on Ray.
+RAY = ("busy worker", "raylet", "driver")
 EVALUATOR = """
 import os, time
 from hqsearch.evaluators.toy import Toy
@@ -113,7 +116,7 @@ class Chain:
     identical: bool = False
     faults: list[str] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=dict)
-    """On Ray: how drivers ended whose raylet was killed."""
+    """On Ray: how drivers ended that were killed, or whose raylet was."""
 
     @property
     def good(self) -> bool:
@@ -287,28 +290,35 @@ def _last(errors: Path) -> str:
     return " | ".join(lines[-3:])[:400]
 
 
-def on_ray(chain: Chain, study: Path, place: Place, whole: list[Any], raylet: bool) -> None:
-    """Kill busy workers of one run, or the raylet under it, until it is through."""
-    generator = np.random.default_rng([chain.number, raylet])
+def on_ray(chain: Chain, study: Path, place: Place, whole: list[Any]) -> None:
+    """Kill busy workers of one run, the driver, or the raylet under it, until it is through.
+
+    Every second worker and driver gets SIGTERM: job schedulers send that, and Ray to the workers of
+    a driver or a node that goes.
+    """
+    worker = chain.case == "busy worker"
+    generator = np.random.default_rng([chain.number, RAY.index(chain.case)])
     words = [
         "run", "--study", str(study), "--strategy", "nsga2", "--evaluations", str(EVALUATIONS),
         "--executor", "ray", "--workers", "2", "--set", "evaluation.retries=20", *place.words(),
         *(word for setting in PLAIN for word in ("--set", setting)),
     ]  # fmt: skip
     errors = place.studies.parent / f"errors-{chain.number}"
-    points = sorted(generator.uniform(1.0, 0.8 * EVALUATIONS, 2 if raylet else KILLS))
+    points = sorted(generator.uniform(1.0, 0.8 * EVALUATIONS, KILLS if worker else 2))
     driver = None
-    for point in points:
+    for index, point in enumerate(points):
         if driver is None:
             driver = _ray_driver(words, errors)
-        victim = _victim(driver, place, point, raylet)
+        victim = _victim(driver, place, point, chain.case)
         if victim is None:
             break
         time.sleep(float(generator.uniform(0.0, 0.2)))
         with suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
+            os.kill(
+                victim, signal.SIGTERM if chain.case != "raylet" and index % 2 else signal.SIGKILL
+            )
             chain.kills += 1
-        if raylet:
+        if not worker:
             kept = place.finished()
             try:
                 end = str(driver.wait(PATIENCE))
@@ -319,7 +329,7 @@ def on_ray(chain: Chain, study: Path, place: Place, whole: list[Any], raylet: bo
             chain.ends[end] = chain.ends.get(end, 0) + 1
             lost = [t for t in kept if place.finished().get(t) != kept[t]]
             if lost:
-                chain.faults.append(f"trials {lost} were lost or changed with the raylet")
+                chain.faults.append(f"trials {lost} were lost or changed with the {chain.case}")
             driver = None
     if driver is None:
         driver = _ray_driver(words, errors)
@@ -335,16 +345,14 @@ def _ray_driver(words: Sequence[str], errors: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _victim(
-    driver: subprocess.Popen[bytes], place: Place, point: float, raylet: bool
-) -> int | None:
-    """The raylet of a driver, or a worker that evaluates now, once the run has got so far."""
+def _victim(driver: subprocess.Popen[bytes], place: Place, point: float, case: str) -> int | None:
+    """A driver, its raylet, or a worker that evaluates now, once the run has got so far."""
     deadline = time.monotonic() + PATIENCE
     while driver.poll() is None and time.monotonic() < deadline:
         told = place.told
         if sum(words[0] == "evaluate" for words in told) > point:
-            if raylet:
-                return _raylet(driver.pid)
+            if case != "busy worker":
+                return driver.pid if case == "driver" else _raylet(driver.pid)
             last = {words[2]: words[0] for words in told if len(words) == 3}
             for process, what in reversed(last.items()):
                 if what == "evaluate" and _alive(int(process)):
@@ -402,7 +410,7 @@ def main() -> None:
                 references[own] = _reference(folder / f"whole-{own}", study, own)
             whole, marks = references[own]
             if storage == "ray":
-                on_ray(chain, slow, Place(here), whole, case == "raylet")
+                on_ray(chain, slow, Place(here), whole)
             else:
                 here.mkdir()
                 drivers = Drivers(here, case == "gumbel")
@@ -424,8 +432,8 @@ def _plan() -> Iterator[tuple[str, str, int]]:
         for case in STRATEGIES:
             for storage in ("sqlite", "postgresql"):
                 yield case, storage, number
-        yield "busy worker", "ray", number
-        yield "raylet", "ray", number
+        for case in RAY:
+            yield case, "ray", number
 
 
 def _reference(folder: Path, study: Path, case: str) -> tuple[list[Any], int]:

@@ -66,3 +66,39 @@ def test_check_exits_by_what_it_finds(folder: Path) -> None:
     assert "CPU only" in told["problems"][0]
     text = call(folder, "check", "--study", "tyo", code=2).stdout
     assert "did you mean 'toy'" in text
+
+
+WRONG = """
+space = "spikfomer"
+evaluator = "short-qat"
+seeed = 3
+[data]
+dataset = "toy-gestures"
+siz = 32
+[evaluation]
+batchsize = 32
+epochs = -3
+[strategy.nsga2]
+populaton = 8
+[[objective]]
+name = "accuracy"
+[[objective]]
+name = "energy"
+unt = "uJ"
+"""
+
+
+def test_check_tells_wrong_keys_of_all_tables_at_once(tmp_path: Path) -> None:
+    """One look, not one for every mistake; a run names the first."""
+    (tmp_path / "wrong.toml").write_text(WRONG)
+    told = json.loads(call(tmp_path, "check", "--study", "wrong.toml", "--json", code=2).stdout)
+    hints = ("'seed'", "'size'", "'batch_size'", "'population'", "'spikformer'")
+    for hint in (f"did you mean {name}?" for name in hints):
+        assert sum(hint in problem for problem in told["problems"]) == 1
+    assert any(p.endswith("epochs: Input should be greater than or equal to 0 (given: -3)")
+               for p in told["problems"])  # fmt: skip
+    assert any("unknown key 'unt'" in p and "Known: name." in p for p in told["problems"])
+    assert len(told["problems"]) == 7
+    first = call(tmp_path, "run", "--study", "wrong.toml", "--strategy", "nsga2", code=2).stderr
+    assert first.count("unknown key") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["wrong.toml"]

@@ -197,20 +197,22 @@ def test_starting_a_worker_has_a_limit_of_its_own(
     assert found[0].reason == "its worker took longer than 1 s to make the evaluator"
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_worker_is_retried_with_the_same_seed(
-    tmp_path: Path, misbehaving: Callable[..., tuple[Executor, Evaluator]]
+    tmp_path: Path, misbehaving: Callable[..., tuple[Executor, Evaluator]], number: signal.Signals
 ) -> None:
+    """By SIGTERM, too, which is what Ray sends to the workers of a driver or a node that goes."""
     executor, evaluator = misbehaving(retries=3)
     key = evaluator.space.baseline("4l").key
     executor.submit(Task(0, Evaluate(key), 1))
     killed: set[int] = set()
     deadline = time.monotonic() + PATIENCE
     while len(killed) < 2 and time.monotonic() < deadline:
-        executor.next_finished(0.2)
+        assert executor.next_finished(0.2) is None
         for attempt in (tmp_path / "attempts").glob("*"):
             pid = int(attempt.name.split("-")[0])
             if pid not in killed:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
                 killed.add(pid)
     assert len(killed) == 2
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from hqsearch.search.events import SearchState
+from hqsearch.show import live
 from hqsearch.show.live import LiveProgress
 from hqsearch.study.comparing import compare
 from hqsearch.study.running import Request, start
@@ -31,6 +34,44 @@ def test_notes_are_printed_as_they_stand_and_once() -> None:
         "data: 0/2",
         "data: 2/2",
     ]
+
+
+def test_what_is_left_is_told_by_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), width=60)
+    with LiveProgress(console) as progress:
+        for seconds, done in ((0, 0), (30, 10), (60, 10), (90, 29), (95, 30)):
+            now[0] = 100.0 + seconds
+            progress.prepared("training the parent", done, 30)
+    assert told(console).splitlines() == [
+        "training the parent: 0/30",
+        "training the parent: 10/30 about 60 s left",
+        "training the parent: 10/30 about 2 min left",
+        "training the parent: 29/30 about 3 s left",
+        "training the parent: 30/30",
+    ]
+
+
+def test_what_is_left_is_told_after_a_strategys_own_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default strategy begins with one; the time left was not told from then on."""
+    notes: list[str] = []
+
+    class Noted(LiveProgress):
+        def changed(self, state: SearchState) -> None:
+            super().changed(state)
+            if state.tasks and all(task.finished for task in state.tasks):
+                notes.append(self._lines["evaluations"])
+
+    monkeypatch.setattr(live, "QUIET", 0.0)
+    console = Console(file=io.StringIO())
+    with Noted(console) as progress:
+        start(Request("toy", "sensitivity", 12, studies_dir=tmp_path), progress)
+    assert len(notes) > 2
+    assert all(note.endswith("left") for note in notes[:-1])
+    assert notes[-1] == "evaluations: 12/12"
 
 
 def test_a_search_is_followed_on_a_terminal(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_confirm_evaluates_the_baselines_of_parts_on_the_front(
     launched.run(tmp_path, STUDY, strategy="sensitivity", evaluations=20, overrides=options)
     with LiveProgress(Console(quiet=True)) as progress:
         request = Request(STUDY, "", studies_dir=tmp_path)
-        confirm(request, 2, None, progress, controls=False)
+        confirm(request, 2, None, progress, "front")
     rows = [TrialRow.of(t, structured.objectives) for t in trials(tmp_path)]
     front = front_of(rows, structured.objectives, runs(tmp_path)[0].budgets)
     reached = {structured.space.structural_key(Candidate.of(r.choices)) for r in front}

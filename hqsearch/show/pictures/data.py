@@ -68,8 +68,11 @@ def _draw_frames(axes: Any, picture: DataPicture) -> None:
     names = [picture.classes[label] for label in picture.shown]
     axes.set_yticks([(row + 0.5) * (height + 1) for row in range(rows)], names)
     ticks = [(step + 0.5) * (width + 1) for step in range(steps)]
-    axes.set_xticks(ticks, [str(step + 1) for step in picture.steps])
-    axes.set_xlabel("timestep")
+    if len(ticks) > 1 or channels != 3:  # a picture alone has no time
+        axes.set_xticks(ticks, [str(step + 1) for step in picture.steps])
+        axes.set_xlabel("timestep")
+    else:
+        axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
@@ -92,6 +95,8 @@ def _draw_figures(axes: Any, picture: DataPicture, labels: list[int]) -> None:
     axes.set_yticks(range(len(labels)), names, fontsize=7)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("value as stored; below names:\ntrain / validation / test samples", color=INK)
+    axes.set_xlabel(
+        "value as stored\n(below names: samples of\ntrain / validation / test)", color=INK
+    )
     axes.grid(visible=True, axis="x", color=COLOURS["grid"].light)
     axes.tick_params(axis="y", length=0, color=MUTED)

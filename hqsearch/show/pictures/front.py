@@ -21,8 +21,13 @@ def draw_front(picture: FrontPicture) -> Drawing:
     legend += [
         LegendEntry(_front_name(name, picture), m.colour, m.marker) for name, m in marks.items()
     ]
-    if any(p.strategy.startswith("uniform ") for p in picture.points):
+    uniform = [p for p in picture.points if p.strategy.startswith("uniform ")]
+    if any(not p.member for p in uniform):
         legend.append(LegendEntry("uniform", INK, "D", filled=False))
+    if any(p.member for p in uniform):
+        legend.append(LegendEntry("uniform, on the front", INK, "D"))
+    if any(p.error for p in picture.members):
+        legend.append(LegendEntry("± 1 standard error", EVALUATED, "|", filled=False))
     if any(p.confirmed is not None for p in picture.points):
         legend.append(LegendEntry("confirmed (test)", INK, "x"))
     panels = [Panel(_drawer(picture, cost, marks), _alt(picture, cost)) for cost in picture.costs]
@@ -41,8 +46,9 @@ def _reading(picture: FrontPicture) -> str:
     up, above = ("Up", "above") if picture.quality.direction == "max" else ("Down", "below")
     return (
         f"{up} is better, left is cheaper; large marks are the front, what nothing else beats in "
-        f"every objective at once.{bars} A diamond is a uniform assignment of every layer: a "
-        f"search is worth it where its front runs {above} and left of them.{more}"
+        f"every objective at once.{bars} A diamond is a uniform assignment of every layer, filled "
+        f"where it is on the front: a search is worth it where its front runs {above} and left of "
+        f"them.{more}"
     )
 
 
@@ -78,7 +84,11 @@ def _drawer(picture: FrontPicture, cost: Objective, marks: dict[str, Mark]) -> A
             own = [p for p in uniform if p.study == name]
             colour = marks[name].colour if several else INK
             _whiskers(axes, [p for p in own if p.member], picture, cost, colour)
-            _scatter(axes, own, picture, cost, _Look(Mark(colour, "D"), 30, hollow=True))
+            for member in (False, True):
+                these = [p for p in own if p.member == member]
+                _scatter(
+                    axes, these, picture, cost, _Look(Mark(colour, "D"), 30, hollow=not member)
+                )
             for p in own if name == picture.studies[0] else ():
                 axes.annotate(
                     p.strategy.removeprefix("uniform "), _at(p, picture, cost),
