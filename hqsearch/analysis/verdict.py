@@ -324,7 +324,23 @@ def verdict_text(
     head = f"Verdict ({terms.told}"
     if noise:
         head += "; provisional: search accuracies flatter the best of many; hqsearch confirm"
-    return "\n".join([f"{head}):", *(f"  {line}" for line in sentences(found))])
+    lines = [*sentences(found), *_below_parent(trials, terms)]
+    return "\n".join([f"{head}):", *(f"  {line}" for line in lines)])
+
+
+def _below_parent(trials: Sequence[TrialRow], terms: Terms) -> list[str]:
+    """Says so where uniform fp32, which savings are held against, is worse than its own parent."""
+    uniform = [
+        (t.values or {})["accuracy"]
+        for t in trials
+        if t.kind == "baseline" and t.origin == "fp32" and "accuracy" in (t.values or {})
+    ]
+    if not uniform or terms.parent is None or terms.parent[0] - uniform[0] <= terms.margin:
+        return []
+    return [
+        f"uniform fp32 has {100 * uniform[0]:.1f} %, the fp32 parent that trainings start from "
+        f"{100 * terms.parent[0]:.1f} %: a training as short as the search's costs the rest"
+    ]
 
 
 def finite(value: float) -> float | None:

@@ -318,16 +318,16 @@ class Study(RequestingStudy):
             epochs: of each; as searched by default, ``"final"``: as many as :meth:`train` takes.
             parents: to train anew and start from; by default all start from the study's own.
             splits: divisions of the recordings into train and test, each with parents of its own,
-                pooled. Only networks that did not learn from a recording are tested on it.
+                pooled; networks are tested on what they did not learn from.
             controls: also uniform widths not on offer, what layer scores alone would choose, and
                 the best of a random run in the log.
-            claims: only members that carry claims of an earlier confirmation, at most five, and
-                the strongest control of each.
+            claims: only members that carry claims of an earlier confirmation, at most five, and the
+                strongest control of each.
             workers: see :meth:`run`; so are the others.
 
         Raises:
-            InputError: there is no front, no confirmation to pick by, no test split, or the
-                evaluator cannot confirm, or not from parents or on splits of its own.
+            InputError: no front, no confirmation to pick by, no test split; or an evaluator that
+                cannot confirm, or not so.
             RunFailed: no training succeeded.
         """
         from hqsearch.api.answers import Confirmation
@@ -340,8 +340,7 @@ class Study(RequestingStudy):
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
             confirm(request, seeds, epochs, notes, among(controls, claims), starts)
-        front = self.front()
-        if front.confirmation is None:
+        if (front := self.front()).confirmation is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")
         return Confirmation(front.study, front.confirmation, front.objectives, front.verdict)
 

@@ -260,6 +260,15 @@ def test_no_verdict_where_the_parent_is_not_above_chance() -> None:
     assert "saves" in verdict_text([member], [baseline, member], Terms.of(study))
 
 
+def test_a_parent_that_is_better_than_uniform_fp32_is_told() -> None:
+    fp32, member = row(0, SAME, 10.0, 100.0, "fp32"), row(1, range(50), 5.0, 50.0)
+    told = "uniform fp32 has 90.0 %, the fp32 parent that trainings start from 93.6 %"
+    above = Terms(parent=(0.936, 1000, 0.1))
+    assert told in verdict_text([member], [fp32, member], above)
+    assert "parent" not in verdict_text([member], [fp32, member], replace(above, margin=0.05))
+    assert "parent" not in verdict_text([member], [fp32, member], Terms())
+
+
 def test_it_says_by_which_rules() -> None:
     baseline, member = row(0, SAME, 10.0, 100.0, "4u"), row(1, range(50), 5.0, 50.0)
     assert "(rules 2; provisional" in verdict_text([member], [baseline, member])
