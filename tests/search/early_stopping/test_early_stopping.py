@@ -484,6 +484,8 @@ def test_killed_drivers_lose_only_what_was_in_flight(
         kill_when_trained(words, trained, 8 + 6 * kill)
         time.sleep(3 if executor == "ray" else 0)  # Ray's workers notice that the driver is gone
     subprocess.run(words, check=True, capture_output=True)
+    ended = [t.outcome for t in read(folder, "counting") if t.state == "FAIL"]
+    assert [(o.failure, o.reason) for o in ended if o is not None] == []
     assert table(folder, "counting") == table(tmp_path / "whole", "counting")
     assert decisions(folder, "counting") == decisions(tmp_path / "whole", "counting")
     whole = Counter((tmp_path / "whole" / "counting" / "trained").read_text().splitlines())
