@@ -83,7 +83,7 @@ class Verdict:
             )
         if self.member is None:
             near = "as accurate" if self.margin is None else f"within {_margin(self.margin)} of it"
-            return f"{head} no member that costs less is measured {near}"
+            return f"{head} the search found nothing that costs less and is measured {near}"
         saved = " and ".join(f"{s:.0%} {n}" for n, s in (self.savings or {}).items() if s >= LEAST)
         gap, trial = f"{_points(self.accuracy_difference or 0.0)} points", f"trial {self.member}"
         least = "" if self._exact else f", at least {_points(self.bound or 0.0)} (95 %)"
@@ -314,7 +314,9 @@ def verdict_text(
                 f"Verdict: none, for its bounds are those of accuracies, and the study measures "
                 f"{measured}; hqsearch confirm compares every member with the uniform assignments"
             )
-        return "Verdict: none, for the study has no accuracy or no completed trial"
+        if any(t.state == "COMPLETE" for t in trials):
+            return "Verdict: none, for nothing that the study measures is an accuracy"
+        return "Verdict: none, for no trial has completed"
     if terms.hopeless:
         return f"Verdict: none, {terms.hopeless}"
     found = verdicts(front, trials, terms)

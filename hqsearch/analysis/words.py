@@ -14,6 +14,18 @@ def choice_counts(choices: Mapping[str, str]) -> str:
     return " ".join(f"{c}×{n}" if n > 1 else c for c, n in Counter(choices.values()).most_common())
 
 
+def choice_lists(choices: Mapping[str, str]) -> list[str]:
+    """Which dimensions take which value, a line each, as :func:`choice_counts` orders them.
+
+    >>> choice_lists({"conv1": "4u", "conv2": "2l", "head": "4u"})
+    ['4u: conv1, head', '2l: conv2']
+    """
+    return [
+        f"{choice}: {', '.join(name for name, own in choices.items() if own == choice)}"
+        for choice, _ in Counter(choices.values()).most_common()
+    ]
+
+
 def found_by(row: TrialRow) -> str:
     """The strategy that proposed it, or which baseline it is; and whose copy."""
     name = f"uniform {row.origin}" if row.kind == "baseline" else row.strategy

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hqsearch.analysis.words import choice_counts, values_text
+from hqsearch.analysis.words import choice_counts, choice_lists, values_text
 from hqsearch.api.grid import Grid, Printed
 from hqsearch.api.trials import Trial
 
 if TYPE_CHECKING:
     from hqsearch.analysis.choosing import Neighbour, Selection
     from hqsearch.problem.objective import Objective
+
+
+#: Layers up to which all are listed; ``hqsearch show --trial N`` shows more of them.
+LISTED = 40
 
 
 class Chosen(Printed):
@@ -60,11 +64,16 @@ class Chosen(Printed):
         lines = [
             f"trial {self.trial.number} of {self.study}: {values}",
             f"layers: {choice_counts(self.trial.choices)}",
+            *(f"  {line}" for line in self._lists()),
             f"why: {self.reason}",
             *(line for line in (self.cheaper, self.better) if line is not None),
             f"how sure: {self.certainty}",
         ]
         return Grid(below=lines)
+
+    def _lists(self) -> list[str]:
+        choices = self.trial.choices
+        return choice_lists(choices) if len(choices) <= LISTED else []
 
     def _sentence(self, what: str, neighbour: Neighbour | None) -> str | None:
         """What is different with another member, the measured objective first."""
@@ -80,13 +89,24 @@ class Chosen(Printed):
 
 def _change(objective: Objective, change: float, measured: Neighbour | None) -> str:
     share = objective.unit != "fraction"
-    text = f"{change:+.0%}" if share else f"{100 * change:+.1f}"
+    text = _share(change) if share else f"{100 * change:+.1f}"
     if measured is not None and measured.standard_error is not None:
         error = measured.standard_error
         text += f" ± {100 * error:.1f}" if not share else f" (± {error:.3g})"
     unit = "" if share else " points"
     pairs = " (paired)" if measured is not None and measured.paired else ""
     return f"{objective.name} {text}{unit}{pairs}"
+
+
+def _share(change: float) -> str:
+    """In percent; small ones with a digit more, and none at all without a sign.
+
+    >>> _share(-0.0412), _share(0.0031), _share(-0.0001)
+    ('-4%', '+0.3%', '0%')
+    """
+    if abs(change) < 0.0005:
+        return "0%"
+    return f"{change:+.0%}" if abs(change) >= 0.0095 else f"{change:+.1%}"
 
 
 def _as_json(neighbour: Neighbour | None) -> dict[str, Any] | None:

@@ -7,14 +7,24 @@ fails every evaluation for the same reason. Where nothing has completed, that is
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hqsearch.errors import RunFailed
-from hqsearch.store.records import TrialRecord
+from hqsearch.store.records import Outcome, TrialRecord
 
 #: Failures alike, with nothing completed, after which nothing more is started.
 ENOUGH = 8
+
+
+#: What differs between reasons of one cause: numbers, and what is quoted of a candidate's output.
+_OWN = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|[0-9]+")
+
+
+def _kind(outcome: Outcome) -> str:
+    """What failures of one cause have in common."""
+    return f"{outcome.failure}: {_OWN.sub('…', outcome.reason)}"
 
 
 def works(trial: TrialRecord) -> bool:
@@ -27,13 +37,13 @@ class Failures:
 
     def __init__(self, trials: Iterable[TrialRecord]) -> None:
         self._works = any(works(t) for t in trials)
-        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._reasons: Counter[str] = Counter()
 
     def add(self, trial: TrialRecord) -> None:
         """Take note of a trial that ended, or came to a rung."""
         self._works = self._works or works(trial)
         if trial.state == "FAIL" and trial.outcome is not None:
-            self._reasons[trial.outcome.failure, trial.outcome.reason] += 1
+            self._reasons[_kind(trial.outcome)] += 1
 
     @property
     def hopeless(self) -> bool:
@@ -51,15 +61,19 @@ def require_some(trials: Sequence[TrialRecord], planned: int, what: str, again: 
         again: how a run is tried again of which nothing is left to do.
 
     Raises:
-        RunFailed: with the most frequent reason, and how to go on.
+        RunFailed: with the first of the most frequent reasons, and how to go on.
     """
     failed = [t.outcome for t in trials if t.state == "FAIL" and t.outcome is not None]
     if not failed or any(works(t) for t in trials):
         return
-    reasons = Counter((o.failure, o.reason) for o in failed)
-    (kind, reason), count = reasons.most_common(1)[0]
+    (common, count), *_ = Counter(map(_kind, failed)).most_common(1)
+    alike = [o for o in failed if _kind(o) == common]
     told = f"all {len(failed)} {what} failed"
-    told += f": {reason} ({kind})" if len(reasons) == 1 else f", {count} so: {reason} ({kind})"
+    if count < len(failed):
+        told += f", {count} of them alike, the first"
+    elif len({o.reason for o in alike}) > 1:
+        told += " alike, the first"
+    told += f": {alike[0].reason} ({alike[0].failure})"
     left = planned - len(failed)
     if left > 0:
         again = f"{left} of {planned} {what} remain; once that is mended, the same command goes on"

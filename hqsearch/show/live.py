@@ -15,9 +15,9 @@ from rich.text import Text
 from hqsearch.problem.resolution import unmodelled
 from hqsearch.search.events import Listener, SearchState
 from hqsearch.show.scatter import scatter
-from hqsearch.show.tables import front_table
+from hqsearch.show.tables import front_table, one_line
 from hqsearch.store.fronts import front_of
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import TrialRecord, TrialRow
 
 #: Rows of the front that the live display shows.
 SHOWN = 10
@@ -58,6 +58,7 @@ class LiveProgress(Listener):
         self._first: dict[str, tuple[float, int]] = {}
         self._started = time.monotonic()
         self._finished_at_start: int | None = None
+        self._failure_told = False
 
     def __enter__(self) -> LiveProgress:
         if self.console.is_terminal:
@@ -107,6 +108,8 @@ class LiveProgress(Listener):
     def changed(self, state: SearchState) -> None:
         if self._finished_at_start is None:
             self._finished_at_start, self._started = state.finished, time.monotonic()
+        failed = [t for t in state.trials if t.state == "FAIL" and t.outcome is not None]
+        self._failed(failed[0] if failed else None)
         failures = sum(t.state == "FAIL" for t in state.trials)
         # How many candidates a strategy's own tasks give is known when they end.
         left = "" if any(not t.finished for t in state.tasks) else self._time_left(state)
@@ -127,6 +130,13 @@ class LiveProgress(Listener):
             self._live.update(Group(*(drawn if fits else ()), table, *rest, self._progress))
         self._advance("evaluations", state.finished, state.evaluations, note)
         self._tasks_changed(state)
+
+    def _failed(self, first: TrialRecord | None) -> None:
+        """Why an evaluation failed is told at once, for the first: the others often fail alike."""
+        if first is not None and first.outcome is not None and not self._failure_told:
+            self._failure_told = True
+            why = f"({first.outcome.failure}): {one_line(first.outcome.reason)}"
+            self._say(f"trial {first.number} failed {why}")
 
     def _tasks_changed(self, state: SearchState) -> None:
         """The strategy's own tasks: how many have ended, and how far those running are."""

@@ -18,6 +18,8 @@ from hqsearch.store.records import TrialRow
 
 #: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
 LONG_FRONT = 200
+#: Letters of a line of a failure's reason in a table.
+CUT = 160
 
 
 def front_table(
@@ -102,7 +104,9 @@ def trials_lines(
             value_text(o, (row.values or {}).get(o.name)).rjust(len(h))
             for o, h in zip(objectives, heads, strict=True)
         ]
-        what = f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices)
+        what = choice_counts(row.choices)
+        if row.failure:
+            what = f"{row.failure}: {one_line(row.reason)}"
         if row.stopped_at is not None:
             what = f"stopped at epoch {row.stopped_at}  {what}"
         lines.append(
@@ -110,6 +114,15 @@ def trials_lines(
             f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"
         )
     return "\n".join(lines)
+
+
+def one_line(reason: str) -> str:
+    """The first line of a reason, and the last, where a traceback names its error."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    ends = [
+        line if len(line) <= CUT else f"{line[:CUT]}…" for line in (*lines[:1], *lines[1:][-1:])
+    ]
+    return " … ".join(ends)
 
 
 def shown_state(state: str, driven: bool) -> str:

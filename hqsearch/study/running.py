@@ -309,15 +309,13 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         ended = replace(run, exhausted=search.exhausted, stalled=search.stalled)
         if ended != run:
             log.add_run(ended)
-        afresh = f"another {option('seed')}"
+        again = f"a run with another {option('seed')} tries again"
         if not request.storage:
-            afresh = f"{option('fresh', True)} or {afresh}"
-        require_some(
-            search.trials,
-            definition.evaluations,
-            "evaluations",
-            f"a run with {afresh} tries again",
-        )
+            again = (
+                f"a run with {option('fresh', True)} tries again, or with another "
+                f"{option('seed')} where none of the study's files has changed"
+            )
+        require_some(search.trials, definition.evaluations, "evaluations", again)
         return Finished(
             definition.name,
             ended,

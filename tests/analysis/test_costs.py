@@ -17,6 +17,7 @@ from rich.console import Console
 from hqsearch.analysis.cost_study import EARLIER_COUNTING, CostRequest
 from hqsearch.analysis.costs import Assigned, CostReport, cost_report
 from hqsearch.cli import cli
+from hqsearch.cli.output import out
 from hqsearch.definition import embedded
 from hqsearch.errors import (
     DefinitionError,
@@ -449,7 +450,8 @@ def call(folder: Path, *words: str) -> str:
     return done.output
 
 
-def test_the_command_prints_text_json_and_csv(once: Path) -> None:
+def test_the_command_prints_text_json_and_csv(once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out, "width", 80)  # whatever terminal the tests run in
     text = call(once, "--trial", "1", "--sensitivity")
     for told in ("Cost of trial 1", "By part of the network", "(the same)", "Kendall's", "E(4u)"):
         assert told in text

@@ -100,7 +100,8 @@ def test_outcomes(wrong: range, energy: float, storage: float, outcome: str) -> 
         assert "saves 50% energy and 50% storage" in verdict.sentence()
     else:
         assert verdict.sentence() == (
-            "against uniform 4u: no member that costs less is measured within 1 point of it"
+            "against uniform 4u: the search found nothing that costs less and is measured within "
+            "1 point of it"
         )
 
 
@@ -279,8 +280,8 @@ def test_it_says_by_which_rules() -> None:
 def test_when_there_is_no_verdict() -> None:
     member = row(1, range(50), 5.0, 50.0)
     blind = replace(member, values={"energy": 5.0, "storage": 50.0})
-    assert verdict_text([], [member]).startswith("Verdict: none, for the study has no accuracy")
-    assert verdict_text([blind], [blind]).startswith("Verdict: none, for the study has no")
+    assert verdict_text([], [member]).startswith("Verdict: none, for nothing that the study")
+    assert verdict_text([blind], [blind]).startswith("Verdict: none, for nothing that the study")
     assert not verdict_text([blind, member], [member]).startswith("Verdict: none, for the study")
     exact = replace(member, details_json="{}")
     baseline = replace(row(0, SAME, 10.0, 100.0, "4u"), details_json="{}")

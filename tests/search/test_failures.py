@@ -40,7 +40,7 @@ def test_enough_failures_alike_and_nothing_else() -> None:
 def test_failures_that_differ_are_not_alike(differs: str) -> None:
     failures = Failures([])
     for number in range(ENOUGH + 4):
-        failures.add(trial(number, **{differs: str(number)}))
+        failures.add(trial(number, **{differs: "abcdefghijklmno"[number]}))
     assert not failures.hopeless
 
 
@@ -55,12 +55,28 @@ def test_something_that_came_of_the_run_before(state: str) -> None:
     assert not failures.hopeless
 
 
+def test_what_is_the_candidate_s_own_in_a_reason_makes_no_difference() -> None:
+    """What a script printed, and numbers of layers or of memory, are of one cause."""
+    failures = Failures([])
+    reasons = [f"no JSON, but 'accuracy 0.{n}' after {n} s" for n in range(ENOUGH)]
+    failed = [trial(number, reason=reason) for number, reason in enumerate(reasons)]
+    for each in failed:
+        failures.add(each)
+    assert failures.hopeless
+    with pytest.raises(RunFailed) as told:
+        require_some(failed, ENOUGH, "evaluations", "again")
+    assert str(told.value) == f"all 8 evaluations failed alike, the first: {reasons[0]} (x); again"
+
+
 def test_what_is_said() -> None:
     require_some([], 8, "evaluations", "again")
     require_some([trial(0), trial(1, "COMPLETE", "")], 8, "evaluations", "again")
     with pytest.raises(RunFailed, match=r"^all 2 evaluations failed: no data \(x\); again$"):
         require_some([trial(0), trial(1)], 2, "evaluations", "again")
-    with pytest.raises(RunFailed, match=r"^all 3 evaluations failed, 2 so: no data \(x\); 5 of 8"):
+    with pytest.raises(
+        RunFailed,
+        match=r"^all 3 evaluations failed, 2 of them alike, the first: no data \(x\); 5 of 8",
+    ):
         require_some([trial(0), trial(1), trial(2, reason="?")], 8, "evaluations", "again")
 
 
