@@ -99,11 +99,11 @@ def import_results(
     )
     objectives = objectives_of(definition, evaluator)
     read = read_results(given, evaluator.space, objectives, evaluator.metrics, source)
-    _require_new(read, runs, trials)
+    _require_new(read, runs, trials, objectives)
     with _opened(definition, request, evaluator, objectives, bool(attributes), listener) as log:
         # Somebody may have gone on since it was read.
         runs, trials = log.runs(), log.trials()
-        _require_new(read, runs, trials)
+        _require_new(read, runs, trials, objectives)
         costs = _Costs(evaluator, objectives, read.rows)
         run = _run(read, runs, trials)
         log.add_run(run)
@@ -152,27 +152,37 @@ def _opened(
 
 
 def _require_new(
-    read: ImportedFile, runs: Sequence[RunRecord], trials: Sequence[TrialRecord]
+    read: ImportedFile,
+    runs: Sequence[RunRecord],
+    trials: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
 ) -> None:
-    """Refuse what an earlier import has put into the log.
+    """Refuse what an earlier import has put into the log, also under another source's name.
 
     Raises:
         ImportRefused: naming the trials.
     """
     begun = _begun(read, runs)
-    held: dict[tuple[str, int, str], int] = {}
+    held: dict[tuple[str, int], list[TrialRecord]] = {}
     for trial in trials:
         proposal = trial.proposal
         if proposal.kind == IMPORTED and (begun is None or proposal.run != begun.ordinal):
-            held[proposal.key, proposal.seed, proposal.origin] = trial.number
+            held.setdefault((proposal.key, proposal.seed), []).append(trial)
     done = sum(begun is not None and t.proposal.run == begun.ordinal for t in trials)
     if begun is not None and done >= begun.evaluations:
         raise ImportRefused(read.name, [f"it was imported already, as run {begun.ordinal}"])
     problems = []
     for row in read.rows:
-        key = (row.candidate.key, UNTOLD if row.seed is None else row.seed, row.source)
-        if key in held:
-            problems.append(f"{row.place}: trial {held[key]} is this row, imported before")
+        key = (row.candidate.key, UNTOLD if row.seed is None else row.seed)
+        for trial in held.get(key, ()):
+            known = dict(zip((o.name for o in objectives), trial.values or (), strict=False))
+            same = all(known.get(name) == value for name, value in row.values.items())
+            if same or trial.proposal.origin == row.source:
+                source = f" from {trial.proposal.origin!r}"
+                problems.append(
+                    f"{row.place}: trial {trial.number} is this row, imported before{source}"
+                )
+                break
     if problems:
         raise ImportRefused(read.name, problems)
 

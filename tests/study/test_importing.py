@@ -164,7 +164,7 @@ def test_a_study_without_a_log_is_prepared_first(tmp_path: Path) -> None:
     assert study.run("nsga2", evaluations=8).finished == 8
 
 
-def test_trials_of_another_study_are_a_file(study: hqsearch.Study, tmp_path: Path) -> None:
+def test_trials_of_another_study_are_a_file(tmp_path: Path) -> None:
     other = hqsearch.Study("toy", studies_dir=tmp_path / "other")
     other.run("random", evaluations=9, seed=8)
     other.run("random", evaluations=7, seed=9)
@@ -173,10 +173,11 @@ def test_trials_of_another_study_are_a_file(study: hqsearch.Study, tmp_path: Pat
         words = ["trials", "--study", "toy", "--studies-dir", str(other.folder.parent), f"--{kind}"]
         file = tmp_path / f"theirs.{kind}"
         file.write_text(CliRunner().invoke(cli, words).stdout)
-        done = study.import_results(file, source=f"the {kind} of others")
+        into = hqsearch.Study("toy", studies_dir=tmp_path / kind)
+        done = into.import_results(file, source=f"the {kind} of others")
         assert (len(done.trials), done.left_out) == (16 - copies, copies)
         theirs = [t.values for t in other.trials() if t.copy_of is None]
-        assert [study.trial(number).values for number in done.trials] == theirs
+        assert [into.trial(number).values for number in done.trials] == theirs
 
 
 def test_an_import_that_was_cut_off_goes_on(
@@ -285,6 +286,16 @@ def test_a_file_with_a_byte_order_mark_is_read(study: hqsearch.Study, tmp_path: 
         "study": "toy", "run": 1, "trials": [12], "left_out": 0, "computed": ["storage"],
     }  # fmt: skip
     assert study.trial(12).as_json()["details"]["origin"] == "them"
+
+
+def test_a_row_that_is_in_the_log_is_refused_under_any_source(study: hqsearch.Study) -> None:
+    study.import_results([ROW])
+    for source in ("lab A, table 3", "lab B"):
+        with pytest.raises(ImportRefused, match=r"row 1: trial 12 is this row.*'lab A, table 3'"):
+            study.import_results([{**ROW, "source": source}, OTHER])
+    # The same candidate, measured elsewhere to another value, is another result.
+    again = {**ROW, "source": "lab B", "values": {"accuracy": 0.97, "energy": 1.0}}
+    assert len(study.import_results([again]).trials) == 1
 
 
 def test_a_missing_file_and_a_missing_study_leave_nothing(tmp_path: Path) -> None:
