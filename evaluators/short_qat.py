@@ -173,7 +173,7 @@ class ShortQat(Evaluator):
         if classes is None or self._defined.prepared is not None:
             return []
         return [
-            f"there are no recordings of {data.dataset} at {data.path}: {classes} classes, "
+            f"there are no data of {data.dataset} at {data.path}: {classes} classes, "
             "as the whole set has, are taken"
         ]
 

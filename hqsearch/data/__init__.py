@@ -23,8 +23,8 @@ from hqsearch.data.prepare import (
     splits_given,
     summarise_data,
 )
-from hqsearch.data.recordings import classes_beforehand
 from hqsearch.data.simulated import SIMULATED_NOTE, SIMULATOR_VERSION, simulate_gesture
+from hqsearch.data.sources import classes_beforehand
 from hqsearch.data.spec import DataSpec, usual_place
 from hqsearch.data.summary import DataSummary, RecordingSummary
 from hqsearch.definition.data import DATASETS, ENCODINGS

@@ -376,6 +376,21 @@ def _open_store(path: Path, dataset: str) -> PictureStore:
         raise DataError(f"{error}{_HOW_TO.get(dataset, '')}") from None
 
 
+def published_classes(spec: DataSpec) -> int | None:
+    """Number of classes of a published set that is not there yet; None where files say it."""
+    known = _PUBLISHED.get(spec.dataset)
+    if known is None or spec.path is None:
+        return None
+    path = spec.path.expanduser()
+    if not path.exists():
+        return known
+    if not path.is_dir():
+        return None
+    place = _find_cifar(path) if spec.dataset == "cifar10" else path
+    there = place.is_file() or CifarStore.is_in(place) or (place / "train").is_dir()
+    return None if there else known
+
+
 def _find_cifar(path: Path) -> Path:
     """CIFAR-10 at ``path`` or directly below it, in one of its layouts."""
     if not path.exists():
@@ -388,6 +403,7 @@ def _find_cifar(path: Path) -> Path:
     return path
 
 
+_PUBLISHED = {"cifar10": 10, "imagenet": 1000}
 _HOW_TO = {
     "cifar10": (
         " CIFAR-10: unpack https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz there (it makes "

@@ -159,7 +159,7 @@ def is_absent(spec: DataSpec) -> bool:
     return spec.download and known is not None and not _present(spec, known)
 
 
-def classes_beforehand(spec: DataSpec) -> int | None:
+def recorded_classes(spec: DataSpec) -> int | None:
     """Number of classes of a known set that is not there yet; None where files have to say it."""
     known = KNOWN.get(spec.dataset)
     return known.classes if known is not None and not _present(spec, known) else None

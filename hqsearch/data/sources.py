@@ -1,4 +1,4 @@
-"""The source of a study's samples, where they are no events."""
+"""The source of a study's samples, where they are no events, and what is known without one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from hqsearch.data.objects import ObjectSource
-from hqsearch.data.pictures import PictureSource
+from hqsearch.data.pictures import PictureSource, published_classes
+from hqsearch.data.recordings import recorded_classes
 from hqsearch.data.source import Source
 from hqsearch.data.spec import DataSpec
 from hqsearch.definition.data import ARRAYS, CODE, PICTURES
@@ -30,6 +31,11 @@ def source_of(spec: DataSpec) -> Source | None:
         source = PictureSource(spec) if spec.dataset in PICTURES else ObjectSource(spec)
         _latest[spec] = known = seen, source
     return known[1]
+
+
+def classes_beforehand(spec: DataSpec) -> int | None:
+    """Number of classes of a published set that is not there yet; None where files say it."""
+    return published_classes(spec) if spec.dataset in PICTURES else recorded_classes(spec)
 
 
 def _look(path: Path, depth: int = 2) -> tuple[str, ...]:

@@ -47,6 +47,16 @@ def test_cost_works_where_recordings_are_absent(tmp_path: Path) -> None:
     assert "off-chip is a part of weights" in text
 
 
+@pytest.mark.parametrize(("study", "classes", "width"), [("cifar10-4-384", 10, 384)])
+def test_cost_works_where_pictures_are_absent(
+    tmp_path: Path, study: str, classes: int, width: int
+) -> None:
+    found = report(tmp_path, study, 0.1)
+    assert f"{classes} classes, as the whole set has, are taken" in found.notes[0]
+    layers = {row["path"]: row for row in found.as_json()["layers"]}
+    assert layers["head"]["weights"] == classes * width
+
+
 def test_cost_says_that_everything_fits(tmp_path: Path) -> None:
     text = shown(report(tmp_path, "gesture", 0.1))
     assert "78.23 KiB of codes, all fit the 128 KiB on the chip and stay there" in text

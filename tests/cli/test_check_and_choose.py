@@ -73,8 +73,15 @@ space = "spikfomer"
 evaluator = "short-qat"
 seeed = 3
 [data]
-dataset = "toy-gestures"
+dataset = "pictures"
+path = "."
 siz = 32
+[model]
+name = "convformer"
+widths = [16, 32, 64]
+depth = 1
+heads = 4
+timesteps = 1
 [evaluation]
 batchsize = 32
 epochs = -3
@@ -98,7 +105,8 @@ def test_check_tells_wrong_keys_of_all_tables_at_once(tmp_path: Path) -> None:
     assert any(p.endswith("epochs: Input should be greater than or equal to 0 (given: -3)")
                for p in told["problems"])  # fmt: skip
     assert any("unknown key 'unt'" in p and "Known: name." in p for p in told["problems"])
-    assert len(told["problems"]) == 7
+    assert sum("holds no pictures" in problem for problem in told["problems"]) == 1
+    assert len(told["problems"]) == 8
     first = call(tmp_path, "run", "--study", "wrong.toml", "--strategy", "nsga2", code=2).stderr
     assert first.count("unknown key") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["wrong.toml"]
