@@ -140,15 +140,27 @@ def resume(request: Request, listener: Listener | None = None) -> Finished:
         first=run.options.get("first"),
         between=run.options.get("between", {}),
         until=run.until or None,
+        workers=_workers_of(request, attributes),
     )
     return _launch(definition, request, guarded(listener))
 
 
-def _keep_free(log: StudyLog, definition: StudyDefinition, evaluator: Evaluator) -> None:
+def _workers_of(request: Request, attributes: Mapping[str, Any]) -> int | None:
+    """As asked, else as it was last asked for; None where nobody did."""
+    kept = attributes.get("free", {}).get("workers")
+    if request.workers is not None or request.executor == "in-process":
+        return request.workers
+    return kept if type(kept) is int and kept > 0 else None
+
+
+def _keep_free(
+    log: StudyLog, definition: StudyDefinition, evaluator: Evaluator, workers: int | None
+) -> None:
     """Record what a run may change about its study: ``resume`` takes what was given last."""
     path = definition.data.path if definition.data is not None else None
     given = {k: v for k, v in definition.evaluation.items() if k in evaluator.options.FREE}
     free = {"data_path": str(path) if path is not None else None, "evaluation": given}
+    free |= {} if workers is None else {"workers": workers}
     if log.attributes().get("free") != free:
         log.set_attribute("free", free)
 
@@ -271,7 +283,7 @@ def _launch(definition: StudyDefinition, request: Request, listener: Listener) -
         run = replace(run, until=request.until or "", stalled="")
         log = opened.open_log()  # now that nothing refuses it
         stack.callback(log.close)
-        _keep_free(log, definition, evaluator)
+        _keep_free(log, definition, evaluator, request.workers)
         log.add_run(run)
         one = one_in_effect(evaluator, [o.name for o in objectives])
         told = (

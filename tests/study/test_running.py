@@ -377,16 +377,16 @@ def test_resume_takes_the_free_settings_given_last(
 
     monkeypatch.setattr(StudyLog, "finish", cut)
     with pytest.raises(Crash):
-        run(tmp_path, evaluations=12, overrides={"evaluation.retries": 4})
+        run(tmp_path, evaluations=12, overrides={"evaluation.retries": 4}, workers=1)
     monkeypatch.setattr(StudyLog, "finish", original)
     seen = []
     original_launch = launch._launch
 
-    def watched(definition: Any, *rest: Any) -> Any:
-        seen.append(definition.evaluation["retries"])
-        return original_launch(definition, *rest)
+    def watched(definition: Any, request: Request, *rest: Any) -> Any:
+        seen.append((definition.evaluation["retries"], request.workers))
+        return original_launch(definition, request, *rest)
 
     monkeypatch.setattr(launch, "_launch", watched)
     with LiveProgress(Console(quiet=True)) as progress:
         assert resume(Request("toy", "", studies_dir=tmp_path), progress).finished == 12
-    assert seen == [4]
+    assert seen == [(4, 1)]
