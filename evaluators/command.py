@@ -122,11 +122,11 @@ class Command(Evaluator):
             if word.endswith(".py") and "{" not in word and not (folder / word).is_file():
                 raise DefinitionError(f"command: there is no file {word} in {folder}")
 
-    def notes(self) -> list[str]:
+    def assumptions(self) -> list[str]:
         if "split" in placeholders_in(self.options.command):
             return []
         return [
-            "note: the command has no {split}: what it prints had better be of validation samples, "
+            "the command has no {split}: what it prints had better be of validation samples, "
             "and hqsearch confirm cannot ask it for the test split."
         ]
 

@@ -28,7 +28,7 @@ from hqsearch.analysis.replicates import Estimate, Floats, Measured, Noise, shar
 from hqsearch.evaluator import FreshParent
 from hqsearch.problem.objective import Objective, first_cost, minimized
 from hqsearch.problem.resolution import representatives
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import CONFIRM, TrialRow
 
 #: How the origins begin of replicates that a verdict compares with.
 CONTROLS = ("uniform ", "scores, ", "random, ")
@@ -196,10 +196,20 @@ def _minus(one: AnyMeasured, other: AnyMeasured, noise: AnyNoise | None) -> Esti
 
 
 def confirmation_of(
-    front: Sequence[TrialRow], trials: Sequence[TrialRow], objectives: tuple[Objective, ...]
+    front: Sequence[TrialRow],
+    trials: Sequence[TrialRow],
+    objectives: tuple[Objective, ...],
+    strategy: str = CONFIRM,
 ) -> ConfirmedFront | None:
-    """Sum the latest confirmation up; None where there is none."""
-    runs = [t for t in trials if t.kind == "replicate"]
+    """Sum the latest confirmation up; None where there is none.
+
+    Args:
+        front: of the study.
+        trials: every one.
+        objectives: of the study.
+        strategy: ``confirm`` of the whole front, or ``claims`` of the members that carry them.
+    """
+    runs = [t for t in trials if t.kind == "replicate" and t.strategy == strategy]
     last = max((t.run for t in runs), default=-1)
     replicates: dict[str, list[TrialRow]] = {}
     for trial in runs:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hqsearch.analysis.bounds import TRAINING_NOISE, lower_bound
 from hqsearch.analysis.confirmation import CONTROLS, LUCK, ConfirmedFront, Member, confirmation_of
+from hqsearch.analysis.replicates import Estimate
 from hqsearch.analysis.rules import Terms
 from hqsearch.analysis.verdict import (
     Contender,
@@ -21,22 +22,29 @@ from hqsearch.analysis.verdict import (
     verdict_text,
 )
 from hqsearch.problem.objective import Objective
-from hqsearch.store.records import TrialRow
+from hqsearch.store.records import CLAIMS, TrialRow
 
 
-def confirmed_verdicts(confirmation: ConfirmedFront, terms: Terms | None = None) -> list[Verdict]:
+def confirmed_verdicts(
+    confirmation: ConfirmedFront, terms: Terms | None = None, picked_from: int = 0
+) -> list[Verdict]:
     """One verdict per confirmed baseline and control.
 
     By front members that are none of them and whose place did not rest on luck.
+
+    Args:
+        confirmation: of a front.
+        terms: of the study's verdicts.
+        picked_from: differences that the members were picked from, where those were more.
     """
     terms = terms or Terms()
-    able = [m for m in confirmation.members if m.on_front and m.status != LUCK and not m.label]
+    able = _able(confirmation)
     judges = [m for m in confirmation.members if m.label]
     contenders = {
         judge.key: [one for m in able if (one := _contender(confirmation, m, judge)) is not None]
         for judge in judges
     }
-    comparisons = sum(map(len, contenders.values()))
+    comparisons = max(picked_from, sum(map(len, contenders.values())))
     found = []
     for judge in judges:
         named = Verdict(judge.label.removeprefix("uniform "), judge.trial, "", label=judge.label)
@@ -47,6 +55,11 @@ def confirmed_verdicts(confirmation: ConfirmedFront, terms: Terms | None = None)
             verdict = replace(verdict, interval=(max(low, -1.0), min(high, 1.0)))
         found.append(verdict)
     return found
+
+
+def _able(confirmation: ConfirmedFront) -> list[Member]:
+    """Members of the front that are no controls and whose place did not rest on luck."""
+    return [m for m in confirmation.members if m.on_front and m.status != LUCK and not m.label]
 
 
 def _contender(confirmation: ConfirmedFront, member: Member, judge: Member) -> Contender | None:
@@ -68,33 +81,73 @@ def _contender(confirmation: ConfirmedFront, member: Member, judge: Member) -> C
     return Contender(member.trial, saved, gap, True, samples, len(member.seeds))
 
 
-def control_lines(confirmation: ConfirmedFront) -> list[str]:
-    """What the search buys over the strongest control at no more cost: its best member."""
-    able = [m for m in confirmation.members if m.on_front and m.status != LUCK and not m.label]
+@dataclass(frozen=True, slots=True)
+class Strongest:
+    """The member that does best against the strongest control at no more cost."""
+
+    member: Member
+    gap: Estimate
+    bound: float
+    """What the difference exceeds with 95 %, whatever member is picked."""
+
+
+def strongest(confirmation: ConfirmedFront, picked_from: int = 0) -> Strongest | None:
+    """That member; None where no control costs as little as any.
+
+    Args:
+        confirmation: of a front.
+        picked_from: members that those were picked from, where they were more.
+    """
+    able = _able(confirmation)
     labels = {m.label: m for m in confirmation.members if m.label}
-    bounds = []
-    for member in able:
-        if member.rival:
-            gap = confirmation.difference(member, labels[member.rival])
-            bounds.append((lower_bound(gap, len(able)), -member.trial, member, gap))
-    if not bounds:
+    many = max(picked_from, len(able))
+    gaps = [(m, confirmation.difference(m, labels[m.rival])) for m in able if m.rival]
+    found = [Strongest(m, gap, lower_bound(gap, many)) for m, gap in gaps]
+    return max(found, key=lambda one: (one.bound, -one.member.trial), default=None)
+
+
+def control_lines(confirmation: ConfirmedFront, picked_from: int = 0) -> list[str]:
+    """What the search buys over the strongest control at no more cost: its best member."""
+    best = strongest(confirmation, picked_from)
+    if best is None:
         return []
-    low, _, member, gap = max(bounds, key=lambda entry: entry[:2])
-    told = f"{100 * gap.mean:+.1f} points from {member.rival} at no more cost"
-    if gap.standard_error == 0:
-        lines = [f"the search against the strongest controls: trial {member.trial}, {told}"]
-    elif low > 0:
+    told = f"{100 * best.gap.mean:+.1f} points from {best.member.rival} at no more cost"
+    head = "the search against the strongest controls:"
+    if best.gap.standard_error == 0:
+        lines = [f"{head} trial {best.member.trial}, {told}"]
+    elif best.bound > 0:
         lines = [
-            f"the search against the strongest controls: trial {member.trial} is more accurate, "
-            f"{told}, at least {100 * low:+.1f} (95 %)"
+            f"{head} trial {best.member.trial} is more accurate, {told}, at least "
+            f"{100 * best.bound:+.1f} (95 %)"
         ]
     else:
         lines = [
-            "the search against the strongest controls: no member is shown to be more accurate; "
-            f"nearest trial {member.trial}, {told}, at most {-100 * low:.1f} points worse (95 %)"
+            f"{head} no member is shown to be more accurate; nearest trial {best.member.trial}, "
+            f"{told}, at most {-100 * best.bound:.1f} points worse (95 %)"
         ]
     if not any(m.control for m in confirmation.members):
         lines.append("no control but uniform assignments on offer was confirmed; hqsearch confirm")
+    return lines
+
+
+def claims_lines(whole: ConfirmedFront, claimed: ConfirmedFront | None, terms: Terms) -> list[str]:
+    """What the members that carry claims came to when they were trained for that.
+
+    They were picked by the confirmation of the whole front, on the same test samples, so bounds
+    hold for as many differences as were looked at there.
+
+    Args:
+        whole: that confirmation.
+        claimed: the trainings of claims; nothing is told where there are none.
+        terms: of the study's verdicts.
+    """
+    if claimed is None:
+        return []
+    lines = [f"Claims (confirmed: {basis(claimed)}; picked from the whole front, and so bounded):"]
+    looked = max((v.comparisons or 0 for v in confirmed_verdicts(whole, terms)), default=0)
+    found = [v for v in confirmed_verdicts(claimed, terms, looked) if v.member is not None]
+    lines += [f"  {line}" for line in sentences(found)]
+    lines += [f"  {line}" for line in control_lines(claimed, len(_able(whole)))[:1]]
     return lines
 
 
@@ -131,6 +184,8 @@ def study_verdict(
     lines += [f"  {line}" for line in _failed_replicates(confirmation, trials)]
     lines += [f"  {line}" for line in control_lines(confirmation)]
     lines += _gaps(confirmation)
+    claimed = confirmation_of(front, trials, objectives, CLAIMS)
+    lines += claims_lines(confirmation, claimed, terms)
     return "\n".join(lines)
 
 
@@ -164,7 +219,7 @@ def _gaps(confirmation: ConfirmedFront) -> list[str]:
     lines = []
     if confirmation.missing:
         numbers = ", ".join(map(str, sorted(confirmation.missing)))
-        lines.append(f"not in this confirmation: trial {numbers}; hqsearch confirm trains them too")
+        lines.append(f"not confirmed: trial {numbers}; hqsearch confirm measures them too")
     if confirmation.failed:
         lines.append(f"{confirmation.failed} replicates failed; hqsearch trials says why")
     if confirmation.seeds == 1 and confirmation.noise is None:

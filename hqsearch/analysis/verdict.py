@@ -111,7 +111,9 @@ def sentences(verdicts: Sequence[Verdict]) -> list[str]:
     open_ = [v for v in verdicts if v.outcome != "failed" and v.needed_samples is not None]
     for samples, margin in dict.fromkeys((v.samples, v.margin or 0.0) for v in open_):
         alike = [v for v in open_ if (v.samples, v.margin or 0.0) == (samples, margin)]
-        which = f"trial {alike[0].member} is" if len(alike) == 1 else "the others are"
+        members = sorted({v.member for v in alike if v.member is not None})
+        named = ", ".join(map(str, members))
+        which = f"trial {named} is" if len(members) == 1 else f"trials {named} are"
         lines.append(
             f"whether {which} as accurate (within {_margin(margin)}) cannot be told with "
             f"{samples:,} samples: {_needed(alike)} would"

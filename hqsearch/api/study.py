@@ -321,8 +321,7 @@ class Study(RequestingStudy):
                 pooled; networks are tested on what they did not learn from.
             controls: also uniform widths not on offer, what layer scores alone would choose, and
                 the best of a random run in the log.
-            claims: only members that carry claims of an earlier confirmation, at most five, and the
-                strongest control of each.
+            claims: only members that carry claims of an earlier one, at most five, and controls.
             workers: see :meth:`run`; so are the others.
 
         Raises:
@@ -340,9 +339,10 @@ class Study(RequestingStudy):
         request = self._recorded(device, workers, executor, ray_address)
         with following(listener, progress) as notes:
             confirm(request, seeds, epochs, notes, among(controls, claims), starts)
-        if (front := self.front()).confirmation is None:
+        front = self.front()
+        if (found := front.claims if claims else front.confirmation) is None:
             raise RunFailed(f"no replicate succeeded; hqsearch trials --study {self._asked}")
-        return Confirmation(front.study, front.confirmation, front.objectives, front.verdict)
+        return Confirmation(front.study, found, front.objectives, front.verdict)
 
     def keep_weights(
         self,

@@ -18,7 +18,7 @@ from hqsearch.problem.objective import number_text, value_text
 if TYPE_CHECKING:
     import pandas
 
-    from hqsearch.analysis import confirmation
+    from hqsearch.analysis.confirmation import ConfirmedFront
     from hqsearch.analysis.pictures.facts import Facts
     from hqsearch.problem.budgets import Budget
     from hqsearch.problem.objective import Objective
@@ -214,11 +214,19 @@ class Front(Trials):
         self.own = tuple(own_front_of(self.rows, self.every, objectives, budgets))
 
     @cached_property
-    def confirmation(self) -> confirmation.ConfirmedFront | None:
+    def confirmation(self) -> ConfirmedFront | None:
         """What the latest confirmation came to for these members; None where there is none."""
         from hqsearch.analysis.confirmation import confirmation_of
 
         return confirmation_of(self.own, self.every, self.objectives)
+
+    @cached_property
+    def claims(self) -> ConfirmedFront | None:
+        """What the latest ``confirm(claims=True)`` came to; None where there is none."""
+        from hqsearch.analysis.confirmation import confirmation_of
+        from hqsearch.store.records import CLAIMS
+
+        return confirmation_of(self.own, self.every, self.objectives, CLAIMS)
 
     @cached_property
     def verdict(self) -> str:

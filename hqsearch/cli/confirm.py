@@ -62,8 +62,8 @@ class Epochs(click.ParamType):
 @click.option(
     "--claims",
     is_flag=True,
-    help="Only members that carry claims of an earlier confirmation (at most 5) and the strongest "
-    "control of each.",
+    help="Only members that carry claims of the confirmation before (at most 5: hqsearch guide "
+    "beat-uniform) and what each is held against.",
 )
 @options.work
 @options.json_only

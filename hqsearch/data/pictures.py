@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from hqsearch.data.encoding import Encoding, encoding_of
 from hqsearch.data.frames import DESCRIPTION, SPLITS, small_validation
 from hqsearch.data.groups import groups_of
-from hqsearch.data.picture_files import BrokenPicture, Decoded, open_picture
+from hqsearch.data.picture_files import SUFFIXES, BrokenPicture, Decoded, open_picture
 from hqsearch.data.picture_layout import PictureLayout, lay_out
 from hqsearch.data.picture_stores import CifarStore, FolderStore, PictureStore, ZipStore
 from hqsearch.data.samples import Problem, Progress, refuse_all
@@ -388,7 +389,14 @@ def published_classes(spec: DataSpec) -> int | None:
         return None
     place = _find_cifar(path) if spec.dataset == "cifar10" else path
     there = place.is_file() or CifarStore.is_in(place) or (place / "train").is_dir()
-    return None if there else known
+    # What else may be there is told by whoever looks at the data.
+    return None if there or (spec.dataset == "cifar10" and _classes_are_in(place)) else known
+
+
+def _classes_are_in(place: Path) -> bool:
+    """Whether folders of pictures lie there."""
+    files = (islice(f.iterdir(), 100) for f in place.iterdir() if f.is_dir())
+    return any(file.suffix.lower() in SUFFIXES for some in files for file in some)
 
 
 def _find_cifar(path: Path) -> Path:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: What identities of files end in.
-_DIGEST = re.compile(r"sha256 ([0-9a-f]{16,})")
+#: What identities of files end in: of their bytes, and of what Python makes of them.
+_DIGEST = re.compile(r"\b(?:sha256|code) ([0-9a-f]{16,})")
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -35,11 +35,12 @@ def differences(
 
 
 def _told(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> str:
-    was, now = (_DIGEST.findall(str(table.get(key, ""))) for table in (old, new))
-    if was and now and _DIGEST.sub("", str(old[key])) == _DIGEST.sub("", str(new[key])):
-        file = _DIGEST.sub("", str(old[key])).strip() or key
-        changed = next(((a, b) for a, b in zip(was, now, strict=False) if a != b), (was[0], now[0]))
-        return f"{file} has changed since (sha256 {changed[0][:8]}…, now {changed[1][:8]}…)"
+    was, now = old.get(key), new.get(key)
+    if isinstance(was, str) and isinstance(now, str) and (digest := _DIGEST.search(was)):
+        file = _DIGEST.sub("", was).strip()
+        other = _DIGEST.search(now)
+        if other and file == _DIGEST.sub("", now).strip():
+            return f"{file or key} has changed since (sha256 {digest[1][:8]}…, now {other[1][:8]}…)"
     return f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for"
 
 

@@ -57,13 +57,14 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     except DefinitionError as error:
         raise DefinitionError(f"{where}: {error}") from None
     except ValidationError as error:
-        found = error.errors()
+        found = [_problem(model, each, where) for each in error.errors()]
         problems = _collected.get()
-        rest = None if problems is None else _without(values, [p["loc"] for p in found])
-        if problems is None or rest is None:
-            raise _problem(model, found[0], where) from None
-        told = [str(_problem(model, each, where)) for each in found]
-        problems += [each for each in told if each not in problems]
+        if problems is None:
+            raise found[0] from None
+        problems += [text for text in map(str, found) if text not in problems]
+        rest = _without(values, [each["loc"] for each in error.errors()])
+        if rest is None:  # a key that is missing: nobody can go on without it
+            raise found[0] from None
         return validate(model, rest, where)
 
 
@@ -89,7 +90,8 @@ def _without(
 ) -> dict[str, Any] | None:
     """A copy without what lies at ``places``; None where one of them is not there."""
     rest = copy.deepcopy(dict(values))
-    for place in sorted(places, key=str, reverse=True):  # of a list, the last first
+    last_first = sorted(places, key=lambda place: [(isinstance(p, str), p) for p in place])
+    for place in reversed(last_first):
         inside: Any = rest
         try:
             for part in place[:-1]:

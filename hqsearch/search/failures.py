@@ -19,7 +19,7 @@ ENOUGH = 8
 
 
 #: What differs between reasons of one cause: numbers, and what is quoted of a candidate's output.
-_OWN = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|[0-9]+")
+_OWN = re.compile(r"(?<![a-z])'[^'\n]*'|\"[^\"\n]*\"|[0-9]+")
 
 
 def _kind(outcome: Outcome) -> str:
@@ -70,7 +70,7 @@ def require_some(trials: Sequence[TrialRecord], planned: int, what: str, again: 
     alike = [o for o in failed if _kind(o) == common]
     told = f"all {len(failed)} {what} failed"
     if count < len(failed):
-        told += f", {count} of them alike, the first"
+        told += f", {count} of them alike, the first" if count > 1 else ", the first"
     elif len({o.reason for o in alike}) > 1:
         told += " alike, the first"
     told += f": {alike[0].reason} ({alike[0].failure})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -58,6 +59,7 @@ class LiveProgress(Listener):
         self._first: dict[str, tuple[float, int]] = {}
         self._started = time.monotonic()
         self._finished_at_start: int | None = None
+        self._failed_before: set[int] | None = None
         self._failure_told = False
 
     def __enter__(self) -> LiveProgress:
@@ -108,8 +110,7 @@ class LiveProgress(Listener):
     def changed(self, state: SearchState) -> None:
         if self._finished_at_start is None:
             self._finished_at_start, self._started = state.finished, time.monotonic()
-        failed = [t for t in state.trials if t.state == "FAIL" and t.outcome is not None]
-        self._failed(failed[0] if failed else None)
+        self._failed([t for t in state.trials if t.state == "FAIL"])
         failures = sum(t.state == "FAIL" for t in state.trials)
         # How many candidates a strategy's own tasks give is known when they end.
         left = "" if any(not t.finished for t in state.tasks) else self._time_left(state)
@@ -131,12 +132,15 @@ class LiveProgress(Listener):
         self._advance("evaluations", state.finished, state.evaluations, note)
         self._tasks_changed(state)
 
-    def _failed(self, first: TrialRecord | None) -> None:
+    def _failed(self, failed: Sequence[TrialRecord]) -> None:
         """Why an evaluation failed is told at once, for the first: the others often fail alike."""
-        if first is not None and first.outcome is not None and not self._failure_told:
+        if self._failed_before is None:
+            self._failed_before = {t.number for t in failed}
+        new = [t for t in failed if t.number not in self._failed_before and t.outcome is not None]
+        if new and not self._failure_told and new[0].outcome is not None:
             self._failure_told = True
-            why = f"({first.outcome.failure}): {one_line(first.outcome.reason)}"
-            self._say(f"trial {first.number} failed {why}")
+            why = f"({new[0].outcome.failure}): {one_line(new[0].outcome.reason)}"
+            self._say(f"trial {new[0].number} failed {why}")
 
     def _tasks_changed(self, state: SearchState) -> None:
         """The strategy's own tasks: how many have ended, and how far those running are."""

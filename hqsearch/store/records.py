@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Final
 
 from hqsearch.evaluator.details import Details, RungRow
 from hqsearch.evaluator.tasks import (
@@ -24,6 +24,8 @@ from hqsearch.wording import reason as told_reason
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 #: What the runs of ``hqsearch confirm`` have in place of a strategy's name.
 CONFIRM = "confirm"
+#: Of a confirmation's run of the members that carry claims alone.
+CLAIMS: Final = "claims"
 #: The same of a run of results that were measured elsewhere, and the kind of its trials.
 IMPORT, IMPORTED = "import", "imported"
 #: In details that are printed: what Python takes for a number in JSON, and JSON does not, and
@@ -66,7 +68,7 @@ class RunRecord:
     @property
     def searches(self) -> bool:
         """Whether a strategy proposed its trials; those of a confirmation are replicates."""
-        return self.strategy not in (CONFIRM, IMPORT)
+        return self.strategy not in (CONFIRM, CLAIMS, IMPORT)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hqsearch.analysis.confirmation import ConfirmedFront
 from hqsearch.analysis.rules import Terms
 from hqsearch.atomic import full_disk_told
 from hqsearch.definition import StudyDefinition, located_definition
@@ -37,8 +38,8 @@ from hqsearch.search.events import Listener, guarded
 from hqsearch.search.failures import require_some
 from hqsearch.store.fronts import front_of, measured_here
 from hqsearch.store.log import StudyLog
-from hqsearch.store.records import CONFIRM, IMPORTED, RunRecord, TrialRecord, TrialRow
-from hqsearch.study.claims import CLAIMS, claims
+from hqsearch.store.records import CLAIMS, CONFIRM, IMPORTED, RunRecord, TrialRecord, TrialRow
+from hqsearch.study.claims import claims, confirmed_whole
 from hqsearch.study.controls import Searched
 from hqsearch.study.controls import controls as controls_of
 from hqsearch.study.expecting import duration
@@ -177,7 +178,9 @@ def confirm(
         evaluator.require_fresh_parents(starts.splits or 1)
     searched = searched_in(runs, trials, objectives)
     if which == CLAIMS:
-        chosen = claims(searched, runs, Terms.of(attributes["study"]), definition.name)
+        whole = confirmed_whole(searched, definition.name)
+        _require_other(whole, length, starts)
+        chosen = claims(searched, whole, Terms.of(attributes["study"]))
     else:
         chosen = candidates(searched, evaluator.space)
     if not chosen:
@@ -209,6 +212,20 @@ def confirm(
         failed = sum(t.state == "FAIL" for t in own)
         trained = len({p for _, p in trainings if p is not None})
         return Confirmed(definition.name, len(chosen), len(own), failed, work.recovered, trained)
+
+
+def _require_other(whole: ConfirmedFront, epochs: int | None, starts: Starts) -> None:
+    """Refuse trainings of claims that are those of the whole front once more, seed by seed.
+
+    Raises:
+        InputError: it says what to ask for.
+    """
+    if not starts.fresh and not whole.parents and epochs == whole.epochs:
+        raise InputError(
+            f"{option('claims', True)} with the epochs, the parent and the seeds of the "
+            f"confirmation of the whole front gives the same numbers again: "
+            f"{option('epochs', 'final')} or {option('parents', 2)} as well"
+        )
 
 
 def _plan(

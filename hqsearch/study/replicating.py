@@ -25,6 +25,7 @@ from hqsearch.search.failures import Failures
 from hqsearch.search.pump import Pump, ResultFiles
 from hqsearch.store.log import StudyLog
 from hqsearch.store.records import (
+    CLAIMS,
     CONFIRM,
     Outcome,
     Proposal,
@@ -81,7 +82,8 @@ class Replicating:
     ) -> None:
         self._opened, self._log, self._epochs, self._listener = opened, log, epochs, listener
         records, runs = log.trials(), log.runs()
-        known = [r for r in runs if r.strategy == CONFIRM and r.options == options]
+        self._strategy = CLAIMS if options.get(CLAIMS) else CONFIRM
+        known = [r for r in runs if r.strategy == self._strategy and r.options == options]
         ordinal = known[-1].ordinal if known else len(runs)
         self.trials = [t for t in records if t.proposal.run == ordinal]
         there = {(t.proposal.key, t.proposal.seed, t.proposal.fresh_parent) for t in self.trials}
@@ -90,7 +92,7 @@ class Replicating:
         searched = [r for r in runs if r.searches]
         self._run = RunRecord(
             ordinal=ordinal,
-            strategy=CONFIRM,
+            strategy=self._strategy,
             seed=int(opened.evaluator.options.seed),
             options=options,
             evaluations=total,
@@ -172,7 +174,7 @@ class Replicating:
             wanted, slot = self._missing.pop(place), len(self.trials)
             parent = wanted.parent
             proposal = Proposal(
-                self._run.ordinal, slot, CONFIRM, "replicate", wanted.key, wanted.seed, slot,
+                self._run.ordinal, slot, self._strategy, "replicate", wanted.key, wanted.seed, slot,
                 origin=wanted.origin,
                 parent=None if parent is None else parent.seed,
                 division=0 if parent is None else parent.division,

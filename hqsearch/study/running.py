@@ -159,8 +159,12 @@ def _keep_free(
     """Record what a run may change about its study: ``resume`` takes what was given last."""
     path = definition.data.path if definition.data is not None else None
     given = {k: v for k, v in definition.evaluation.items() if k in evaluator.options.FREE}
-    free = {"data_path": str(path) if path is not None else None, "evaluation": given}
-    free |= {} if workers is None else {"workers": workers}
+    free: dict[str, Any] = {
+        "data_path": str(path) if path is not None else None,
+        "evaluation": given,
+    }
+    if workers is not None:
+        free["workers"] = workers
     if log.attributes().get("free") != free:
         log.set_attribute("free", free)
 

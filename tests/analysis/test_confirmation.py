@@ -73,7 +73,7 @@ def study(accuracies: dict[str, float], samples: int = 2000) -> ConfirmedFront |
         assert f"confirmed: {found.seeds} fresh" in told
     elif found is not None:
         assert "provisional" in told
-        assert "not in this confirmation: trial 1, 2" in told
+        assert "not confirmed: trial 1, 2" in told
     return found
 
 

@@ -206,7 +206,10 @@ def test_sentences() -> None:
     ]  # fmt: skip
     many = replace(more, needed_samples=12_000, needed_seeds=4, baseline="3u", label="uniform 3u")
     assert sentences([more, many])[2:] == [
-        f"whether the others are {whether} to 12,000 and 1 to 4 seeds of each would"
+        f"whether trial 7 is {whether} to 12,000 and 1 to 4 seeds of each would"
+    ]
+    assert sentences([more, replace(many, member=5)])[2:] == [
+        f"whether trials 5, 7 are {whether} to 12,000 and 1 to 4 seeds of each would"
     ]
     wide = replace(more, margin=0.025, needed_unit="splits", needed_seeds=9)
     assert sentences([wide])[1:] == [

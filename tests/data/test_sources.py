@@ -14,6 +14,7 @@ from hqsearch.data import DataSpec, classes_beforehand
     [
         ("cifar10", 10, "cifar-10-batches-bin/data_batch_1.bin"),
         ("cifar10", 10, "train/cat/0001.png"),
+        ("cifar10", 10, "cat/0001.PNG"),
         ("imagenet", 1000, "train/n01440764/x.JPEG"),
         ("pictures", None, "cat/0001.png"),
     ],

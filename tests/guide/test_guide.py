@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
 import runpy
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -321,3 +323,17 @@ def hqsearch_error() -> type[Exception]:
     from hqsearch.errors import HqsearchError
 
     return HqsearchError
+
+
+def test_the_wrapper_of_a_script_that_stays_as_it_is(tmp_path: Path) -> None:
+    page = next(path for path in DOCUMENTS if path.name == "your-script.md")
+    wrapper = next(block for block in blocks(page) if block.file == "wrapper.py")
+    (tmp_path / "wrapper.py").write_text(wrapper.text)
+    (tmp_path / "mine.py").write_text("import sys; print(sys.argv[1:]); print('accuracy 0.875')")
+    rows = [{"layer": "conv1", "bits": 4}, {"layer": "head", "bits": 32}]
+    (tmp_path / "a.json").write_text(json.dumps({"layers": rows, "seed": 3}))
+    words = [sys.executable, "wrapper.py", "mine.py", "a.json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, *_, last = done.stdout.splitlines()
+    assert first == "['--bits', 'conv1=4,head=32', '--seed', '3']"
+    assert json.loads(last) == {"accuracy": 0.875}

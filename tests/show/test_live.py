@@ -74,6 +74,37 @@ def test_what_is_left_is_told_after_a_strategys_own_tasks(
     assert notes[-1] == "evaluations: 12/12"
 
 
+FAILING = """
+from hqsearch.evaluators.toy import Toy
+
+class Failing(Toy):
+    def evaluate(self, candidate, *rest, **more):
+        if candidate["stem"] != "4u":
+            raise ValueError(f"no room for {candidate['stem']!r}")
+        return super().evaluate(candidate, *rest, **more)
+"""
+
+
+def test_the_first_failure_says_why_when_it_happens(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    (tmp_path / "f.toml").write_text(
+        'space = "toy"\nevaluator = "failing.py:Failing"\n'
+        '[[objective]]\nname = "accuracy"\n[[objective]]\nname = "energy"\n'
+    )
+    for evaluations, told_now in ((8, 1), (12, 1)):  # a run that goes on tells new ones alone
+        console = Console(file=io.StringIO())
+        with LiveProgress(console) as progress:
+            start(
+                Request(str(tmp_path / "f.toml"), "random", evaluations, studies_dir=tmp_path),
+                progress,
+            )
+        lines = [line for line in told(console).splitlines() if " failed (exception): " in line]
+        assert len(lines) == told_now
+        assert "ValueError: no room for" in lines[0]
+        number = int(lines[0].split()[1])
+        assert number < 8 if evaluations == 8 else number >= 8
+
+
 def test_a_search_is_followed_on_a_terminal(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     with LiveProgress(console) as progress:
