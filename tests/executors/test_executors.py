@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,9 +212,10 @@ def test_a_killed_worker_is_retried_with_the_same_seed(
         assert executor.next_finished(0.2) is None
         for attempt in (tmp_path / "attempts").glob("*"):
             pid = int(attempt.name.split("-")[0])
-            if pid not in killed:
+            # Again and again: an exception that a handler raises may fall where nobody hears it.
+            with suppress(ProcessLookupError):
                 os.kill(pid, number)
-                killed.add(pid)
+            killed.add(pid)
     assert len(killed) == 2
 
 
