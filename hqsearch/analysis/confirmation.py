@@ -28,7 +28,7 @@ from hqsearch.analysis.replicates import Estimate, Floats, Measured, Noise, shar
 from hqsearch.evaluator import FreshParent
 from hqsearch.problem.objective import Objective, first_cost, minimized
 from hqsearch.problem.resolution import representatives
-from hqsearch.store.records import CONFIRM, TrialRow
+from hqsearch.store.records import CLAIMS, TrialRow
 
 #: How the origins begin of replicates that a verdict compares with.
 CONTROLS = ("uniform ", "scores, ", "random, ")
@@ -199,7 +199,7 @@ def confirmation_of(
     front: Sequence[TrialRow],
     trials: Sequence[TrialRow],
     objectives: tuple[Objective, ...],
-    strategy: str = CONFIRM,
+    of_claims: bool = False,
 ) -> ConfirmedFront | None:
     """Sum the latest confirmation up; None where there is none.
 
@@ -207,9 +207,10 @@ def confirmation_of(
         front: of the study.
         trials: every one.
         objectives: of the study.
-        strategy: ``confirm`` of the whole front, or ``claims`` of the members that carry them.
+        of_claims: that of the members that carry claims alone, not that of the whole front.
     """
-    runs = [t for t in trials if t.kind == "replicate" and t.strategy == strategy]
+    replicated = (t for t in trials if t.kind == "replicate")
+    runs = [t for t in replicated if (t.strategy == CLAIMS) == of_claims]
     last = max((t.run for t in runs), default=-1)
     replicates: dict[str, list[TrialRow]] = {}
     for trial in runs:

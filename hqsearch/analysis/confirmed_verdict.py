@@ -22,7 +22,7 @@ from hqsearch.analysis.verdict import (
     verdict_text,
 )
 from hqsearch.problem.objective import Objective
-from hqsearch.store.records import CLAIMS, TrialRow
+from hqsearch.store.records import TrialRow
 
 
 def confirmed_verdicts(
@@ -184,7 +184,7 @@ def study_verdict(
     lines += [f"  {line}" for line in _failed_replicates(confirmation, trials)]
     lines += [f"  {line}" for line in control_lines(confirmation)]
     lines += _gaps(confirmation)
-    claimed = confirmation_of(front, trials, objectives, CLAIMS)
+    claimed = confirmation_of(front, trials, objectives, of_claims=True)
     lines += claims_lines(confirmation, claimed, terms)
     return "\n".join(lines)
 

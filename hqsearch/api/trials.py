@@ -224,9 +224,8 @@ class Front(Trials):
     def claims(self) -> ConfirmedFront | None:
         """What the latest ``confirm(claims=True)`` came to; None where there is none."""
         from hqsearch.analysis.confirmation import confirmation_of
-        from hqsearch.store.records import CLAIMS
 
-        return confirmation_of(self.own, self.every, self.objectives, CLAIMS)
+        return confirmation_of(self.own, self.every, self.objectives, of_claims=True)
 
     @cached_property
     def verdict(self) -> str:

@@ -40,7 +40,8 @@ def _told(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> str:
         file = _DIGEST.sub("", was).strip()
         other = _DIGEST.search(now)
         if other and file == _DIGEST.sub("", now).strip():
-            return f"{file or key} has changed since (sha256 {digest[1][:8]}…, now {other[1][:8]}…)"
+            what = f"{key}: {file}" if file else key
+            return f"{what} has changed since (sha256 {digest[1][:8]}…, now {other[1][:8]}…)"
     return f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for"
 
 
