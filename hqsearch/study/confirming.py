@@ -223,8 +223,8 @@ def _require_other(whole: ConfirmedFront, epochs: int | None, starts: Starts) ->
     if not starts.fresh and not whole.parents and epochs == whole.epochs:
         raise InputError(
             f"{option('claims', True)} with the epochs, the parent and the seeds of the "
-            f"confirmation of the whole front gives the same numbers again: "
-            f"{option('epochs', 'final')} or {option('parents', 2)} as well"
+            "confirmation of the whole front gives the same numbers again: give other "
+            f"{option('epochs')}, or {option('parents')}"
         )
 
 

@@ -79,6 +79,22 @@ def test_a_study_of_other_settings(said: Any, tmp_path: Path, advice: str) -> No
     assert said(*other, *more)[0] == 0
 
 
+def test_claims_before_the_whole_front_is_confirmed(said: Any) -> None:
+    noisy = ("--set", "evaluation.noise=0.008")
+    assert (
+        said("run", "--study", "toy", "--strategy", "nsga2", "--evaluations", "20", *noisy)[0] == 0
+    )
+    claims = ("confirm", "--study", "toy", "--claims", "--seeds", "2")
+    code, message = said(*claims)
+    command = re.search(r"hqsearch (confirm .*)", message)
+    assert code == 2
+    assert command is not None
+    assert said(*command[1].split(), "--seeds", "2")[0] == 0
+    code, message = said(*claims)
+    assert (code, "give other --epochs, or --parents" in message) == (2, True)
+    assert said(*claims, "--epochs", "4")[0] == 0
+
+
 @pytest.mark.parametrize("advice", ["--fresh", "--seed"])
 def test_a_run_whose_every_evaluation_failed(said: Any, failing: Any, advice: str) -> None:
     study, broken = failing

@@ -73,7 +73,9 @@ def test_members_that_carry_claims_and_the_strongest_control_of_each(
 def test_what_would_train_the_same_again_or_picks_from_a_part_is_refused(
     study: hqsearch.Study, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="gives the same numbers again: epochs=final or"):
+    with pytest.raises(
+        InputError, match="gives the same numbers again: give other epochs, or parents"
+    ):
         study.confirm(seeds=2, claims=True)
     other = hqsearch.Study("toy", studies_dir=tmp_path, settings=NOISE)
     other.run("random", evaluations=14)
