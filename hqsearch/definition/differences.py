@@ -35,14 +35,16 @@ def differences(
 
 
 def _told(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> str:
-    was, now = old.get(key), new.get(key)
-    if isinstance(was, str) and isinstance(now, str) and (digest := _DIGEST.search(was)):
-        file = _DIGEST.sub("", was).strip()
-        other = _DIGEST.search(now)
-        if other and file == _DIGEST.sub("", now).strip():
-            what = f"{key}: {file}" if file else key
-            return f"{what} has changed since (sha256 {digest[1][:8]}…, now {other[1][:8]}…)"
-    return f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for"
+    was, now = str(old.get(key)), str(new.get(key))
+    before, after = _DIGEST.findall(was), _DIGEST.findall(now)
+    file = _DIGEST.sub("", was).strip()
+    alike = before and after and file == _DIGEST.sub("", now).strip()
+    if not alike or not isinstance(old.get(key), str):
+        return f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} asked for"
+    what = f"{key}: {file}" if file else key
+    if before[0] == after[0]:
+        return f"{what}: a file that it imports has changed since"
+    return f"{what} has changed since (sha256 {before[0][:8]}…, now {after[0][:8]}…)"
 
 
 def _shown(flat: Mapping[str, Any], key: str) -> str:

@@ -22,6 +22,8 @@ def test_a_file_that_has_changed_is_named() -> None:
     assert differences({"evaluator": was}, {"evaluator": other}) == [
         "evaluator: n.py:Net has changed since (sha256 aaaaaaaa…, now bbbbbbbb…)"
     ]
+    (told,) = differences({"evaluator": was}, {"evaluator": f"n.py:Net sha256 {then} code {now}"})
+    assert told == "evaluator: n.py:Net: a file that it imports has changed since"
     # Another file is no change of the first.
     (told,) = differences({"evaluator": was}, {"evaluator": f"m.py:Net sha256 {now} code {now}"})
     assert told.startswith("evaluator: 'n.py:Net sha256 aaa")

@@ -292,7 +292,9 @@ def test_an_edited_evaluator_is_another_study(
     run(tmp_path / "s", str(path))
     with (tmp_path / "mine.py").open("a") as file:
         file.write('Mine.now = "it measures something else"\n')
-    with pytest.raises(StudyMismatch, match=r"evaluator: 'mine\.py:Mine sha256"):
+    with pytest.raises(
+        StudyMismatch, match=r"evaluator: mine\.py:Mine has changed since \(sha256 "
+    ):
         run(tmp_path / "s", str(path), seed=1)
 
 
