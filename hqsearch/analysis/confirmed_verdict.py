@@ -18,9 +18,9 @@ from hqsearch.analysis.verdict import (
     judged,
     savings,
     sentences,
-    short,
     verdict_text,
 )
+from hqsearch.analysis.words import one_line
 from hqsearch.problem.objective import Objective
 from hqsearch.store.records import TrialRow
 
@@ -200,7 +200,7 @@ def _failed_replicates(confirmation: ConfirmedFront, trials: Sequence[TrialRow])
             failed.setdefault(trial.origin, trial)
     return [
         f"against {origin}: not confirmed, for its replicates failed (trial {t.number}, "
-        f"{t.failure}: {short(t.reason)})"
+        f"{t.failure}: {one_line(t.reason)})"
         for origin, t in failed.items()
         if origin.startswith(CONTROLS)
     ]

@@ -26,6 +26,7 @@ from hqsearch.analysis.bounds import (
 from hqsearch.analysis.paired import accuracy_difference
 from hqsearch.analysis.replicates import Estimate
 from hqsearch.analysis.rules import RULES, Terms
+from hqsearch.analysis.words import one_line
 from hqsearch.store.fronts import measured_here
 from hqsearch.store.records import TrialRow
 
@@ -292,16 +293,10 @@ def failed_baselines(trials: Sequence[TrialRow]) -> list[Verdict]:
             t.number,
             "failed",
             label=f"uniform {origin}",
-            reason=f"{t.failure}: {short(t.reason)}",
+            reason=f"{t.failure}: {one_line(t.reason)}",
         )
         for origin, t in failed.items()
     ]
-
-
-def short(reason: str) -> str:
-    """A reason's first line, and not too much of it."""
-    line = next(iter(reason.splitlines()), "")
-    return line if len(line) <= 100 else f"{line[:99]}…"
 
 
 def verdict_text(

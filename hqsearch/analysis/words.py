@@ -8,6 +8,22 @@ from collections.abc import Mapping, Sequence
 from hqsearch.problem.objective import Objective, value_text
 from hqsearch.store.records import TrialRow
 
+#: Letters of a line of a failure's reason in a table or a sentence.
+CUT = 160
+
+
+def one_line(reason: str) -> str:
+    r"""The first line of a failure's reason, and the last, where a traceback names its error.
+
+    >>> one_line("exited with 1:\n  File x\nKeyError: 'haed'\n"), one_line("no data"), one_line("")
+    ("exited with 1: … KeyError: 'haed'", 'no data', '')
+    """
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    ends = [
+        line if len(line) <= CUT else f"{line[:CUT]}…" for line in (*lines[:1], *lines[1:][-1:])
+    ]
+    return " … ".join(ends)
+
 
 def choice_counts(choices: Mapping[str, str]) -> str:
     """How many dimensions take which value, most frequent first: ``4u×9 2l×6 fp32×3``."""

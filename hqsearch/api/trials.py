@@ -8,7 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hqsearch.analysis.words import choice_counts, described, found_by, imported_lines
+from hqsearch.analysis.words import (
+    choice_counts,
+    described,
+    found_by,
+    imported_lines,
+    one_line,
+)
 from hqsearch.api.arguments import whole
 from hqsearch.api.describing import path_of, require
 from hqsearch.api.grid import Grid, Printed
@@ -175,7 +181,9 @@ class Trials(Sequence[Trial], Printed):
                     *(value_text(o, (row.values or {}).get(o.name)) for o in self.objectives),
                     number_text(row.average_bits, 3),
                     found_by(row),
-                    f"{row.failure}: {row.reason}" if row.failure else choice_counts(row.choices),
+                    f"{row.failure}: {one_line(row.reason)}"
+                    if row.failure
+                    else choice_counts(row.choices),
                 ]
                 for row in self.rows
             ],

@@ -13,10 +13,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from hqsearch.analysis.words import one_line
 from hqsearch.problem.resolution import unmodelled
 from hqsearch.search.events import Listener, SearchState
 from hqsearch.show.scatter import scatter
-from hqsearch.show.tables import front_table, one_line
+from hqsearch.show.tables import front_table
 from hqsearch.store.fronts import front_of
 from hqsearch.store.records import TrialRecord, TrialRow
 

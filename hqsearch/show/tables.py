@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 
-from hqsearch.analysis.words import choice_counts, found_by
+from hqsearch.analysis.words import choice_counts, found_by, one_line
 from hqsearch.problem.objective import Objective, difference_text, measured_objective
 from hqsearch.show.literal_table import LiteralTable, ModulePath
 from hqsearch.show.text import number, value_text
@@ -18,8 +18,6 @@ from hqsearch.store.records import TrialRow
 
 #: Rows from which a front is printed as plain lines: rich takes a second for every thousand.
 LONG_FRONT = 200
-#: Letters of a line of a failure's reason in a table.
-CUT = 160
 
 
 def front_table(
@@ -114,15 +112,6 @@ def trials_lines(
             f"{'  '.join(values)}  {number(row.average_bits, 3):>4}  {what}"
         )
     return "\n".join(lines)
-
-
-def one_line(reason: str) -> str:
-    """The first line of a reason, and the last, where a traceback names its error."""
-    lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    ends = [
-        line if len(line) <= CUT else f"{line[:CUT]}…" for line in (*lines[:1], *lines[1:][-1:])
-    ]
-    return " … ".join(ends)
 
 
 def shown_state(state: str, driven: bool) -> str:

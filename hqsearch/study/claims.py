@@ -64,7 +64,8 @@ def claims(searched: Searched, confirmation: ConfirmedFront, terms: Terms) -> di
     judges = [v.label for v in told if v.member in numbers and not _open(v)]
     wanted = dict.fromkeys([*(m.rival for m in carriers if m.rival), *judges])
     if not wanted:  # nothing costs as little: the cheapest of all is the nearest
-        wanted = dict.fromkeys([min(labels.values(), key=lambda m: tuple(_costs(m))).label])
+        nearest = min(labels.values(), key=lambda m: _costs(m, confirmation.quality))
+        wanted = dict.fromkeys([nearest.label])
     chosen = {labels[label].key: label for label in wanted}
     return chosen | {m.key: f"front, trial {m.trial}" for m in carriers}
 
@@ -86,5 +87,5 @@ def _open(verdict: Verdict) -> bool:
     return verdict.outcome not in ("saves", "gains")
 
 
-def _costs(member: Member) -> list[float]:
-    return [value for name, value in member.confirmed.items() if name != "accuracy"]
+def _costs(member: Member, quality: str) -> list[float]:
+    return [value for name, value in member.confirmed.items() if name != quality]
